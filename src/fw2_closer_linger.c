@@ -1,0 +1,245 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* What to do with one socket after our FIN. */
+
+#include "fw2_closer_impl.h"
+
+#ifdef __linux__
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#define MSEC ((apr_interval_time_t)1000)
+
+/* Bytes drained from one peer before others have their turn. */
+#define TURN_BYTES ((apr_size_t)1 << 20)
+
+/* From here on a peer is uploading, and does not have to wake us for each
+ * packet: 5,000 wake-ups a second become 12 (SO_RCVLOWAT; measured). FIN and
+ * reset wake us all the same. */
+#define CALM_BYTES ((apr_uint64_t)1 << 20)
+#define CALM_LOWAT (512 * 1024)
+
+/* From here on it is flooding, and gets a small receive buffer, which slows
+ * it to a buffer a round trip at once. An honest upload that is larger than
+ * this becomes slow, too. */
+#define FLOOD_BYTES  ((apr_uint64_t)64 << 20)
+#define FLOOD_RCVBUF (64 * 1024)
+#define FLOOD_LOWAT  (16 * 1024)
+
+/* How often to see whether a peer still acknowledges: an eighth of the time
+ * that it has, within these. */
+#define PROGRESS_MIN (10 * MSEC)
+#define PROGRESS_MAX (1000 * MSEC)
+
+apr_time_t fw2_closer_now(void)
+{
+    struct timespec now = { 0, 0 };
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
+}
+
+static void set_int(int fd, int option, int value)
+{
+    /* It would only have been better: the time limits hold all the same. */
+    (void)setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value));
+}
+
+/* When the peer last said something, if it was within this look. Since a
+ * calmed peer's bytes do not wake us, those found may have waited. */
+static apr_time_t last_heard(const fw2_held *held, apr_time_t now)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    memset(&info, 0, sizeof(info));
+    if (!held->calmed
+        || getsockopt(held->fd, IPPROTO_TCP, TCP_INFO, &info, &len)) {
+        return now;
+    }
+    return now - info.tcpi_last_data_recv * MSEC;
+}
+
+static void slow_down(fw2_held *held)
+{
+    if (!held->calmed && held->drained >= CALM_BYTES) {
+        held->calmed = 1;
+        set_int(held->fd, SO_RCVLOWAT, CALM_LOWAT);
+    }
+    if (!held->shrunk && held->drained >= FLOOD_BYTES) {
+        held->shrunk = 1;
+        set_int(held->fd, SO_RCVBUF, FLOOD_RCVBUF);
+        set_int(held->fd, SO_RCVLOWAT, FLOOD_LOWAT);
+    }
+}
+
+static fw2_ending ending_of_error(int error)
+{
+    if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR) {
+        return FW2_ENDINGS;
+    }
+    /* TCP_USER_TIMEOUT or SO_KEEPALIVE gave the peer up. */
+    return error == ETIMEDOUT ? FW2_SILENCE : FW2_PEER_RESET;
+}
+
+/* How much to drain now: not more than one byte too many. */
+static apr_size_t turn_of(const fw2_held *held)
+{
+    apr_int64_t left = held->policy.linger_bytes - (apr_int64_t)held->drained;
+
+    return held->policy.linger_bytes != FW2_BYTES_UNLIMITED
+                   && left < (apr_int64_t)TURN_BYTES
+               ? (apr_size_t)left + 1
+               : TURN_BYTES;
+}
+
+/*
+ * Discard what has come, without copying it (MSG_TRUNC; tcp_recvmsg()).
+ * Whatever comes after our FIN says that the peer is not done.
+ * Sets *more if there may be more.
+ */
+static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
+{
+    ssize_t got = recv(held->fd, NULL, turn_of(held), MSG_TRUNC | MSG_DONTWAIT);
+
+    *more = 0;
+    if (got == 0) {
+        return FW2_PEER_CLOSED;
+    }
+    if (got < 0) {
+        return ending_of_error(errno);
+    }
+    held->drained += (apr_uint64_t)got;
+    held->heard = last_heard(held, now);
+    held->until_acked = 0;
+    slow_down(held);
+    *more = 1;
+    return held->policy.linger_bytes != FW2_BYTES_UNLIMITED
+                   && held->drained > (apr_uint64_t)held->policy.linger_bytes
+               ? FW2_BYTES
+               : FW2_ENDINGS;
+}
+
+/* See how far the peer has acknowledged; our FIN counts as one byte. */
+static void note_progress(fw2_held *held, apr_time_t now)
+{
+    int unacked = 0;
+
+    if (ioctl(held->fd, SIOCOUTQ, &unacked)) {
+        return;
+    }
+    if (unacked < held->unacked) {
+        held->moved = now;
+    }
+    if (!unacked && held->unacked) {
+        held->heard = now;
+    }
+    held->unacked = unacked;
+}
+
+/* Whether it is for us to see that the peer acknowledges all, or is reset. */
+static int is_watched(const fw2_held *held)
+{
+    return held->unacked && held->policy.user_timeout;
+}
+
+/* Whether the connection is over on both sides. */
+static int is_dead(const fw2_held *held)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    return getsockopt(held->fd, IPPROTO_TCP, TCP_INFO, &info, &len)
+           || info.tcpi_state == TCP_CLOSE;
+}
+
+/* Whether time is up. Until the peer has everything, its silence is no sign:
+ * a slow reader has nothing to say. */
+static fw2_ending out_of_time(fw2_held *held, apr_time_t now)
+{
+    const fw2_policy *policy = &held->policy;
+
+    if (is_watched(held)) {
+        held->abort = now - held->moved >= policy->user_timeout;
+        return held->abort ? FW2_SILENCE : FW2_ENDINGS;
+    }
+    if (now - held->begun >= policy->linger_total) {
+        return FW2_TOTAL;
+    }
+    if (!held->unacked && now - held->heard >= policy->linger_idle) {
+        return FW2_SILENCE;
+    }
+    return FW2_ENDINGS;
+}
+
+static apr_interval_time_t between(apr_interval_time_t least,
+                                   apr_interval_time_t time,
+                                   apr_interval_time_t most)
+{
+    return time < least ? least : time > most ? most : time;
+}
+
+/* When time may be up, if nothing happens until then. */
+static apr_time_t next_look(const fw2_held *held, apr_time_t now)
+{
+    const fw2_policy *policy = &held->policy;
+    apr_time_t total = held->begun + policy->linger_total;
+    apr_time_t idle = held->heard + policy->linger_idle;
+
+    if (is_watched(held)) {
+        apr_time_t enough = held->moved + policy->user_timeout;
+        apr_time_t check =
+            now + between(PROGRESS_MIN, policy->user_timeout / 8, PROGRESS_MAX);
+
+        return check < enough ? check : enough;
+    }
+    return held->unacked || total < idle ? total : idle;
+}
+
+fw2_ending fw2_held_look(fw2_held *held, apr_time_t now)
+{
+    fw2_ending ending;
+    int more;
+
+    /* First what the peer has, then what it says: so that what it says after
+     * it has everything is not missed. */
+    note_progress(held, now);
+    ending = drain(held, now, &more);
+    if (ending == FW2_PEER_CLOSED && is_watched(held) && !is_dead(held)) {
+        ending = FW2_ENDINGS; /* it may have closed behind a shut window */
+    }
+    if (ending != FW2_ENDINGS) {
+        return ending;
+    }
+    if (!more && !held->unacked && held->until_acked) {
+        return FW2_ACKED;
+    }
+    ending = out_of_time(held, now);
+    held->due = more ? now + 1 : next_look(held, now);
+    return ending;
+}
+
+void fw2_held_close(const fw2_held *held)
+{
+    struct linger linger = { 0, 0 };
+
+    /* Never under SO_LINGER with seconds: it blocks even a non-blocking
+     * descriptor's close() until all is acknowledged (inet_release()). */
+    if (held->abort || held->policy.socket_linger > 0) {
+        linger.l_onoff = held->abort;
+        (void)setsockopt(held->fd, SOL_SOCKET, SO_LINGER, &linger,
+                         sizeof(linger));
+    }
+    close(held->fd);
+}
+
+#endif /* __linux__ */

@@ -1,0 +1,56 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#ifndef FW2_CONFIG_H
+#define FW2_CONFIG_H
+
+/*
+ * config: the directives, from httpd.conf to a policy for each server.
+ *
+ * One row a directive: create and merge walk the rows, so that a new directive
+ * is a field, a row and a line of fw2_config_commands. What is written here
+ * while httpd reads its configuration is read-only afterwards; the functions
+ * that read it may be called from any thread.
+ */
+
+#include "httpd.h"
+#include "http_config.h"
+
+#include "fw2_policy.h"
+
+/** The module record's own: directives, and its servers' configurations. */
+extern const command_rec fw2_config_commands[];
+void *fw2_config_create(apr_pool_t *pool, server_rec *s);
+void *fw2_config_merge(apr_pool_t *pool, void *base, void *add);
+
+/** What this server wants; lives as long as the server's configuration. */
+const fw2_policy *fw2_config_policy(const server_rec *s);
+
+/**
+ * A server's number, for whoever counts by it. To be set in post_config only,
+ * and for every server: one without a directive of ours shares the main
+ * server's configuration until then, and is given its own.
+ * @param pool The configuration's.
+ */
+void fw2_config_set_vhost(server_rec *s, apr_uint32_t vhost, apr_pool_t *pool);
+apr_uint32_t fw2_config_vhost(const server_rec *s);
+
+/** FinWait2LingerSlots auto. */
+#define FW2_SLOTS_AUTO 0
+
+/** How many sockets one child may linger on, or FW2_SLOTS_AUTO. Asked of the
+ *  main server, where alone FinWait2LingerSlots can stand. */
+int fw2_config_slots(const server_rec *s);
+
+/** Whether the page answers. Asked of the main server: FinWait2Status cannot
+ *  stand in a virtual host, nor be reached from an .htaccess. */
+int fw2_config_status(const server_rec *s);
+
+/**
+ * Log a warning, with its reason, for each value that does what it says but
+ * not what one may expect of it. To be called once a start, in post_config.
+ * @param tcp_fin_timeout The system's value in seconds, or -1.
+ */
+void fw2_config_warn(const server_rec *main_server,
+                     apr_int64_t tcp_fin_timeout);
+
+#endif /* FW2_CONFIG_H */

@@ -1,0 +1,280 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "fw2_conn.h"
+
+#include <sys/socket.h>
+
+#include "apr_atomic.h"
+#include "apr_portable.h"
+#include "http_connection.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "util_filter.h"
+
+#include "fw2_config.h"
+#include "fw2_sync.h"
+
+APLOG_USE_MODULE(finwait2);
+
+/* What mod_reqtimeout's note `short-lingering-close` asks for, here as in
+ * httpd's own linger. */
+#define SHORT_LINGER apr_time_from_sec(2)
+
+/* What we know of one accepted connection. */
+typedef struct {
+    apr_os_sock_t fd; /* httpd's, and stays so */
+    fw2_sockopts has; /* on the socket now */
+    void *server;     /* const server_rec * of the last request; atomic,
+                           since HTTP/2's requests have threads of their own */
+    int requests;     /* read on this connection */
+    int talkative;    /* the peer may have more to say than we have read */
+    int peer_closed;  /* the peer's FIN has come */
+    const fw2_hands *hands; /* once it is closing */
+} fw2_conn;
+
+static ap_filter_rec_t *end_filter_handle;
+
+static fw2_conn *conn_of(const conn_rec *c)
+{
+    return ap_get_module_config(c->conn_config, &finwait2_module);
+}
+
+/* libapr's prototypes of these differ from version to version. */
+static const server_rec *server_of(fw2_conn *conn)
+{
+    return apr_atomic_casptr((void *)&conn->server, NULL, NULL);
+}
+
+static void set_server(fw2_conn *conn, const server_rec *s)
+{
+    apr_atomic_xchgptr((void *)&conn->server, (void *)s);
+}
+
+/* Give the socket what a policy wants; nothing to do if it has it. */
+static void apply(conn_rec *c, fw2_conn *conn, const fw2_policy *policy)
+{
+    fw2_sockopts want = fw2_policy_sockopts(policy);
+    apr_status_t rv = fw2_sockopts_apply(conn->fd, &conn->has, want);
+
+    if (rv != APR_SUCCESS) {
+        ap_log_cerror(APLOG_MARK, APLOG_DEBUG, rv, c,
+                      "this socket does not take TCP_LINGER2 %d and "
+                      "SO_LINGER %d; it closes as the system has it",
+                      want.linger2, want.so_linger);
+    }
+}
+
+/* ------------------------------------------------------ while it is open */
+
+void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd,
+                       const fw2_listeners *listeners)
+{
+    fw2_conn *conn;
+    apr_os_sock_t fd;
+    int at;
+
+    /* The local address decides: not every httpd calls all that it opens
+     * itself outgoing, only TLS backends for sure. */
+    if (c->master || c->outgoing) {
+        return;
+    }
+    at = fw2_vhosts_accepted_at(listeners, c);
+    if (at < 0 || apr_os_sock_get(&fd, csd) != APR_SUCCESS) {
+        return;
+    }
+    conn = apr_pcalloc(c->pool, sizeof(*conn));
+    conn->fd = fd;
+    conn->has = listeners->carries[at];
+    conn->server = c->base_server;
+    ap_set_module_config(c->conn_config, &finwait2_module, conn);
+    apply(c, conn, fw2_config_policy(c->base_server));
+}
+
+static int has_body(const request_rec *r)
+{
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+
+    return apr_table_get(r->headers_in, "Transfer-Encoding")
+           || (length && strcmp(length, "0"));
+}
+
+void fw2_conn_request(request_rec *r)
+{
+    conn_rec *c = r->connection;
+    fw2_conn *conn = conn_of(c->master ? c->master : c);
+
+    if (!conn) {
+        return;
+    }
+    set_server(conn, r->server);
+    if (!c->master) {
+        conn->requests++;
+        conn->talkative = has_body(r);
+        apply(c, conn, fw2_config_policy(r->server));
+    }
+}
+
+/* Some requests are none, and say so only here: those that could not be read,
+ * and those that became a tunnel. */
+void fw2_conn_logged(request_rec *r)
+{
+    fw2_conn *conn = r->connection->master ? NULL : conn_of(r->connection);
+
+    if (!conn) {
+        return;
+    }
+    set_server(conn, r->server);
+    if (ap_status_drops_connection(r->status) || r->method_number == M_CONNECT
+        || r->status == HTTP_SWITCHING_PROTOCOLS) {
+        conn->talkative = 1;
+    }
+}
+
+/* ------------------------------------------------------- when it closes */
+
+/* Whether the peer's FIN, or a reset, is the next to be read. Only the socket
+ * knows: TLS ends with close_notify, which leaves TCP open. */
+static int has_closed(const fw2_conn *conn)
+{
+    char byte;
+    ssize_t got = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return got == 0
+           || (got < 0 && !APR_STATUS_IS_EAGAIN(apr_get_netos_error()));
+}
+
+/* Whether the peer has said more than was asked for, or that it is done. What
+ * the filters return for nothing yet and for the end is the same. */
+static void peek(conn_rec *c, fw2_conn *conn)
+{
+    apr_bucket_brigade *bb = apr_brigade_create(c->pool, c->bucket_alloc);
+    apr_off_t length = 0;
+
+    if (ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE,
+                       APR_NONBLOCK_READ, 1)
+        == APR_SUCCESS) {
+        (void)apr_brigade_length(bb, 0, &length);
+    }
+    if (length > 0) {
+        conn->talkative = 1;
+    }
+    else {
+        conn->peer_closed = has_closed(conn);
+    }
+    apr_brigade_destroy(bb);
+}
+
+/* Bytes after our FIN are to be expected of all but HTTP/1's requests without
+ * a body, read to their end. */
+static int is_until_acked(conn_rec *c, const fw2_conn *conn,
+                          const fw2_policy *policy)
+{
+    return policy->linger == FW2_LINGER_AUTO && conn->requests
+           && !conn->talkative
+           && !strcmp(ap_get_protocol(c), AP_PROTOCOL_HTTP1);
+}
+
+static int give(conn_rec *c, fw2_conn *conn, const server_rec *s)
+{
+    const fw2_policy *policy = fw2_config_policy(s);
+    fw2_handover handover = { .policy = policy };
+    apr_status_t rv = APR_ENOTIMPL;
+
+    handover.vhost = fw2_config_vhost(s);
+    handover.until_acked = is_until_acked(c, conn, policy);
+    if (apr_table_get(c->notes, "short-lingering-close")) {
+        handover.at_most = SHORT_LINGER;
+    }
+    if (conn->hands->closer) {
+        rv = fw2_closer_take(conn->hands->closer, conn->fd, &handover);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_cerror(APLOG_MARK, APLOG_DEBUG, rv, c,
+                      "the closer does not take this connection; httpd "
+                      "lingers on it itself");
+        conn->hands->fallback();
+        return 0;
+    }
+    return 1;
+}
+
+/* Everything is written. What follows here, httpd would do next; to call the
+ * connection aborted makes it close its descriptor at once instead. */
+static void hand_over(conn_rec *c, fw2_conn *conn)
+{
+    const server_rec *s = server_of(conn);
+    const fw2_policy *policy = fw2_config_policy(s);
+
+    apply(c, conn, policy);
+    if (!policy->engine || policy->linger == FW2_LINGER_HTTPD) {
+        return;
+    }
+    /* A peer that has closed needs no linger, only watching, if asked for:
+     * its window may be shut for ever. */
+    if (conn->peer_closed && policy->user_timeout == FW2_USER_TIMEOUT_SYSTEM) {
+        return;
+    }
+    (void)fw2_policy_user_timeout(conn->fd, policy->user_timeout);
+    if (apr_socket_shutdown(ap_get_conn_socket(c), APR_SHUTDOWN_WRITE)) {
+        return;
+    }
+    if (policy->linger == FW2_LINGER_OFF || give(c, conn, s)) {
+        c->aborted = 1;
+    }
+}
+
+static int has_end(const apr_bucket_brigade *bb)
+{
+    const apr_bucket *b;
+
+    for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb);
+         b = APR_BUCKET_NEXT(b)) {
+        if (AP_BUCKET_IS_EOC(b)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Right above core's own, below mod_ssl's: once the end of the connection has
+ * passed, close_notify and all else has been written. */
+static apr_status_t end_filter(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    conn_rec *c = f->c;
+    int ends = has_end(bb);
+    apr_status_t rv = ap_pass_brigade(f->next, bb);
+
+    fw2_from_httpd();
+    if (ends) {
+        ap_remove_output_filter(f);
+        if (rv == APR_SUCCESS && !c->aborted) {
+            hand_over(c, f->ctx);
+        }
+    }
+    fw2_to_httpd();
+    return rv;
+}
+
+void fw2_conn_register(void)
+{
+    end_filter_handle = ap_register_output_filter("FINWAIT2_END", end_filter,
+                                                  NULL, AP_FTYPE_NETWORK - 1);
+}
+
+void fw2_conn_closing(conn_rec *c, const fw2_hands *hands)
+{
+    fw2_conn *conn = c->master ? NULL : conn_of(c);
+
+    if (!conn || c->aborted || conn->hands) {
+        return;
+    }
+    conn->hands = hands;
+    /* Only a connection that has had a request surely has filters that can be
+     * asked; mod_ssl's would begin a handshake. */
+    if (conn->requests && !strcmp(ap_get_protocol(c), AP_PROTOCOL_HTTP1)) {
+        peek(c, conn);
+    }
+    ap_add_output_filter_handle(end_filter_handle, conn, NULL, c);
+}

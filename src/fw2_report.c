@@ -1,0 +1,365 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "fw2_report.h"
+
+#include <string.h>
+
+static const fw2_dim states = { "state", fw2_state_names, FW2_STATES };
+static const fw2_dim holders = { "holder", fw2_holder_names, FW2_HOLDERS };
+
+static const fw2_dim endings = { "ending", fw2_ending_names, FW2_ENDINGS };
+
+#define NOT_COUNTED "no source of the kernel's tables could be read"
+#define NOT_SHOWN   "the kernel does not show it here"
+
+static const fw2_metric server_metrics[] = {
+    { .key = "mpm",
+      .family = "server",
+      .kind = FW2_TEXT,
+      .offset = APR_OFFSETOF(fw2_report, server.mpm),
+      .help = "The multi-processing module that httpd runs with" },
+    { .key = "uptime_seconds",
+      .family = "uptime_seconds",
+      .kind = FW2_SECONDS,
+      .offset = APR_OFFSETOF(fw2_report, server.uptime),
+      .help = "Time since httpd was started or restarted" },
+    { .key = "generation",
+      .family = "generation",
+      .offset = APR_OFFSETOF(fw2_report, server.generation),
+      .help = "Restarts since httpd was started" },
+    { NULL }
+};
+
+static const fw2_metric snapshot_metrics[] = {
+    { .key = "age_seconds",
+      .family = "snapshot_age_seconds",
+      .kind = FW2_SECONDS,
+      .offset = APR_OFFSETOF(fw2_report, snapshot.age),
+      .help = "Time since the sockets were counted" },
+    { .key = "cost_seconds",
+      .family = "snapshot_cost_seconds",
+      .kind = FW2_SECONDS,
+      .offset = APR_OFFSETOF(fw2_report, snapshot.cost),
+      .help = "CPU time that counting them took" },
+    { .key = "backend",
+      .family = "snapshot",
+      .kind = FW2_TEXT,
+      .offset = APR_OFFSETOF(fw2_report, snapshot.backend),
+      .help = "Where the counts come from: netlink, procfs, or sockstat, "
+              "which has no states" },
+    { .key = "complete",
+      .family = "snapshot_complete",
+      .kind = FW2_FLAG,
+      .offset = APR_OFFSETOF(fw2_report, snapshot.complete),
+      .help = "Whether every socket was counted; if not, counts are lower "
+              "bounds" },
+    { NULL }
+};
+
+static const fw2_metric half_closed_metrics[] = {
+    { .key = "total",
+      .family = "half_closed_connections",
+      .offset = APR_OFFSETOF(fw2_report, half_closed.total),
+      .help = "Connections in FIN_WAIT_1, FIN_WAIT_2 or CLOSING at httpd's "
+              "own addresses",
+      .unknown = NOT_COUNTED },
+    { .key = "held",
+      .family = "held_connections",
+      .offset = APR_OFFSETOF(fw2_report, half_closed.held),
+      .help = "Of these, those whose descriptor httpd still holds",
+      .unknown = NOT_COUNTED },
+    { .key = "orphan",
+      .family = "orphan_connections",
+      .offset = APR_OFFSETOF(fw2_report, half_closed.orphan),
+      .help = "Of these, those that httpd has closed and the kernel keeps",
+      .unknown = NOT_COUNTED },
+    { NULL }
+};
+
+static const fw2_metric listener_metrics[] = {
+    { .key = "states",
+      .family = "listener_connections",
+      .offset = APR_OFFSETOF(fw2_listener_report, tally.n),
+      .dims = { &states, &holders },
+      .help = "Closing connections by state and by who holds them",
+      .unknown = NOT_COUNTED },
+    { .key = "backlog",
+      .family = "listener_backlog_connections",
+      .offset = APR_OFFSETOF(fw2_listener_report, tally.backlog),
+      .help = "Connections that wait to be accepted",
+      .unknown = NOT_COUNTED },
+    { .key = "backlog_limit",
+      .family = "listener_backlog_limit",
+      .offset = APR_OFFSETOF(fw2_listener_report, tally.backlog_limit),
+      .help = "Connections that may wait to be accepted",
+      .unknown = "only netlink tells it" },
+    { NULL }
+};
+
+static const fw2_metric vhost_metrics[] = {
+    { .key = "held",
+      .family = "vhost_held_connections",
+      .offset = APR_OFFSETOF(fw2_vhost_totals, held),
+      .help = "Connections that the closer lingers on" },
+    { .key = "endings",
+      .family = "lingers_ended",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_vhost_totals, endings),
+      .dims = { &endings },
+      .help = "Lingers that ended, by how" },
+    { .key = "linger_seconds",
+      .family = "linger_seconds",
+      .kind = FW2_TIMES,
+      .offset = APR_OFFSETOF(fw2_vhost_totals, linger),
+      .help = "How long lingers took" },
+    { .key = "drained_bytes",
+      .family = "drained_bytes",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_vhost_totals, drained),
+      .help = "Bytes that came after httpd had closed, and were discarded" },
+    { NULL }
+};
+
+static const fw2_metric closer_metrics[] = {
+    { .key = "held",
+      .family = "closer_held_connections",
+      .offset = APR_OFFSETOF(fw2_report, closer.held),
+      .help = "Connections that the closers of all children linger on" },
+    { .key = "capacity",
+      .family = "closer_capacity_connections",
+      .offset = APR_OFFSETOF(fw2_report, closer.capacity),
+      .help = "Connections that they may linger on (FinWait2LingerSlots, for "
+              "each child)" },
+    { .key = "oldest_seconds",
+      .family = "closer_oldest_seconds",
+      .kind = FW2_SECONDS,
+      .offset = APR_OFFSETOF(fw2_report, closer.oldest),
+      .help = "How long the oldest of them is held",
+      .unknown = "none is held" },
+    { .key = "evicted",
+      .family = "closer_evicted",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_report, closer.evicted),
+      .help = "Lingers that were cut short because their place was needed" },
+    { .key = "fallback",
+      .family = "closer_fallback",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_report, closer.fallback),
+      .help = "Connections that httpd lingered on itself, for want of a "
+              "place or of a closer" },
+    { NULL }
+};
+
+static const fw2_metric limit_metrics[] = {
+    { .key = "tcp_fin_timeout",
+      .family = "tcp_fin_timeout_seconds",
+      .offset = APR_OFFSETOF(fw2_report, limits.tcp_fin_timeout),
+      .help = "Seconds that the kernel keeps an orphan in FIN_WAIT_2 "
+              "(net.ipv4.tcp_fin_timeout; FinWait2Timeout goes before it)",
+      .unknown = NOT_SHOWN },
+    { .key = "tcp_max_orphans",
+      .family = "tcp_max_orphans",
+      .offset = APR_OFFSETOF(fw2_report, limits.tcp_max_orphans),
+      .help = "Orphans that are full sockets (FIN_WAIT_1) at most, on the "
+              "whole machine",
+      .unknown = "a container does not show it: it is the whole machine's" },
+    { .key = "orphans",
+      .family = "tcp_orphans",
+      .offset = APR_OFFSETOF(fw2_report, limits.orphans),
+      .help = "Orphans that are full sockets now, on the whole machine even "
+              "in a container; FIN_WAIT_2 is mostly not among them",
+      .unknown = NOT_SHOWN },
+    { .key = "tcp_max_tw_buckets",
+      .family = "tcp_max_tw_buckets",
+      .offset = APR_OFFSETOF(fw2_report, limits.tcp_max_tw_buckets),
+      .help = "Mini-sockets at most, TIME_WAIT and orphans in FIN_WAIT_2 "
+              "together; those above it vanish",
+      .unknown = NOT_SHOWN },
+    { .key = "timewait",
+      .family = "tcp_timewait_sockets",
+      .offset = APR_OFFSETOF(fw2_report, limits.timewait),
+      .help = "Mini-sockets now",
+      .unknown = NOT_SHOWN },
+    { .key = "timewait_overflow",
+      .family = "tcp_timewait_overflows",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_report, limits.timewait_overflow),
+      .help = "Mini-sockets that vanished for want of room since the system "
+              "started",
+      .unknown = NOT_SHOWN },
+    { NULL }
+};
+
+const fw2_section fw2_sections[] = {
+    { .key = "server", .title = "Server", .metrics = server_metrics },
+    { .key = "snapshot", .title = "Source", .metrics = snapshot_metrics },
+    { .key = "half_closed",
+      .title = "Half-closed connections",
+      .metrics = half_closed_metrics },
+    { .key = "listeners",
+      .title = "Listeners",
+      .label = "listener",
+      .offset = APR_OFFSETOF(fw2_report, listeners),
+      .count = APR_OFFSETOF(fw2_report, nlisteners),
+      .size = sizeof(fw2_listener_report),
+      .metrics = listener_metrics },
+    { .key = "vhosts",
+      .title = "Virtual hosts",
+      .label = "vhost",
+      .offset = APR_OFFSETOF(fw2_report, vhosts),
+      .count = APR_OFFSETOF(fw2_report, nvhosts),
+      .size = sizeof(fw2_vhost_totals),
+      .metrics = vhost_metrics },
+    { .key = "closer", .title = "Closer", .metrics = closer_metrics },
+    { .key = "limits", .title = "Limits", .metrics = limit_metrics },
+    { NULL }
+};
+
+int fw2_section_count(const fw2_section *section, const fw2_report *report)
+{
+    return section->label
+               ? *(const int *)((const char *)report + section->count)
+               : 1;
+}
+
+const void *fw2_section_element(const fw2_section *section,
+                                const fw2_report *report, int i)
+{
+    const char *at = (const char *)report + section->offset;
+
+    return section->label ? *(const char *const *)at + i * section->size : at;
+}
+
+int fw2_metric_cells(const fw2_metric *metric)
+{
+    int dim, cells = 1;
+
+    for (dim = 0; dim < FW2_DIMS && metric->dims[dim]; dim++) {
+        cells *= metric->dims[dim]->n;
+    }
+    return cells;
+}
+
+int fw2_metric_stride(const fw2_metric *metric, int dim)
+{
+    int inner, stride = 1;
+
+    for (inner = dim + 1; inner < FW2_DIMS && metric->dims[inner]; inner++) {
+        stride *= metric->dims[inner]->n;
+    }
+    return stride;
+}
+
+int fw2_metric_index(const fw2_metric *metric, int cell, int dim)
+{
+    return cell / fw2_metric_stride(metric, dim) % metric->dims[dim]->n;
+}
+
+apr_int64_t fw2_metric_number(const fw2_metric *metric, const void *element,
+                              int cell)
+{
+    const char *at = (const char *)element + metric->offset;
+
+    return ((const apr_int64_t *)at)[cell];
+}
+
+const char *fw2_metric_text(const fw2_metric *metric, const void *element)
+{
+    const char *at = (const char *)element + metric->offset;
+
+    return *(const char *const *)at;
+}
+
+const fw2_histogram *fw2_metric_times(const fw2_metric *metric,
+                                      const void *element)
+{
+    const char *at = (const char *)element + metric->offset;
+
+    return (const fw2_histogram *)at;
+}
+
+static void set_unknown(fw2_tally *tally)
+{
+    int state, holder;
+
+    for (state = 0; state < FW2_STATES; state++) {
+        for (holder = 0; holder < FW2_HOLDERS; holder++) {
+            tally->n[state][holder] = FW2_UNKNOWN;
+        }
+    }
+    tally->backlog = FW2_UNKNOWN;
+    tally->backlog_limit = FW2_UNKNOWN;
+}
+
+static void add_half_closed(fw2_report *report, const fw2_tally *tally)
+{
+    static const fw2_state half[] = { FW2_FIN_WAIT1, FW2_FIN_WAIT2,
+                                      FW2_CLOSING };
+    unsigned int i;
+
+    for (i = 0; i < sizeof(half) / sizeof(half[0]); i++) {
+        const apr_int64_t *n = tally->n[half[i]];
+
+        report->half_closed.held += n[FW2_PROCESS];
+        report->half_closed.orphan += n[FW2_KERNEL] + n[FW2_TIMEWAIT];
+    }
+    report->half_closed.total =
+        report->half_closed.held + report->half_closed.orphan;
+}
+
+static void sum_up(fw2_report *report)
+{
+    int i;
+
+    memset(&report->half_closed, 0, sizeof(report->half_closed));
+    for (i = 0; i < report->nlisteners; i++) {
+        add_half_closed(report, &report->listeners[i].tally);
+    }
+}
+
+static void count_sockets(fw2_report *report, const fw2_endpoint *endpoints,
+                          const char *const *names, apr_pool_t *pool)
+{
+    fw2_census census;
+    int i, counted;
+
+    fw2_sockdiag_count(endpoints, report->nlisteners, &census, pool);
+    counted = census.backend == FW2_NETLINK || census.backend == FW2_PROCFS;
+    for (i = 0; i < report->nlisteners; i++) {
+        report->listeners[i].listener = names[i];
+        if (counted) {
+            report->listeners[i].tally = census.tallies[i];
+        }
+        else {
+            set_unknown(&report->listeners[i].tally);
+        }
+    }
+    if (counted) {
+        sum_up(report);
+    }
+    else {
+        report->half_closed.total = FW2_UNKNOWN;
+        report->half_closed.held = FW2_UNKNOWN;
+        report->half_closed.orphan = FW2_UNKNOWN;
+    }
+    report->snapshot.cost = census.cost;
+    report->snapshot.backend = fw2_backend_names[census.backend];
+    report->snapshot.complete = census.complete;
+    memcpy(report->missing, census.refused, sizeof(report->missing));
+}
+
+void fw2_report_make(fw2_report *report, const fw2_endpoint *endpoints,
+                     const char *const *names, int n,
+                     const fw2_counters *counters, apr_pool_t *pool)
+{
+    apr_time_t counted_at;
+
+    report->nlisteners = n;
+    report->listeners = apr_pcalloc(pool, n * sizeof(*report->listeners));
+    counted_at = apr_time_now();
+    count_sockets(report, endpoints, names, pool);
+    report->vhosts = fw2_counters_vhosts(counters, &report->nvhosts, pool);
+    fw2_counters_closer(counters, &report->closer);
+    fw2_sockdiag_limits(&report->limits);
+    report->snapshot.age = apr_time_now() - counted_at;
+}

@@ -1,0 +1,141 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#ifndef FW2_REPORT_H
+#define FW2_REPORT_H
+
+/*
+ * report: one snapshot of everything known, and the one table that names it.
+ *
+ * A writer of any format walks the table: sections, their elements, their
+ * metrics, their cells. A new metric is a field and a row.
+ *
+ * Knows the rooms below and nothing of httpd. A report belongs to the request
+ * that made it: one thread fills and reads it. The table is constant.
+ */
+
+#include "apr_pools.h"
+#include "apr_time.h"
+
+#include "fw2_counters.h"
+#include "fw2_sockdiag.h"
+
+/** A number that the machine does not give. No number here is below 0. */
+#define FW2_UNKNOWN ((apr_int64_t)-1)
+
+/** What is known of one listening socket. */
+typedef struct fw2_listener_report {
+    const char *listener; /**< as Listen spells it */
+    fw2_tally tally;      /**< all FW2_UNKNOWN where nobody counted */
+} fw2_listener_report;
+
+/** A snapshot. Pointers lead into the pool it was made from. */
+typedef struct fw2_report {
+    struct {
+        const char *mpm;
+        apr_int64_t uptime;     /**< microseconds */
+        apr_int64_t generation; /**< of the configuration */
+    } server;
+    struct {
+        apr_int64_t age;  /**< microseconds */
+        apr_int64_t cost; /**< microseconds of CPU */
+        const char *backend;
+        apr_int64_t complete;
+    } snapshot;
+    struct {
+        apr_int64_t total, held, orphan; /**< sockets */
+    } half_closed;
+    fw2_listener_report *listeners;
+    int nlisteners;
+    fw2_vhost_totals *vhosts;
+    int nvhosts;
+    fw2_closer_totals closer;
+    fw2_limits limits;
+    const char *missing[FW2_BACKENDS]; /**< why a source was passed over: a
+                                            sentence each, or NULL */
+} fw2_report;
+
+/** What a metric's value is in memory, and so how it is written. */
+typedef enum {
+    FW2_NUMBER,  /**< apr_int64_t */
+    FW2_SECONDS, /**< apr_int64_t microseconds */
+    FW2_FLAG,    /**< apr_int64_t, 0 or 1 */
+    FW2_TEXT,    /**< const char * */
+    FW2_TIMES    /**< fw2_histogram */
+} fw2_kind;
+
+/** A dimension of a metric that is an array: its label and the label's
+ *  values. */
+typedef struct fw2_dim {
+    const char *label;
+    const char *const *names;
+    int n;
+} fw2_dim;
+
+/** The most dimensions that a metric has. */
+#define FW2_DIMS 2
+
+/** One metric: a row of the table. */
+typedef struct fw2_metric {
+    const char *key;    /**< in its section's JSON object; NULL ends the rows */
+    const char *family; /**< for OpenMetrics, after `finwait2_`; a text's is
+                             an info family that texts of a section share */
+    fw2_kind kind;
+    int counter;       /**< it only grows, until httpd or the system starts */
+    apr_size_t offset; /**< in its section's element */
+    const fw2_dim *dims[FW2_DIMS]; /**< the outer first; NULL: fewer */
+    const char *help;              /**< a sentence for a person */
+    const char *unknown; /**< why the machine may not give it, or NULL where
+                              it always does */
+} fw2_metric;
+
+/** A section: an object in JSON, or an array of objects. */
+typedef struct fw2_section {
+    const char *key;   /**< in JSON; NULL ends the sections */
+    const char *title; /**< for a person */
+    const char *label; /**< an array's: what tells its elements apart, a text
+                            at offset 0 of each */
+    apr_size_t offset; /**< in fw2_report: of the object, or the pointer */
+    apr_size_t count;  /**< an array's: offset of its int length */
+    apr_size_t size;   /**< an array's: of one element */
+    const fw2_metric *metrics;
+} fw2_section;
+
+/** The table. */
+extern const fw2_section fw2_sections[];
+
+/** What is in front of each family's name. */
+#define FW2_PREFIX "finwait2_"
+
+/**
+ * Fill in all but `server`, which is the caller's to tell: count, read the
+ * counters and the limits, sum up. Never fails; what is missing says so.
+ * Blocks as long as fw2_sockdiag_count() does.
+ * @param names Of the endpoints, as they shall be written; must outlive it.
+ * @param pool What the report may point into.
+ */
+void fw2_report_make(fw2_report *report, const fw2_endpoint *endpoints,
+                     const char *const *names, int n,
+                     const fw2_counters *counters, apr_pool_t *pool);
+
+/** A section's elements: how many, and the first. */
+int fw2_section_count(const fw2_section *section, const fw2_report *report);
+const void *fw2_section_element(const fw2_section *section,
+                                const fw2_report *report, int i);
+
+/** The number of cells of a metric: 1, or the product of its dimensions. */
+int fw2_metric_cells(const fw2_metric *metric);
+
+/** How many cells further the next index along dimension `dim` is. */
+int fw2_metric_stride(const fw2_metric *metric, int dim);
+
+/** The index along dimension `dim` that a cell has. */
+int fw2_metric_index(const fw2_metric *metric, int cell, int dim);
+
+/** A cell's value: a number, for the kinds that are one, or the text. */
+apr_int64_t fw2_metric_number(const fw2_metric *metric, const void *element,
+                              int cell);
+const char *fw2_metric_text(const fw2_metric *metric, const void *element);
+const fw2_histogram *fw2_metric_times(const fw2_metric *metric,
+                                      const void *element);
+
+#endif /* FW2_REPORT_H */

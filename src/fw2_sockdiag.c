@@ -1,0 +1,331 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The room's front: endpoints, the one tally that both sources feed, and the
+ * choice of a source.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "apr_strings.h"
+
+#include "fw2_sockdiag_impl.h"
+
+const char *const fw2_state_names[FW2_STATES] = {
+    "fin_wait1", "fin_wait2", "closing", "close_wait", "last_ack",
+};
+
+const char *const fw2_holder_names[FW2_HOLDERS] = {
+    "process",
+    "kernel",
+    "timewait",
+};
+
+const char *const fw2_backend_names[FW2_BACKENDS] = {
+    "netlink",
+    "procfs",
+    "sockstat",
+    "nothing",
+};
+
+static const unsigned char mapped_prefix[12] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff,
+};
+
+/* ---------------------------------------------------------- endpoints -- */
+
+void fw2_address_map(unsigned char addr[16], const void *v4)
+{
+    memcpy(addr, mapped_prefix, sizeof(mapped_prefix));
+    memcpy(addr + sizeof(mapped_prefix), v4, 4);
+}
+
+static int is_mapped(const unsigned char addr[16])
+{
+    return !memcmp(addr, mapped_prefix, sizeof(mapped_prefix));
+}
+
+static apr_status_t endpoint_of_v6(int fd, const struct sockaddr_in6 *sin6,
+                                   fw2_endpoint *endpoint)
+{
+    int v6only = 0;
+    socklen_t len = sizeof(v6only);
+
+    if (getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, &len)) {
+        return errno;
+    }
+    memcpy(endpoint->addr, &sin6->sin6_addr, sizeof(endpoint->addr));
+    endpoint->port = ntohs(sin6->sin6_port);
+    endpoint->v4 = 0;
+    endpoint->v6only = v6only != 0;
+    return APR_SUCCESS;
+}
+
+apr_status_t fw2_endpoint_of(int fd, fw2_endpoint *endpoint)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in sin;
+        struct sockaddr_in6 sin6;
+        struct sockaddr_storage room;
+    } name;
+    socklen_t len = sizeof(name);
+
+    memset(&name, 0, sizeof(name));
+    if (getsockname(fd, &name.any, &len)) {
+        return errno;
+    }
+    if (name.any.sa_family == AF_INET6) {
+        return endpoint_of_v6(fd, &name.sin6, endpoint);
+    }
+    if (name.any.sa_family != AF_INET) {
+        return APR_EINVAL;
+    }
+    fw2_address_map(endpoint->addr, &name.sin.sin_addr);
+    endpoint->port = ntohs(name.sin.sin_port);
+    endpoint->v4 = 1;
+    endpoint->v6only = 0;
+    return APR_SUCCESS;
+}
+
+const char *fw2_endpoint_text(apr_pool_t *pool, const fw2_endpoint *endpoint)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+
+    if (endpoint->v4) {
+        inet_ntop(AF_INET, endpoint->addr + sizeof(mapped_prefix), text,
+                  sizeof(text));
+        return apr_psprintf(pool, "%s:%d", text, endpoint->port);
+    }
+    inet_ntop(AF_INET6, endpoint->addr, text, sizeof(text));
+    return apr_psprintf(pool, "[%s]:%d", text, endpoint->port);
+}
+
+static int is_any(const unsigned char *addr, apr_size_t len)
+{
+    static const unsigned char zeros[16];
+
+    return !memcmp(addr, zeros, len);
+}
+
+/* How well an endpoint takes an address: 0 not at all, 3 as its own. The
+ * order is the kernel's own for an incoming connection (compute_score()). */
+static int endpoint_rank(const fw2_endpoint *endpoint,
+                         const unsigned char addr[16])
+{
+    if (!memcmp(endpoint->addr, addr, sizeof(endpoint->addr))) {
+        return 3;
+    }
+    if (is_mapped(endpoint->addr)) {
+        return is_mapped(addr) && is_any(endpoint->addr + 12, 4) ? 2 : 0;
+    }
+    if (endpoint->v6only && is_mapped(addr)) {
+        return 0;
+    }
+    return is_any(endpoint->addr, 16) ? 1 : 0;
+}
+
+int fw2_endpoint_find(const fw2_endpoint *endpoints, int n,
+                      const unsigned char addr[16], apr_uint16_t port)
+{
+    int found = -1, best = 0, i, rank;
+
+    for (i = 0; i < n; i++) {
+        if (endpoints[i].port != port) {
+            continue;
+        }
+        rank = endpoint_rank(&endpoints[i], addr);
+        if (rank > best) {
+            best = rank;
+            found = i;
+        }
+    }
+    return found;
+}
+
+/* ---------------------------------------------------------- the tally -- */
+
+fw2_holder fw2_holder_of(unsigned int timer, apr_uint64_t inode)
+{
+    /* 3 is the timer of mini-sockets and of nothing else: inet_diag's
+     * inet_twsk_diag_fill(), /proc's get_timewait4_sock(). The user id tells
+     * nothing: mini-sockets have 0, and so has all that is root's. */
+    if (timer == 3) {
+        return FW2_TIMEWAIT;
+    }
+    return inode ? FW2_PROCESS : FW2_KERNEL;
+}
+
+void fw2_count_reset(fw2_count *count)
+{
+    int i;
+
+    count->complete = 1;
+    memset(count->tallies, 0, (apr_size_t)count->n * sizeof(*count->tallies));
+    for (i = 0; i < count->n; i++) {
+        count->tallies[i].backlog_limit = -1;
+    }
+}
+
+/* A listener is its endpoint's own or nobody's: a foreign 10.0.0.1:80 beside
+ * our 0.0.0.0:80 is no part of our backlog. Several with one address share it
+ * by SO_REUSEPORT, and each has a queue of its own. */
+static void count_listener(fw2_tally *tally, const fw2_endpoint *endpoint,
+                           const fw2_row *row)
+{
+    if (memcmp(endpoint->addr, row->addr, sizeof(row->addr))) {
+        return;
+    }
+    tally->backlog += row->rqueue;
+    if (row->wqueue >= 0) {
+        tally->backlog_limit =
+            row->wqueue + (tally->backlog_limit < 0 ? 0 : tally->backlog_limit);
+    }
+}
+
+static fw2_state state_of(unsigned int linux_state)
+{
+    switch (linux_state) {
+    case FW2_TCP_FIN_WAIT1:
+        return FW2_FIN_WAIT1;
+    case FW2_TCP_FIN_WAIT2:
+        return FW2_FIN_WAIT2;
+    case FW2_TCP_CLOSING:
+        return FW2_CLOSING;
+    case FW2_TCP_CLOSE_WAIT:
+        return FW2_CLOSE_WAIT;
+    case FW2_TCP_LAST_ACK:
+        return FW2_LAST_ACK;
+    default:
+        return FW2_STATES;
+    }
+}
+
+void fw2_count_row(fw2_count *count, const fw2_row *row)
+{
+    fw2_state state = state_of(row->state);
+    int i;
+
+    if (state == FW2_STATES && row->state != FW2_TCP_LISTEN) {
+        return;
+    }
+    i = fw2_endpoint_find(count->endpoints, count->n, row->addr, row->port);
+    if (i < 0) {
+        return;
+    }
+    if (state == FW2_STATES) {
+        count_listener(&count->tallies[i], &count->endpoints[i], row);
+    }
+    else {
+        count->tallies[i].n[state][row->holder]++;
+    }
+}
+
+/* --------------------------------------------------------- the census -- */
+
+/* What stands behind an error, most often. Which confinement refuses what is
+ * from the policies' own texts; errnos of SELinux, seccomp and the kernel. */
+static const struct {
+    fw2_backend backend;
+    apr_status_t error;
+    const char *hint;
+} hints[] = {
+    { FW2_NETLINK, EACCES,
+      "SELinux refuses it without `allow httpd_t self:"
+      "netlink_tcpdiag_socket { create read write getattr bind "
+      "nlmsg_read };`" },
+    { FW2_NETLINK, EPERM,
+      "a seccomp filter refuses it; it must let socket(AF_NETLINK) pass" },
+    { FW2_NETLINK, EAFNOSUPPORT,
+      "systemd's RestrictAddressFamilies= must list AF_NETLINK" },
+    { FW2_NETLINK, EPROTONOSUPPORT, "this kernel is without INET_DIAG" },
+    { FW2_NETLINK, ENOENT,
+      "this kernel is without INET_DIAG, or may not load its module" },
+    { FW2_NETLINK, APR_TIMEUP, "the kernel did not answer" },
+    { FW2_PROCFS, EACCES,
+      "an AppArmor profile must allow `@{PROC}/@{pid}/net/tcp{,6} r,`" },
+    { FW2_PROCFS, ENOENT, "/proc is not mounted here" },
+    { FW2_SOCKSTAT, EACCES,
+      "an AppArmor profile must allow `@{PROC}/@{pid}/net/sockstat r,`" },
+    { FW2_SOCKSTAT, ENOENT, "/proc is not mounted here" }
+};
+
+static const char *refusal(apr_pool_t *pool, fw2_backend backend,
+                           const char *attempt, apr_status_t rv)
+{
+    char said[128];
+    apr_size_t i;
+
+    apr_strerror(rv, said, sizeof(said));
+    for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
+        if (hints[i].backend == backend && hints[i].error == rv) {
+            return apr_psprintf(pool, "%s: %s (%s)", attempt, said,
+                                hints[i].hint);
+        }
+    }
+    return apr_psprintf(pool, "%s: %s", attempt, said);
+}
+
+static fw2_source *const sources[FW2_NOTHING] = {
+    fw2_netlink_count,
+    fw2_procfs_count,
+    fw2_sockstat_count,
+};
+
+static void count_from_best(fw2_count *count, fw2_census *census,
+                            apr_pool_t *pool, apr_pool_t *scratch)
+{
+    const char *attempt = "";
+    apr_status_t rv;
+    int i;
+
+    for (i = FW2_NETLINK; i < FW2_NOTHING; i++) {
+        fw2_count_reset(count);
+        rv = sources[i](count, &attempt, scratch);
+        if (rv == APR_SUCCESS) {
+            census->backend = (fw2_backend)i;
+            census->complete = count->complete;
+            return;
+        }
+        census->refused[i] = refusal(pool, (fw2_backend)i, attempt, rv);
+    }
+    fw2_count_reset(count);
+    census->backend = FW2_NOTHING;
+    census->complete = 0;
+}
+
+static apr_interval_time_t thread_cpu(void)
+{
+    struct timespec now = { 0, 0 };
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
+}
+
+void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n,
+                        fw2_census *census, apr_pool_t *pool)
+{
+    apr_interval_time_t begun = thread_cpu();
+    apr_pool_t *scratch = NULL;
+    fw2_count count;
+
+    memset(census, 0, sizeof(*census));
+    census->backend = FW2_NETLINK;
+    census->complete = 1;
+    census->tallies = apr_palloc(pool, (apr_size_t)n * sizeof(fw2_tally));
+    if (n > 0) {
+        count.endpoints = endpoints;
+        count.n = n;
+        count.tallies = census->tallies;
+        apr_pool_create(&scratch, pool);
+        count_from_best(&count, census, pool, scratch);
+        apr_pool_destroy(scratch);
+    }
+    census->cost = thread_cpu() - begun;
+}

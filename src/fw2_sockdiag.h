@@ -1,0 +1,142 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#ifndef FW2_SOCKDIAG_H
+#define FW2_SOCKDIAG_H
+
+/*
+ * sockdiag: counting TCP sockets by state and holder, in the kernel's own
+ * tables.
+ *
+ * Three sources, best first: one netlink sock_diag dump for both families
+ * (filtered by the kernel, unprivileged), /proc/self/net/tcp{,6} (ten times
+ * the cost), /proc/self/net/sockstat (totals of the network namespace only).
+ * SELinux and systemd refuse the first, some AppArmor hats the second; a
+ * census says which source it came from and why the better ones did not do.
+ *
+ * Knows APR and the kernel, and nothing of httpd. Keeps no state: every
+ * function may be called from any thread, and by several at once.
+ */
+
+#include "apr.h"
+#include "apr_errno.h"
+#include "apr_pools.h"
+#include "apr_time.h"
+
+/** TCP states at a server's own end, those that a close passes through. */
+typedef enum {
+    FW2_FIN_WAIT1,  /**< our FIN, or data before it, is not acknowledged */
+    FW2_FIN_WAIT2,  /**< our FIN is acknowledged, the peer's has not come */
+    FW2_CLOSING,    /**< both FINs sent, ours not acknowledged */
+    FW2_CLOSE_WAIT, /**< the peer has closed, we have not */
+    FW2_LAST_ACK,   /**< the peer closed first, our FIN not acknowledged */
+    FW2_STATES
+} fw2_state;
+
+/** Who keeps the socket in memory. */
+typedef enum {
+    FW2_PROCESS,  /**< a process holds its descriptor (its inode is not 0) */
+    FW2_KERNEL,   /**< a full socket that no descriptor leads to: an orphan,
+                       or for CLOSE_WAIT one still in the accept queue */
+    FW2_TIMEWAIT, /**< a mini-socket of 256 bytes with a timer of its own */
+    FW2_HOLDERS
+} fw2_holder;
+
+/** Where a census came from, best first. */
+typedef enum {
+    FW2_NETLINK,
+    FW2_PROCFS,
+    FW2_SOCKSTAT,
+    FW2_NOTHING,
+    FW2_BACKENDS
+} fw2_backend;
+
+/** Names of the above as the page and the metrics spell them; the states'
+ *  are node_exporter's, so that one can be subtracted from the other. */
+extern const char *const fw2_state_names[FW2_STATES];
+extern const char *const fw2_holder_names[FW2_HOLDERS];
+extern const char *const fw2_backend_names[FW2_BACKENDS];
+
+/** An address to count at: the local end of a listening socket. */
+typedef struct fw2_endpoint {
+    unsigned char addr[16]; /**< IPv6, or IPv4 mapped (::ffff:a.b.c.d); all
+                                 zero after the mapping prefix, or all zero:
+                                 any address */
+    apr_uint16_t port;      /**< host byte order */
+    unsigned char v4;       /**< an AF_INET socket: IPv4 peers only */
+    unsigned char v6only;   /**< an AF_INET6 socket without IPv4 peers */
+} fw2_endpoint;
+
+/** What was counted at one endpoint. */
+typedef struct fw2_tally {
+    apr_int64_t n[FW2_STATES][FW2_HOLDERS];
+    apr_int64_t backlog;       /**< connections that wait to be accepted */
+    apr_int64_t backlog_limit; /**< the most that may; -1: not known */
+} fw2_tally;
+
+/** One count of everything. */
+typedef struct fw2_census {
+    fw2_backend backend;
+    /** 0: the tallies are lower bounds, or (sockstat, nothing) not known. */
+    int complete;
+    apr_interval_time_t cost; /**< CPU time it took the calling thread */
+    /** Why the better sources were passed over: a sentence each, allocated
+     *  from the pool given, or NULL where the source was not tried or did. */
+    const char *refused[FW2_BACKENDS];
+    /** One an endpoint, in the order given; valid for netlink and procfs. */
+    fw2_tally *tallies;
+} fw2_census;
+
+/**
+ * What the network namespace says of itself; each -1 where it does not.
+ * Of these, `orphans` and `tcp_max_orphans` are the whole machine's even
+ * inside a container, the others the namespace's own (measured).
+ */
+typedef struct fw2_limits {
+    apr_int64_t tcp_fin_timeout;    /**< seconds */
+    apr_int64_t tcp_max_orphans;    /**< sockets; hidden in a container */
+    apr_int64_t orphans;            /**< full sockets without a descriptor */
+    apr_int64_t tcp_max_tw_buckets; /**< mini-sockets */
+    apr_int64_t timewait;           /**< mini-sockets, FIN_WAIT_2 included */
+    apr_int64_t timewait_overflow;  /**< mini-sockets refused since boot */
+} fw2_limits;
+
+/**
+ * Read the endpoint of a socket of ours.
+ * @param fd A bound TCP socket; stays the caller's.
+ * @return APR_SUCCESS; APR_EINVAL for a socket that is neither AF_INET nor
+ *         AF_INET6; otherwise the system's error. `endpoint` is touched on
+ *         success only.
+ */
+apr_status_t fw2_endpoint_of(int fd, fw2_endpoint *endpoint);
+
+/** Spell an endpoint as httpd's Listen does: `10.0.0.1:80`, `[::]:80`. */
+const char *fw2_endpoint_text(apr_pool_t *pool, const fw2_endpoint *endpoint);
+
+/**
+ * The endpoint that a connection with this local end was accepted at: the
+ * most specific of those with its port that take its address.
+ * @param addr 16 bytes, IPv4 mapped.
+ * @return Its index, or -1 where none does.
+ */
+int fw2_endpoint_find(const fw2_endpoint *endpoints, int n,
+                      const unsigned char addr[16], apr_uint16_t port);
+
+/**
+ * Count the sockets at these endpoints, from the best source there is. Each
+ * socket is counted once, at the most specific endpoint that takes it. Never
+ * fails: a census without a source says so. Blocks for about 1 us a socket
+ * (netlink) and holds nothing afterwards. A dump is not atomic: of sockets
+ * that come and go meanwhile netlink misses or repeats a few (2.5 in a million,
+ * measured at 10,000 connections a second); /proc, when it loses its place,
+ * begins to count from the start and may repeat whole stretches of others, too
+ * (tcp_seq_start(); in 2 of 730 walks of a table in turmoil). Without endpoints
+ * nothing is asked: complete, and nominally netlink's.
+ * @param pool For the tallies and sentences, and nothing else.
+ */
+void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n,
+                        fw2_census *census, apr_pool_t *pool);
+
+/** Read the limits; fields that cannot be read are -1. Never fails. */
+void fw2_sockdiag_limits(fw2_limits *limits);
+
+#endif /* FW2_SOCKDIAG_H */

@@ -1,0 +1,97 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#ifndef FW2_SOCKDIAG_IMPL_H
+#define FW2_SOCKDIAG_IMPL_H
+
+/*
+ * sockdiag's own: what its sources (netlink, procfs) and its one tally share,
+ * and the parsers, which take a buffer so that tests can feed them anything.
+ * Nobody outside of the room includes this.
+ */
+
+#include "fw2_sockdiag.h"
+
+/** Linux's numbers of TCP states, in netlink as in /proc: tcp_states.h. */
+enum {
+    FW2_TCP_FIN_WAIT1 = 4,
+    FW2_TCP_FIN_WAIT2 = 5,
+    FW2_TCP_CLOSE_WAIT = 8,
+    FW2_TCP_LAST_ACK = 9,
+    FW2_TCP_LISTEN = 10,
+    FW2_TCP_CLOSING = 11
+};
+
+/** One row of the kernel's socket table. */
+typedef struct fw2_row {
+    unsigned int state; /**< Linux's number */
+    fw2_holder holder;
+    unsigned char addr[16]; /**< local; IPv4 mapped */
+    apr_uint16_t port;      /**< local; host byte order */
+    apr_int64_t rqueue;     /**< of a listener: connections that wait */
+    apr_int64_t wqueue;     /**< of a listener: the most that may; -1: the
+                                 source does not tell */
+} fw2_row;
+
+/** A count under way. */
+typedef struct fw2_count {
+    const fw2_endpoint *endpoints;
+    int n;
+    fw2_tally *tallies;
+    int complete; /**< a source that missed something sets this to 0 */
+} fw2_count;
+
+/** Make an IPv4 address of 4 bytes a mapped one. */
+void fw2_address_map(unsigned char addr[16], const void *v4);
+
+/** Who keeps a socket, of what both sources say about it. */
+fw2_holder fw2_holder_of(unsigned int timer, apr_uint64_t inode);
+
+/** Begin (again): nothing counted, nothing missed. */
+void fw2_count_reset(fw2_count *count);
+
+/** Count a row, if it is in a state and at an endpoint that are counted. */
+void fw2_count_row(fw2_count *count, const fw2_row *row);
+
+/**
+ * A source counts everything it can see.
+ * @param attempt On failure, what was attempted; never from a pool.
+ * @param scratch Destroyed soon after.
+ * @return APR_SUCCESS, or the system's error: the source is of no use, and
+ *         what it has counted is void.
+ */
+typedef apr_status_t fw2_source(fw2_count *count, const char **attempt,
+                                apr_pool_t *scratch);
+
+fw2_source fw2_netlink_count;
+fw2_source fw2_procfs_count;
+
+/** Counts nothing and is never complete: the limits can be read, though. */
+fw2_source fw2_sockstat_count;
+
+#ifdef __linux__
+
+/** Every dump has a socket of its own, so one number is enough. */
+#define FW2_NETLINK_SEQ 1u
+
+/**
+ * Count the messages of one datagram of a dump.
+ * @return APR_INCOMPLETE: the dump goes on; APR_SUCCESS: this was its end;
+ *         otherwise the kernel's error.
+ */
+apr_status_t fw2_netlink_parse(fw2_count *count, const unsigned char *at,
+                               apr_size_t left);
+
+#endif
+
+/** What fw2_procfs_count reads: IPv4's table, then IPv6's. */
+extern const char *const fw2_procfs_tables[2];
+
+/** Count the whole lines in a part of such a table.
+ *  @return How many bytes they were; what follows is part of a line. */
+apr_size_t fw2_procfs_parse(fw2_count *count, const char *text, apr_size_t len);
+
+/** Count the lines that can be read from a descriptor, however cut. */
+apr_status_t fw2_procfs_read(fw2_count *count, int fd, char *buffer,
+                             apr_size_t size);
+
+#endif /* FW2_SOCKDIAG_IMPL_H */

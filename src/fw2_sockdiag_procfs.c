@@ -1,0 +1,373 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The second source, /proc/self/net/tcp and tcp6: every socket of the network
+ * namespace as a line of text, at ten times netlink's cost. And what /proc
+ * says of the namespace as a whole. Where there is no such /proc, the files
+ * are missing, and that is all the porting it takes.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fw2_sockdiag_impl.h"
+
+/* Larger ones make nothing faster (measured): 4 KiB come at a time. */
+#define TABLE_BUFFER ((apr_size_t)64 * 1024)
+
+/* net/netstat is the longest of the short files, with 6 KB. */
+#define FILE_BUFFER (16 * 1024)
+
+#define SOCKSTAT "/proc/self/net/sockstat"
+
+const char *const fw2_procfs_tables[2] = {
+    "/proc/self/net/tcp",
+    "/proc/self/net/tcp6",
+};
+
+/* ------------------------------------------------- a line of the table -- */
+
+/* What is left of a line. */
+typedef struct cursor {
+    const char *at;
+    const char *end;
+} cursor;
+
+static int digit_of(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'A' && c <= 'F') {
+        return c - 'A' + 10;
+    }
+    return 16;
+}
+
+/* Reads at most `most` digits; returns how many there were. */
+static int take_digits(cursor *c, int base, int most, apr_uint64_t *value)
+{
+    int n;
+
+    *value = 0;
+    for (n = 0; n < most && c->at < c->end; n++, c->at++) {
+        if (digit_of(*c->at) >= base) {
+            break;
+        }
+        *value = *value * (apr_uint64_t)base + (apr_uint64_t)digit_of(*c->at);
+    }
+    return n;
+}
+
+static int take_char(cursor *c, char wanted)
+{
+    if (c->at == c->end || *c->at != wanted) {
+        return 0;
+    }
+    c->at++;
+    return 1;
+}
+
+static void skip_blanks(cursor *c)
+{
+    while (take_char(c, ' ')) {
+    }
+}
+
+static int skip_word(cursor *c)
+{
+    const char *begin;
+
+    skip_blanks(c);
+    for (begin = c->at; c->at < c->end && *c->at != ' '; c->at++) {
+    }
+    return c->at > begin;
+}
+
+static int take_number(cursor *c, int base, apr_uint64_t *value)
+{
+    skip_blanks(c);
+    return take_digits(c, base, 20, value) > 0;
+}
+
+/* The kernel prints an address as 32-bit words in this machine's byte order:
+ * one, or for IPv6 four. */
+static int take_address(cursor *c, unsigned char addr[16])
+{
+    apr_uint32_t words[4];
+    apr_uint64_t word;
+    int n;
+
+    skip_blanks(c);
+    for (n = 0; n < 4 && take_digits(c, 16, 8, &word) == 8; n++) {
+        words[n] = (apr_uint32_t)word;
+    }
+    if (n == 1) {
+        fw2_address_map(addr, words);
+        return 1;
+    }
+    if (n == 4) {
+        memcpy(addr, words, sizeof(words));
+        return 1;
+    }
+    return 0;
+}
+
+/* Two numbers with a colon between. */
+static int take_pair(cursor *c, apr_uint64_t *first, apr_uint64_t *second)
+{
+    return take_number(c, 16, first) && take_char(c, ':')
+           && take_digits(c, 16, 8, second) > 0;
+}
+
+/* get_tcp4_sock(), get_tcp6_sock() and their like for mini-sockets and
+ * listeners all print the same columns:
+ *   sl: local:port peer:port st tx:rx tr:when retrnsmt uid timeout inode */
+static int take_line(cursor c, fw2_row *row)
+{
+    apr_uint64_t port, state, tx, rx, timer, inode;
+
+    if (!skip_word(&c) || !take_address(&c, row->addr) || !take_char(&c, ':')
+        || take_digits(&c, 16, 4, &port) != 4 || !skip_word(&c)
+        || !take_number(&c, 16, &state) || !take_pair(&c, &tx, &rx)
+        || !take_number(&c, 16, &timer) || !skip_word(&c) || !skip_word(&c)
+        || !skip_word(&c) || !skip_word(&c) || !take_number(&c, 10, &inode)) {
+        return 0;
+    }
+    row->port = (apr_uint16_t)port;
+    row->state = (unsigned int)state;
+    row->holder = fw2_holder_of((unsigned int)timer, inode);
+    row->rqueue = (apr_int64_t)rx;
+    row->wqueue = state == FW2_TCP_LISTEN ? -1 : (apr_int64_t)tx;
+    return 1;
+}
+
+static void count_line(fw2_count *count, const char *begin, const char *end)
+{
+    cursor c = { begin, end };
+    fw2_row row;
+
+    skip_blanks(&c);
+    if (take_char(&c, 's')) {
+        return; /* the heading */
+    }
+    if (take_line(c, &row)) {
+        fw2_count_row(count, &row);
+    }
+    else {
+        count->complete = 0;
+    }
+}
+
+/* ---------------------------------------------------------- the tables -- */
+
+apr_size_t fw2_procfs_parse(fw2_count *count, const char *text, apr_size_t len)
+{
+    const char *at = text, *end = text + len, *newline;
+
+    while ((newline = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        count_line(count, at, newline);
+        at = newline + 1;
+    }
+    return (apr_size_t)(at - text);
+}
+
+static apr_ssize_t read_retrying(int fd, char *buffer, apr_size_t size)
+{
+    apr_ssize_t got;
+
+    do {
+        got = read(fd, buffer, size);
+    } while (got < 0 && errno == EINTR);
+    return got;
+}
+
+apr_status_t fw2_procfs_read(fw2_count *count, int fd, char *buffer,
+                             apr_size_t size)
+{
+    apr_size_t have = 0, used;
+    apr_ssize_t got;
+
+    while ((got = read_retrying(fd, buffer + have, size - have)) > 0) {
+        have += (apr_size_t)got;
+        used = fw2_procfs_parse(count, buffer, have);
+        have -= used;
+        memmove(buffer, buffer + used, have);
+    }
+    /* Part of a line is left: the last one, or, as reading into no room gives
+     * nothing, one longer than the buffer. The kernel writes neither. */
+    if (have) {
+        count->complete = 0;
+    }
+    return got < 0 ? errno : APR_SUCCESS;
+}
+
+static apr_status_t table_count(fw2_count *count, const char *path,
+                                char *buffer)
+{
+    apr_status_t rv;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return errno;
+    }
+    rv = fw2_procfs_read(count, fd, buffer, TABLE_BUFFER);
+    close(fd);
+    return rv;
+}
+
+apr_status_t fw2_procfs_count(fw2_count *count, const char **attempt,
+                              apr_pool_t *scratch)
+{
+    char *buffer = apr_palloc(scratch, TABLE_BUFFER);
+    apr_status_t rv;
+
+    *attempt = fw2_procfs_tables[0];
+    rv = table_count(count, *attempt, buffer);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    *attempt = fw2_procfs_tables[1];
+    rv = table_count(count, *attempt, buffer);
+    /* A machine that boots with ipv6.disable=1 has no such table. */
+    return rv == ENOENT ? APR_SUCCESS : rv;
+}
+
+/* ---------------------------------------------------------- the limits -- */
+
+/* A short file, cut at the end if it does not fit, and ended by a NUL. */
+static apr_status_t file_read(const char *path, char text[FILE_BUFFER])
+{
+    apr_size_t have = 0;
+    apr_ssize_t got;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        return errno;
+    }
+    while ((got = read_retrying(fd, text + have, FILE_BUFFER - 1 - have)) > 0) {
+        have += (apr_size_t)got;
+    }
+    text[have] = '\0';
+    close(fd);
+    return got < 0 ? errno : APR_SUCCESS;
+}
+
+apr_status_t fw2_sockstat_count(fw2_count *count, const char **attempt,
+                                apr_pool_t *scratch)
+{
+    char text[FILE_BUFFER];
+
+    (void)scratch;
+    count->complete = 0;
+    *attempt = SOCKSTAT;
+    return file_read(SOCKSTAT, text);
+}
+
+/* Where in its file a limit stands. */
+typedef enum {
+    ALONE,  /* the file is one number */
+    BESIDE, /* the line is names and numbers by turns */
+    BELOW   /* a line of names is followed by one of numbers */
+} place;
+
+static const struct {
+    size_t field;
+    const char *path;
+    place where;
+    const char *line; /* begins with this word */
+    const char *name;
+} limit_rows[] = {
+    { offsetof(fw2_limits, tcp_fin_timeout),
+      "/proc/sys/net/ipv4/tcp_fin_timeout", ALONE, "", "" },
+    { offsetof(fw2_limits, tcp_max_orphans),
+      "/proc/sys/net/ipv4/tcp_max_orphans", ALONE, "", "" },
+    { offsetof(fw2_limits, tcp_max_tw_buckets),
+      "/proc/sys/net/ipv4/tcp_max_tw_buckets", ALONE, "", "" },
+    { offsetof(fw2_limits, orphans), SOCKSTAT, BESIDE, "TCP:", "orphan" },
+    { offsetof(fw2_limits, timewait), SOCKSTAT, BESIDE, "TCP:", "tw" },
+    { offsetof(fw2_limits, timewait_overflow), "/proc/self/net/netstat", BELOW,
+      "TcpExt:", "TCPTimeWaitOverflow" }
+};
+
+/* The first line at or after `text` that begins with `word`, or NULL. */
+static const char *line_find(const char *text, const char *word)
+{
+    while (text && strncmp(text, word, strlen(word)) != 0) {
+        text = strchr(text, '\n');
+        text = text ? text + 1 : NULL;
+    }
+    return text;
+}
+
+/* The `i`th word of a line, from 0, or NULL. */
+static const char *word_at(const char *line, int i)
+{
+    while (i-- > 0) {
+        line += strcspn(line, " \n");
+        if (*line != ' ') {
+            return NULL;
+        }
+        line++;
+    }
+    return line;
+}
+
+/* Which word of a line is `name`, or -1. */
+static int word_find(const char *line, const char *name)
+{
+    size_t len = strlen(name);
+    int i = 0;
+
+    for (; line; line = word_at(line, 1), i++) {
+        if (strcspn(line, " \n") == len && !memcmp(line, name, len)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static const char *limit_find(const char *text, place where, const char *line,
+                              const char *name)
+{
+    const char *at = line_find(text, line);
+    int i;
+
+    if (where == ALONE || !at) {
+        return at;
+    }
+    i = word_find(at, name);
+    if (i < 0) {
+        return NULL;
+    }
+    if (where == BESIDE) {
+        return word_at(at, i + 1);
+    }
+    at = strchr(at, '\n');
+    at = at ? line_find(at + 1, line) : NULL;
+    return at ? word_at(at, i) : NULL;
+}
+
+void fw2_sockdiag_limits(fw2_limits *limits)
+{
+    char text[FILE_BUFFER] = "";
+    const char *word;
+    apr_int64_t value;
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(limit_rows) / sizeof(limit_rows[0]); i++) {
+        value = -1;
+        if (file_read(limit_rows[i].path, text) == APR_SUCCESS) {
+            word = limit_find(text, limit_rows[i].where, limit_rows[i].line,
+                              limit_rows[i].name);
+            if (word && *word >= '0' && *word <= '9') {
+                value = strtoll(word, NULL, 10);
+            }
+        }
+        memcpy((char *)limits + limit_rows[i].field, &value, sizeof(value));
+    }
+}

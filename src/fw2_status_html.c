@@ -1,0 +1,331 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* The page for people: no script, nothing from elsewhere, readable on a phone
+ * and in the dark. */
+
+#include "fw2_status_impl.h"
+
+#include "apr_strings.h"
+#include "http_core.h"
+#include "http_protocol.h"
+
+static const char style[] =
+    ":root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6777;"
+    "--line:#d9dee5;--page:#f6f7f9;--card:#fff;--mark:#0b62c4;"
+    "--warn:#8a4b00;--warnbg:#fff4e0}\n"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#98a4b5;"
+    "--line:#2d3642;--page:#12161c;--card:#1a2029;--mark:#7db7ff;"
+    "--warn:#ffcf8a;--warnbg:#3a2a10}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0;background:var(--page);color:var(--ink);"
+    "font:16px/1.5 system-ui,sans-serif}\n"
+    "main{max-width:64rem;margin:0 auto;padding:1.5rem 1rem 3rem}\n"
+    "h1{font-size:1.5rem;line-height:1.25;margin:.25rem 0;font-weight:600}\n"
+    "h1 b{font-size:3rem;margin-right:.25rem}\n"
+    "h2{font-size:1.1rem;margin:2rem 0 .75rem}\n"
+    "p{margin:.25rem 0}\n"
+    ".soft,small{color:var(--soft)}\n"
+    ".warn{color:var(--warn);background:var(--warnbg);border-radius:.5rem;"
+    "padding:.6rem .9rem;margin:1rem 0;overflow-wrap:anywhere}\n"
+    ".cards{display:grid;gap:1rem;"
+    "grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr))}\n"
+    ".card{background:var(--card);border:1px solid var(--line);"
+    "border-radius:.5rem;padding:.75rem 1rem}\n"
+    "table{border-collapse:collapse;width:100%}\n"
+    "caption{text-align:left;font-weight:600;overflow-wrap:anywhere}\n"
+    "th,td{padding:.3rem .25rem;border-top:1px solid var(--line);"
+    "text-align:right;vertical-align:top;font-weight:400}\n"
+    "thead th{border-top:0;color:var(--soft);font-size:.85rem}\n"
+    "th:first-child{text-align:left}\n"
+    "td{font-variant-numeric:tabular-nums;white-space:nowrap}\n"
+    "td.zero{color:var(--soft);opacity:.6}\n"
+    ".facts th small{display:block}\n"
+    ".wide{overflow-x:auto}.wide thead th{"
+    "vertical-align:bottom}\n"
+    "dt{font-weight:600;margin-top:.6rem}dd{margin:0}\n"
+    "details{margin-top:1rem}summary{cursor:pointer;color:var(--mark)}\n"
+    "a{color:var(--mark)}\n"
+    "footer{margin-top:2rem}\n";
+
+/* The states, as people spell them. */
+static const char *const states[FW2_STATES] = { [FW2_FIN_WAIT1] = "FIN_WAIT_1",
+                                                [FW2_FIN_WAIT2] = "FIN_WAIT_2",
+                                                [FW2_CLOSING] = "CLOSING",
+                                                [FW2_CLOSE_WAIT] = "CLOSE_WAIT",
+                                                [FW2_LAST_ACK] = "LAST_ACK" };
+
+/* What each means, and for whom one waits. */
+static const char *const meanings[FW2_STATES] = {
+    [FW2_FIN_WAIT1] = "httpd has closed, and the client has not "
+                      "acknowledged the last bytes yet. Usual for one "
+                      "round trip. If they stay, clients have "
+                      "vanished or do not read.",
+    [FW2_FIN_WAIT2] = "httpd has closed, the client has everything "
+                      "and has not closed. It is the client's turn.",
+    [FW2_CLOSING] = "Both closed at the same moment; the client's "
+                    "last acknowledgement is on its way.",
+    [FW2_CLOSE_WAIT] = "The client has closed, and httpd has not yet: "
+                       "it is httpd's turn. In the kernel's column: "
+                       "still waiting to be accepted.",
+    [FW2_LAST_ACK] = "The client closed first, httpd then; the "
+                     "client's last acknowledgement is on its way.",
+};
+
+static const char *number_html(request_rec *r, const fw2_metric *metric,
+                               apr_int64_t number)
+{
+    if (number == FW2_UNKNOWN) {
+        return "&ndash;";
+    }
+    if (metric->kind == FW2_FLAG) {
+        return number ? "yes" : "no";
+    }
+    return fw2_number_text(r->pool, metric, number);
+}
+
+static void write_count(request_rec *r, apr_int64_t n)
+{
+    if (n == FW2_UNKNOWN) {
+        ap_rputs("<td>&ndash;</td>", r);
+        return;
+    }
+    ap_rprintf(r, "<td%s>%" APR_INT64_T_FMT "</td>", n ? "" : " class=zero", n);
+}
+
+static const char *plural(apr_int64_t n, const char *one, const char *many)
+{
+    return n == 1 ? one : many;
+}
+
+static void write_headline(request_rec *r, const fw2_report *report)
+{
+    apr_int64_t total = report->half_closed.total;
+
+    if (total == FW2_UNKNOWN) {
+        ap_rputs("<h1>Half-closed connections could not be counted</h1>\n", r);
+        return;
+    }
+    ap_rprintf(r, "<h1><b>%" APR_INT64_T_FMT "</b> half-closed %s</h1>\n",
+               total, plural(total, "connection", "connections"));
+    ap_rprintf(r,
+               "<p><strong>%" APR_INT64_T_FMT "</strong> held by httpd, "
+               "<strong>%" APR_INT64_T_FMT "</strong> %s that httpd has "
+               "closed and the kernel keeps.</p>\n",
+               report->half_closed.held, report->half_closed.orphan,
+               plural(report->half_closed.orphan, "orphan", "orphans"));
+}
+
+/* The sources that did not do, and what the page has instead. */
+static void write_missing(request_rec *r, const fw2_report *report)
+{
+    int i;
+
+    for (i = 0; i < FW2_BACKENDS; i++) {
+        if (report->missing[i]) {
+            ap_rprintf(r,
+                       "<p class=warn role=note>%s. Shown is what "
+                       "<em>%s</em> has.</p>\n",
+                       ap_escape_html(r->pool, report->missing[i]),
+                       ap_escape_html(r->pool, report->snapshot.backend));
+        }
+    }
+    if (!report->snapshot.complete
+        && report->half_closed.total != FW2_UNKNOWN) {
+        ap_rputs("<p class=warn role=note>Not every socket was counted: the "
+                 "numbers are lower bounds.</p>\n",
+                 r);
+    }
+}
+
+static void write_state(request_rec *r, const fw2_tally *tally, int state)
+{
+    int holder;
+
+    ap_rprintf(r, "<tr><th scope=row>%s</th>", states[state]);
+    for (holder = 0; holder < FW2_HOLDERS; holder++) {
+        write_count(r, tally->n[state][holder]);
+    }
+    ap_rputs("</tr>\n", r);
+}
+
+static void write_backlog(request_rec *r, const fw2_tally *tally)
+{
+    if (tally->backlog == FW2_UNKNOWN) {
+        return;
+    }
+    ap_rprintf(r, "<p><small>%" APR_INT64_T_FMT " waiting to be accepted",
+               tally->backlog);
+    if (tally->backlog_limit != FW2_UNKNOWN) {
+        ap_rprintf(r, ", of %" APR_INT64_T_FMT " that may",
+                   tally->backlog_limit);
+    }
+    ap_rputs("</small></p>", r);
+}
+
+static void write_listener(request_rec *r, const fw2_listener_report *at)
+{
+    int state;
+
+    ap_rprintf(r,
+               "<div class=card><table><caption>%s</caption><thead><tr>"
+               "<th scope=col>State</th><th scope=col>httpd</th>"
+               "<th scope=col>kernel, full</th>"
+               "<th scope=col>kernel, mini</th></tr></thead>\n<tbody>",
+               ap_escape_html(r->pool, at->listener));
+    for (state = 0; state < FW2_STATES; state++) {
+        write_state(r, &at->tally, state);
+    }
+    ap_rputs("</tbody></table>", r);
+    write_backlog(r, &at->tally);
+    ap_rputs("</div>\n", r);
+}
+
+static void write_listeners(request_rec *r, const fw2_report *report)
+{
+    int i;
+
+    ap_rputs("<h2>Where, and who holds them</h2>\n<div class=cards>\n", r);
+    for (i = 0; i < report->nlisteners; i++) {
+        write_listener(r, &report->listeners[i]);
+    }
+    ap_rputs("</div>\n", r);
+}
+
+/* How lingers end, as a heading. */
+static const char *const endings[FW2_ENDINGS] = {
+    [FW2_ACKED] = "client has all",    [FW2_PEER_CLOSED] = "client closed",
+    [FW2_PEER_RESET] = "client reset", [FW2_SILENCE] = "silence",
+    [FW2_TOTAL] = "too long",          [FW2_BYTES] = "too much",
+    [FW2_EVICTED] = "evicted",         [FW2_STOPPED] = "httpd stopped",
+};
+
+static void write_vhost(request_rec *r, const fw2_vhost_totals *at)
+{
+    int ending;
+
+    ap_rprintf(r, "<tr><th scope=row>%s</th>",
+               ap_escape_html(r->pool, at->vhost));
+    write_count(r, at->held);
+    for (ending = 0; ending < FW2_ENDINGS; ending++) {
+        write_count(r, at->endings[ending]);
+    }
+    write_count(r, at->drained);
+    ap_rputs("</tr>\n", r);
+}
+
+static void write_vhosts(request_rec *r, const fw2_report *report)
+{
+    int i;
+
+    ap_rputs("<h2>How connections ended, by virtual host</h2>\n"
+             "<div class=\"card wide\" tabindex=0 role=region "
+             "aria-label=\"Endings by virtual host\"><table><thead><tr>"
+             "<th scope=col>Virtual host</th><th scope=col>lingering now</th>",
+             r);
+    for (i = 0; i < FW2_ENDINGS; i++) {
+        ap_rprintf(r, "<th scope=col>%s</th>", endings[i]);
+    }
+    ap_rputs("<th scope=col>bytes discarded</th></tr></thead>\n<tbody>", r);
+    for (i = 0; i < report->nvhosts; i++) {
+        write_vhost(r, &report->vhosts[i]);
+    }
+    ap_rputs("</tbody></table></div>\n", r);
+}
+
+static void write_words(request_rec *r)
+{
+    int state;
+
+    ap_rputs("<details><summary>What the words mean</summary><dl>\n", r);
+    for (state = 0; state < FW2_STATES; state++) {
+        ap_rprintf(r, "<dt>%s</dt><dd>%s</dd>\n", states[state],
+                   meanings[state]);
+    }
+    ap_rputs("<dt>httpd</dt><dd>A process of httpd's holds the descriptor, "
+             "and no timer of the kernel's runs: it stays for as long as "
+             "httpd holds it.</dd>\n<dt>kernel, full</dt><dd>httpd has closed "
+             "it; the kernel keeps a whole socket of about 2.4 KB, and bytes "
+             "not delivered.</dd>\n<dt>kernel, mini</dt><dd>httpd has closed "
+             "it; the kernel keeps 256 bytes and a timer that ends it.</dd>\n"
+             "</dl></details>\n",
+             r);
+}
+
+/* One metric as a line: what it is, its value, and why there is none. */
+static void write_fact(request_rec *r, const fw2_metric *metric,
+                       const void *element)
+{
+    const char *value, *unknown = "";
+
+    if (metric->kind == FW2_TEXT) {
+        value = ap_escape_html(r->pool, fw2_metric_text(metric, element));
+    }
+    else {
+        apr_int64_t number = fw2_metric_number(metric, element, 0);
+
+        value = number_html(r, metric, number);
+        if (number == FW2_UNKNOWN && metric->unknown) {
+            unknown = apr_pstrcat(r->pool, " Not known: ", metric->unknown, ".",
+                                  NULL);
+        }
+    }
+    ap_rprintf(r,
+               "<tr><th scope=row>%s<small>%s.%s</small></th><td>%s</td>"
+               "</tr>\n",
+               metric->key, metric->help, unknown, value);
+}
+
+static void write_facts(request_rec *r, const fw2_report *report,
+                        const char *key)
+{
+    const fw2_section *section = fw2_sections;
+    const fw2_metric *metric;
+
+    while (strcmp(section->key, key)) {
+        section++;
+    }
+    ap_rprintf(r,
+               "<div class=card><table class=facts><caption>%s</caption>"
+               "<tbody>\n",
+               section->title);
+    for (metric = section->metrics; metric->key; metric++) {
+        write_fact(r, metric, fw2_section_element(section, report, 0));
+    }
+    ap_rputs("</tbody></table></div>\n", r);
+}
+
+static void write_footer(request_rec *r)
+{
+    ap_rputs("<footer><p>The same snapshot as <a href=\"?auto\">text</a>, "
+             "<a href=\"?json\">JSON</a>, <a href=\"?openmetrics\">"
+             "OpenMetrics</a>, <a href=\"?prometheus\">Prometheus</a>; "
+             "<a href=\"?refresh=10\">reload every 10 s</a>.</p>\n",
+             r);
+    ap_rputs(ap_psignature("", r), r);
+    ap_rputs("</footer>\n</main></body></html>\n", r);
+}
+
+void fw2_write_html(request_rec *r, const fw2_report *report)
+{
+    const char *host = ap_escape_html(r->pool, ap_get_server_name(r));
+
+    ap_rprintf(r,
+               "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8>"
+               "<meta name=viewport content=\"width=device-width\">"
+               "<title>Half-closed connections: %s</title>\n<style>\n%s"
+               "</style></head>\n<body><main>\n<p class=soft>%s, counted by "
+               "mod_finwait2</p>\n",
+               host, style, host);
+    write_headline(r, report);
+    write_missing(r, report);
+    write_listeners(r, report);
+    write_words(r);
+    write_vhosts(r, report);
+    ap_rputs("<h2>Closer, limits and source</h2>\n<div class=cards>\n", r);
+    write_facts(r, report, "closer");
+    write_facts(r, report, "limits");
+    write_facts(r, report, "snapshot");
+    write_facts(r, report, "server");
+    ap_rputs("</div>\n", r);
+    write_footer(r);
+}

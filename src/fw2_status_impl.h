@@ -1,0 +1,29 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#ifndef FW2_STATUS_IMPL_H
+#define FW2_STATUS_IMPL_H
+
+/*
+ * Within the room `status`: its writers. Each walks fw2_sections and writes
+ * the whole report to the request; all strings come out escaped.
+ */
+
+#include "httpd.h"
+
+#include "fw2_report.h"
+
+void fw2_write_html(request_rec *r, const fw2_report *report);
+void fw2_write_auto(request_rec *r, const fw2_report *report);
+void fw2_write_json(request_rec *r, const fw2_report *report);
+void fw2_write_openmetrics(request_rec *r, const fw2_report *report);
+void fw2_write_prometheus(request_rec *r, const fw2_report *report);
+
+/** Microseconds as seconds. */
+const char *fw2_seconds_text(apr_pool_t *pool, apr_int64_t usec);
+
+/** A cell's number as every machine-readable format spells it. Not for
+ *  FW2_UNKNOWN. */
+const char *fw2_number_text(apr_pool_t *pool, const fw2_metric *metric,
+                            apr_int64_t number);
+
+#endif /* FW2_STATUS_IMPL_H */
