@@ -1,0 +1,284 @@
+# What each directive takes and refuses, how it says so, and what it warns of.
+# Refusals are read in a file of their own, where the directive is in line 3.
+
+use v5.36;
+use Test::More;
+use File::Temp ();
+use FinWait2Test;
+
+my $DIR = File::Temp->newdir;
+
+# What a refusal says is allowed, after `Allowed: ` or `takes one argument, `.
+my %ALLOWED = (
+    FinWait2Engine           => qr/On .*Off/,
+    FinWait2Timeout          => qr/system .*none, 1s to 60s, or 120s/,
+    FinWait2SocketLinger     => qr/off .*reset, or 1s to 1h/,
+    FinWait2KeepAliveTimeout => qr/inherit .*0 to 24h in ms, s, min or h/,
+    FinWait2Status           => qr/On, or Off/,
+);
+my @ALL   = sort keys %ALLOWED;
+my @TIMES = grep { /Timeout|Linger/ } @ALL;
+
+my %GOOD = (
+    FinWait2Engine       => [qw(On off ON oFF)],
+    FinWait2Timeout      => [qw(system SYSTEM none None 1 1s 1000ms 3 007 59s
+                                60 60s 1min 60000ms 120 120s 2min 120000ms)],
+    FinWait2SocketLinger => [qw(off OFF reset Reset 1 1s 1000ms 5min 3600 3600s
+                                60min 1h)],
+    FinWait2KeepAliveTimeout =>
+        [qw(inherit Inherit 0 0ms 0s 1ms 1500ms 5 5s 2min 1h 24h 1440min 86400
+            86400000ms)],
+    FinWait2Status       => [qw(On off ON oFF)],
+);
+
+my $UNIT    = qr/no such unit of time/;
+my $NO_TIME = qr/neither one of its words nor a time/;
+my $RANGE   = qr/out of range/;
+my $WHOLE   = qr/whole seconds/;
+my $TWICE   = qr/twice what is above 60 s/;
+my $TOO_FAR = qr/no clock counts that far|out of range/;
+
+# What no directive takes that takes a time. The long numbers wrap around to a
+# good value where somebody multiplies them in 64 or cuts them to 32 bits.
+my %BAD_TIME = (
+    qr/cannot be negative/ => [qw(-1 -1s -0 -99999999999999999999)],
+    qr/no fraction/        => ['1.5s', '1,5', '1.5', '1.0s', '0.5min'],
+    $UNIT    => ['2shoes', '5m', '5mi', '5mins', '5sec', '5ss', '5d', '5us',
+                 '5 s', '5-', '0x5', '1e1', "5s\t", "5s\e[31m", "5\x01", '5s5'],
+    $NO_TIME => ['soon', 'infinite', 's', 'ms', '+5', ' 5', '.5s', '-', '-s',
+                 "\x{7f}5", "\e]0;x\a", 'systemd', 'nones', 'offs', 'in',
+                 "\xd9\xa3", '%s%n'],
+    $TOO_FAR => [qw(99999999999999999999 18446744073709551619 4294967299h
+                    9223372036854775807 9223372036854775807h
+                    288230376151711747 2305843009213696952ms
+                    72057594037927937min 18014398509481985h)],
+);
+
+my %BAD = (
+    FinWait2Timeout => {
+        $RANGE => [qw(0 0s 0ms 0h 121 121s 121000ms 3min 1h 4294967297)],
+        $TWICE => [qw(61 61s 90 119 119s 61000ms 119000ms)],
+        $WHOLE => [qw(1ms 999ms 1500ms 60500ms 119999ms 120001ms)],
+        $NO_TIME => [qw(off reset inherit On)],
+    },
+    FinWait2SocketLinger => {
+        $RANGE   => [qw(0 0s 0ms 3601 3601s 61min 2h 3601000ms 4294967297)],
+        $WHOLE   => [qw(1ms 999ms 1500ms 3600001ms)],
+        $NO_TIME => [qw(system none inherit On)],
+    },
+    FinWait2KeepAliveTimeout => {
+        $RANGE   => [qw(86401 86401s 1441min 25h 86400001ms 4294967297)],
+        $NO_TIME => [qw(system none off On)],
+    },
+    map({ $_ => { qr/none of its words/ =>
+                  ['1', '0', 'yes', 'true', 'system', 'Onn', "On\x01", '-'] } }
+        qw(FinWait2Engine FinWait2Status)),
+);
+
+my @NOT_HERE = (
+    ['<Directory "/">', '</Directory>', @ALL],
+    ['<Location "/">',  '</Location>',  @ALL],
+    ['<Files "x">',     '</Files>',     @ALL],
+    ['<If "true">',     '</If>',        @ALL],
+    ['<VirtualHost *>', '</VirtualHost>', 'FinWait2Status'],
+);
+
+sub quoted ($arg) { qq("$arg") }
+
+# `httpd -t` of a file with this text: (exit status, output without its path).
+sub check_file ($text) {
+    open my $out, '>', "$DIR/t.conf" or die "$DIR/t.conf: $!";
+    print $out $text;
+    close $out or die "$DIR/t.conf: $!";
+    my ($status, $said) = config_check("Include $DIR/t.conf");
+    return ($status, $said =~ s/\Q$DIR\E/DIR/gr);
+}
+
+# undef if line 3 is refused as it should be, else what is wrong.
+sub wrong_refusal ($text, @patterns) {
+    my ($status, $said) = check_file($text);
+    return "accepted: $said" if !$status;
+    my @missing = grep { $said !~ $_ } qr{line 3 of DIR/t\.conf:}, @patterns;
+    push @missing, 'no control characters' if $said =~ /[^\n\x20-\x7e]/;
+    return @missing ? "@missing is missing in: $said" : undef;
+}
+
+sub refused ($directive, $arg, $why) {
+    # httpd writes what cannot be read as \x01 or \t.
+    my $found = join '', map { /[ -~]/ ? quotemeta : '\\\\+\w+' } split //, $arg;
+    my $wrong = wrong_refusal("\n\n$directive " . quoted($arg) . "\n",
+        qr/^\Q$directive\E cannot be '$found': /m, $why,
+        qr/Allowed: $ALLOWED{$directive}/);
+    my $shown = $arg =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ger;
+    ok !$wrong, "$directive '$shown'" or diag $wrong;
+}
+
+# The event MPM may crash when it is stopped while a connection ends, without
+# this module, too.
+sub stop ($httpd) {
+    wait_for { !ss_count(port => $httpd->port, state => 'connected',
+                         holder => 'process') }
+        30, 'httpd to close what its clients have closed';
+    $httpd->stop;
+}
+
+for my $directive (@ALL) {
+    subtest "$directive takes" => sub {
+        for my $arg (@{ $GOOD{$directive} }) {
+            for my $line ("$directive $arg", "\U$directive\E " . quoted($arg)) {
+                my ($status, $said) = check_file("$line\n");
+                is $status, 0, $line or diag $said;
+            }
+        }
+        my @lines = map { "$directive $_\n" } @{ $GOOD{$directive} };
+        my ($status, $said) = check_file($directive eq 'FinWait2Status'
+            ? "@lines" : "<VirtualHost *:1>\n@lines</VirtualHost>\n");
+        is $status, 0, 'all of them in one place' or diag $said;
+    };
+    subtest "$directive refuses" => sub {
+        my @tables = $BAD{$directive};
+        push @tables, \%BAD_TIME if grep { $_ eq $directive } @TIMES;
+        for my $table (@tables) {
+            for my $why (sort keys %$table) {
+                refused($directive, $_, $why) for @{ $table->{$why} };
+            }
+        }
+        for my $args ('', '""', 'On On', '1s 2s') {
+            my $wrong = wrong_refusal("\n\n$directive $args\n",
+                qr/^$directive takes one argument, $ALLOWED{$directive}/m);
+            ok !$wrong, "$directive $args (one argument)" or diag $wrong;
+        }
+        my ($good) = @{ $GOOD{$directive} };
+        ok !wrong_refusal("\n$directive $good\n$directive 2shoes\n"
+                        . "$directive $good\n"), 'one bad among good ones';
+    };
+}
+
+subtest 'not everywhere' => sub {
+    for my $case (@NOT_HERE) {
+        my ($open, $close, @directives) = @$case;
+        my ($section) = $open =~ /(<\w+)/;
+        for my $directive (@directives) {
+            my $wrong = wrong_refusal(
+                "\n$open\n$directive $GOOD{$directive}[0]\n$close\n",
+                qr/^$directive (?:not allowed|cannot occur)\b.* $section>/m);
+            ok !$wrong, "$directive in $open" or diag $wrong;
+        }
+    }
+};
+
+for_each_mpm {
+    my $mpm   = shift;
+    my $httpd = FinWait2Test->start(mpm => $mpm, conf => <<'END');
+<Directory "@ROOT@/htdocs">
+    AllowOverride All
+</Directory>
+FinWait2Status Off
+FinWait2Status On
+END
+    is $httpd->get('/finwait-status')->{status}, 200, 'the last one wins';
+    for my $directive (@ALL) {
+        my $dir = $httpd->root . "/htdocs/$directive";
+        mkdir $dir or die "$dir: $!";
+        open my $out, '>', "$dir/.htaccess" or die "$dir: $!";
+        say $out "$directive $GOOD{$directive}[0]";
+        close $out;
+        is $httpd->get("/$directive/")->{status}, 500,
+            "$directive in an .htaccess";
+        $httpd->announce(qr{/$directive/\.htaccess: $directive not allowed});
+    }
+    $httpd->graceful("FinWait2Status On\nFinWait2Status Off\n");
+    is $httpd->get('/finwait-status')->{status}, 404,
+        'the last one wins, after a restart too';
+    $httpd->announce(qr/\[finwait2:\w+\].*FinWait2Status/);
+    stop($httpd);
+};
+
+#---- warnings at start -------------------------------------------------------
+
+my $TRUNCATES = qr/FinWait2SocketLinger.*truncated responses/;
+my $BLOCKS    = qr/FinWait2SocketLinger.*close\(\) blocks/;
+
+# The configuration, and how often each warning comes.
+my @WARNINGS = (
+    ['the default', "FinWait2SocketLinger off\n"],
+    ['reset, inherited by two virtual hosts', <<'END', $TRUNCATES => 1],
+FinWait2SocketLinger reset
+<VirtualHost *:1>
+    ServerName a.test
+</VirtualHost>
+<VirtualHost *:1>
+    ServerName b.test
+</VirtualHost>
+END
+    ['seconds, inherited, and switched off again', <<'END', $BLOCKS => 1],
+FinWait2SocketLinger 7s
+<VirtualHost *:1>
+    ServerName a.test
+    FinWait2SocketLinger off
+</VirtualHost>
+<VirtualHost *:1>
+    ServerName b.test
+</VirtualHost>
+END
+    ['each virtual host that sets one itself', <<'END',
+FinWait2SocketLinger off
+<VirtualHost *:1>
+    ServerName a.test
+    FinWait2SocketLinger reset
+</VirtualHost>
+<VirtualHost *:1>
+    ServerName b.test
+    FinWait2SocketLinger 1h
+</VirtualHost>
+<VirtualHost *:1>
+    ServerName c.test
+</VirtualHost>
+END
+     qr/$TRUNCATES/ => 1, qr/$BLOCKS/ => 1,
+     qr/virtual host a\.test: .*truncated/ => 1,
+     qr/virtual host b\.test: .*blocks/    => 1],
+);
+
+# How often a warning came: anything at warn or above is one.
+sub warnings_in ($httpd, $pattern) {
+    return scalar grep { /:(?:warn|error|crit|alert|emerg)\]/ && /$pattern/ }
+        split /\n/, $httpd->log;
+}
+
+sub warns ($mpm, $what, $conf, %expected) {
+    my $httpd = FinWait2Test->start(mpm => $mpm, conf => $conf);
+    for my $pattern (sort keys %expected) {
+        $httpd->announce(qr/$pattern/) if $expected{$pattern};
+        is warnings_in($httpd, $pattern), $expected{$pattern},
+            "$what: $expected{$pattern} of $pattern";
+    }
+    stop($httpd);    # which fails on any other
+}
+
+for_each_mpm {
+    my $mpm = shift;
+    warns($mpm, @$_) for @WARNINGS;
+};
+
+subtest 'tcp_fin_timeout' => sub {
+    my ($side) = netns_pair() or plan skip_all =>
+        'only root has network namespaces, and their tcp_fin_timeout';
+    for my $case ([60, 0], [61, 1], [90, 1], [119, 1], [120, 0],
+                  [90, 0, 'FinWait2Timeout 3s'],
+                  [90, 1, "FinWait2Timeout 3s\n<VirtualHost *:1>\n"
+                        . "FinWait2Timeout system\n</VirtualHost>"],
+                  [90, 1, "FinWait2Timeout 3s\nFinWait2Engine Off"]) {
+        my ($seconds, $times, $conf) = (@$case, '');
+        system("ip netns exec $side->{name} "
+             . "sysctl -qw net.ipv4.tcp_fin_timeout=$seconds") == 0
+            or die 'sysctl failed';
+        my $twice = 2 * ($seconds - 60);
+        in_netns($side->{name}, sub {
+            warns('event', "tcp_fin_timeout $seconds, $conf", $conf,
+                  qr/tcp_fin_timeout is $seconds s.* $twice s/ => $times);
+        });
+    }
+};
+
+done_testing;

@@ -1,0 +1,175 @@
+# FinWait2KeepAliveTimeout: which kept-alive connections end while others stay.
+# Every long one is asked first and a short one last, so that by the time the
+# last short one has ended, each that had a short time too would have, too.
+
+use v5.36;
+use Test::More;
+use IO::Select;
+use IO::Socket::IP;
+use FinWait2Test;
+
+my $PATIENT = 30;    # seconds: a short time is far less, a long one far more
+my $LONG    = 90;    # and is told by its number in the header Keep-Alive
+my %ROOM    = (prefork => "ServerLimit 64\nStartServers 30\n"
+                        . "MaxSpareServers 64\nMaxRequestWorkers 64\n");
+my @PORTS   = qw(PORT PORT2 PORT3 PORT4 PORT5 PORT6);
+my $THREADS = "ServerLimit 8\nStartServers 5\nMaxSpareThreads 64\n"
+            . "MaxRequestWorkers 64\n";
+
+sub client ($port) {
+    return IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port,
+                               Timeout => 10) // die "connect: $@";
+}
+
+# The header of the answer; its body has to be the host's name.
+sub ask ($socket, $host) {
+    $socket->syswrite("GET / HTTP/1.1\r\nHost: $host\r\n"
+                    . "Connection: keep-alive\r\n\r\n");
+    my $text = '';
+    while ($text !~ /\r\n\r\n\Q$host\E$/) {
+        $socket->sysread($text, 65536, length $text) or return "nothing: $text";
+    }
+    return $text;
+}
+
+sub ended ($socket) {
+    return IO::Select->new($socket)->can_read(0)
+        && !$socket->sysread(my $more, 1);
+}
+
+sub named ($port, @servers) {
+    return join '', map {
+        my ($name, @lines) = @$_;
+        join "\n", "<VirtualHost *:\@$port\@>", "ServerName $name",
+            "ErrorDocument 404 $name", @lines, "</VirtualHost>\n";
+    } @servers;
+}
+
+my $SHORT_TIME   = 'FinWait2KeepAliveTimeout 300ms';
+my $LONG_TIME    = "FinWait2KeepAliveTimeout ${LONG}s";
+my $SHORT_HTTPDS = 'KeepAliveTimeout 300ms';
+my $INHERIT      = 'FinWait2KeepAliveTimeout inherit';
+
+# The main server says nothing of its own, or overrules its KeepAliveTimeout.
+my $PLAIN = "KeepAliveTimeout 60\nErrorDocument 404 main\n"
+    . named('PORT2', ['a.test', $SHORT_TIME])
+    . named('PORT3', ['a.test', $SHORT_HTTPDS, $LONG_TIME])
+    . named('PORT4', ['first.test', $SHORT_TIME],
+                     ['plain.test'],
+                     ['inherit.test', $INHERIT],
+                     ['httpds.test',  $SHORT_HTTPDS, $INHERIT],
+                     ['own.test',     'KeepAliveTimeout 70'],
+                     ['long.test',    $LONG_TIME],
+                     ['off.test',     $SHORT_TIME, 'FinWait2Engine Off'],
+                     ['twice.test',   $LONG_TIME, $SHORT_TIME],
+                     ['units.test',   'FinWait2KeepAliveTimeout 2min'],
+                     ['zero.test',    'FinWait2KeepAliveTimeout 0'])
+    . named('PORT5', ['first.test', $SHORT_HTTPDS, $LONG_TIME],
+                     ['plain.test'])
+    . named('PORT6', ['first.test', 'FinWait2KeepAliveTimeout 0'],
+                     ['plain.test']);
+my $OVERRULED = "$SHORT_HTTPDS\n$LONG_TIME\nErrorDocument 404 main\n"
+    . named('PORT2', ['a.test'])
+    . named('PORT3', ['a.test', $INHERIT])
+    . named('PORT4', ['a.test', $SHORT_HTTPDS])
+    . named('PORT5', ['first.test', $INHERIT], ['plain.test']);
+
+# What it shows, port, the hosts asked one after the other on one connection,
+# and what the last is worth: 'ends', 'closes' with its answer, 'stays', or the
+# number of seconds that it stays. The last row of each is the short one that
+# outlasts the other short ones.
+my %TABLE = (
+    plain => [
+        ['none of ours',                       'PORT',  'main',         60],
+        ['by address, longer than httpd\'s',   'PORT3', 'a.test',       $LONG],
+        ['by name, the first does not leak',   'PORT4', 'plain.test',   60],
+        ['nor into one that says inherit',     'PORT4', 'inherit.test', 60],
+        ['nor into one that has httpd\'s own', 'PORT4', 'own.test',     70],
+        ['by name, longer',                    'PORT4', 'long.test',    $LONG],
+        ['by name, another unit',              'PORT4', 'units.test',   120],
+        ['by name, Engine Off',                'PORT4', 'off.test',     60],
+        ['0 does not leak',                    'PORT6', 'plain.test',   60],
+        ['short, then long', 'PORT4', 'first.test long.test',           $LONG],
+        ['short, then httpd\'s', 'PORT4', 'first.test plain.test',      60],
+        ['0, by address',                      'PORT6', 'first.test', 'closes'],
+        ['0, by name',                         'PORT4', 'zero.test',  'closes'],
+        ['by address',                         'PORT2', 'a.test',     'ends'],
+        ['by name, the first',                 'PORT4', 'first.test', 'ends'],
+        ['by name, httpd\'s own',              'PORT4', 'httpds.test', 'ends'],
+        ['what httpd takes from the first',    'PORT5', 'plain.test', 'ends'],
+        ['long, then short', 'PORT4', 'long.test first.test',         'ends'],
+        ['by name, the last line wins',        'PORT4', 'twice.test', 'ends'],
+    ],
+    overruled => [
+        ['the main server\'s own',             'PORT',  'main',       $LONG],
+        ['inherited',                          'PORT2', 'a.test',     $LONG],
+        ['inherited, over httpd\'s own',       'PORT4', 'a.test',     $LONG],
+        ['by name, inherited',                 'PORT5', 'plain.test', $LONG],
+        ['by name, not inherited',             'PORT5', 'first.test', 'ends'],
+        ['not inherited',                      'PORT3', 'a.test',     'ends'],
+    ],
+);
+
+sub visit ($httpd, $row) {
+    my ($what, $port, $hosts, $worth) = @$row;
+    my $visit = { what => "$what: $hosts", worth => $worth,
+                  socket => client($httpd->port($port)) };
+    for my $host (split ' ', $hosts) {
+        $visit->{host}   = $host;
+        $visit->{answer} = ask($visit->{socket}, $host);
+    }
+    return $visit;
+}
+
+sub judge ($visit) {
+    my ($worth, $what, $answer) = @$visit{qw(worth what answer)};
+    if ($worth eq 'closes') {
+        like $answer, qr/^Connection: close\r$/m, "$what says so";
+    }
+    elsif ($worth eq 'ends') {
+        like $answer, qr/^Connection: Keep-Alive\r$/m, "$what was kept alive";
+    }
+    else {
+        like $answer, qr/^Keep-Alive: timeout=$worth,/m, "$what, $worth s";
+        like ask($visit->{socket}, $visit->{host}), qr/^HTTP\/1.1 404/,
+            "$what answers again";
+    }
+}
+
+# The event MPM may crash when it is stopped while a connection ends, without
+# this module, too.
+sub stop ($httpd) {
+    for my $port (@PORTS) {
+        wait_for { !ss_count(port => $httpd->port($port), state => 'connected',
+                             holder => 'process') }
+            $PATIENT, 'httpd to close what its clients have closed';
+    }
+    $httpd->stop;
+}
+
+sub check ($mpm, $conf, $table) {
+    my $httpd = FinWait2Test->start(
+        mpm => $mpm, page => 0, conf => $conf . ($ROOM{$mpm} // $THREADS),
+        listen => [map { "127.0.0.1:\@$_\@" } @PORTS]);
+    my @visits  = map { visit($httpd, $_) } @$table;
+    my @waiting = grep { $_->{worth} =~ /^(?:ends|closes)$/ } @visits;
+    eval {
+        wait_for {
+            @waiting = grep { !ended($_->{socket}) } @waiting;
+            return !@waiting;
+        } $PATIENT, 'the short ones to end';
+    };
+    is join(', ', map { $_->{what} } @waiting), '',
+        'all that should have ended have';
+    judge($_) for @visits;
+    $_->{socket}->close for @visits;
+    stop($httpd);
+}
+
+for_each_mpm {
+    my $mpm = shift;
+    check($mpm, $PLAIN,     $TABLE{plain});
+    check($mpm, $OVERRULED, $TABLE{overruled});
+};
+
+done_testing;

@@ -1,0 +1,321 @@
+# The page counts what is really there. Real clients that never close, windows
+# that are shut, queues that nobody serves; and at each moment the page says
+# what ss says, for each listener, state and holder.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use HTTP::Tiny;
+use IO::Socket::IP;
+use JSON::PP qw(decode_json);
+use Socket   qw(SOCK_STREAM SOL_SOCKET SO_RCVBUF);
+
+my $ASK   = "GET /.generation HTTP/1.1\r\nHost: a\r\n\r\n";
+my $CANON = JSON::PP->new->canonical;
+
+#---- the page and ss at the same moment --------------------------------------
+
+# Every closing socket with its local end at one of these ports, as ss has it:
+# a line "local-address state holder peer" each.
+sub sockets (@ports) {
+    my $where = join ' or ', map { "sport = :$_" } @ports;
+    my @lines = `ss -tanHoe state fin-wait-1 state fin-wait-2 state closing \\
+        state close-wait state last-ack '( $where )'`;
+    die "ss failed: $?\n" if $?;
+    return sort map {
+        my ($state, undef, undef, $local, $peer) = split;
+        (my $name = lc $state) =~ s/-(?=\d)//;
+        $name =~ tr/-/_/;
+        my $holder = /timer:\(timewait/ ? 'timewait'
+                   : /\bino:[1-9]/      ? 'process' : 'kernel';
+        "$local $name $holder $peer";
+    } @lines;
+}
+
+# {"listener state holder" => number}, zeros left out: the page's, and that of
+# ss by way of %at, local address => listener. Both from one moment: the same
+# sockets were in the same states before and after. And the whole document.
+sub moment ($httpd, %at) {
+    my %ports = map { /(\d+)$/ ? ($1 => 1) : () } keys %at;
+    my ($json, %page, %ss);
+    wait_for {
+        my @before = sockets(keys %ports);
+        $json = $httpd->json;
+        my @after = sockets(keys %ports);
+        (%page, %ss) = ();
+        for (@after) {
+            my ($local, $what) = /^(\S+) (\S+ \S+)/;
+            $ss{"$at{$local} $what"}++ if $at{$local};
+        }
+        "@before" eq "@after";
+    } 60, 'ss to say the same before and after the page';
+    for my $at (@{ $json->{listeners} }) {
+        for my $state (keys %{ $at->{states} }) {
+            my $n = $at->{states}{$state};
+            $page{"$at->{listener} $state $_"} = $n->{$_}
+                for grep { $n->{$_} } keys %$n;
+        }
+    }
+    return (\%page, \%ss, $json);
+}
+
+# half_closed, from the listeners.
+sub summed ($json) {
+    my %sum = (total => 0, held => 0, orphan => 0);
+    for my $at (@{ $json->{listeners} }) {
+        for my $n (@{ $at->{states} }{qw(fin_wait1 fin_wait2 closing)}) {
+            $sum{held}   += $n->{process};
+            $sum{orphan} += $n->{kernel} + $n->{timewait};
+        }
+    }
+    $sum{total} = $sum{held} + $sum{orphan};
+    return \%sum;
+}
+
+# The page says what ss says, and it is this.
+sub counted ($httpd, $at, $expected, $name) {
+    my ($page, $ss, $json);
+    eval {
+        wait_for {
+            ($page, $ss, $json) = moment($httpd, %$at);
+            $CANON->encode($ss) eq $CANON->encode($expected);
+        } 30, 'ss to see it';
+    } or diag $@, explain $ss;
+    is_deeply $ss,   $expected, "$name: it is so";
+    is_deeply $page, $ss,       "$name: the page says so";
+    is_deeply $json->{half_closed}, summed($json), "$name: and sums it up";
+    is_deeply [@{ $json->{snapshot} }{qw(backend complete)}],
+        ['netlink', JSON::PP::true], "$name: all of it from netlink";
+}
+
+#---- clients -----------------------------------------------------------------
+
+# Connected, has asked, reads nothing and never closes. A window of a few
+# bytes is shut by any answer worth the name.
+sub client ($host, $port, $request = $ASK, %options) {
+    $host =~ tr/[]//d;
+    my $socket = IO::Socket::IP->new(
+        PeerHost => $host, PeerPort => $port, Type => SOCK_STREAM,
+        $options{small} ? (Sockopts => [[SOL_SOCKET, SO_RCVBUF, 2048]]) : (),
+    ) // die "connect to $host port $port: $@\n";
+    $socket->syswrite($request) or die "write: $!\n";
+    return $socket;
+}
+
+# A server that is not httpd, with one half-closed connection.
+sub foreigner ($host, $port) {
+    my $listener = IO::Socket::IP->new(LocalHost => $host, LocalPort => $port,
+                                       Listen => 5) // die "listen: $@\n";
+    my $client = client($host, $listener->sockport);
+    my $server = $listener->accept // die "accept: $!\n";
+    $server->shutdown(1);
+    return ($listener->sockport, $listener, $client, $server);
+}
+
+sub file ($httpd, $name, $size) {
+    my $path = $httpd->root . "/htdocs/$name";
+    open my $out, '>', $path or die "$path: $!\n";
+    truncate $out, $size or die "$path: $!\n";
+}
+
+#---- from held to orphan to none ---------------------------------------------
+
+for_each_mpm {
+    my $httpd = FinWait2Test->start(
+        mpm    => shift,
+        listen => ['127.0.0.1:@PORT@', '[::1]:@PORT2@', '@PORT3@'],
+        conf   => <<'END');
+FinWait2KeepAliveTimeout 100ms
+FinWait2Linger always
+FinWait2Timeout 3s
+<IfModule mpm_prefork_module>
+    StartServers 12
+    MinSpareServers 8
+    MaxSpareServers 16
+</IfModule>
+END
+    my ($v4, $v6, $both) = map { $httpd->port($_) } qw(PORT PORT2 PORT3);
+    my %at = ("127.0.0.1:$v4"            => "127.0.0.1:$v4",
+              "[::1]:$v6"                => "[::1]:$v6",
+              "[::ffff:127.0.0.1]:$both" => "[::]:$both",
+              "[::1]:$both"              => "[::]:$both");
+    my @clients = map { client(@$_) } ['127.0.0.1', $v4], ['::1', $v6],
+                                      ['127.0.0.1', $both], ['::1', $both];
+
+    my (%life, @different, $moments, $seen);
+    wait_for {
+        my ($page, $ss, $json) = moment($httpd, %at);
+        $moments++;
+        push @different, $page, $ss, $json->{half_closed}
+            if $CANON->encode($page) ne $CANON->encode($ss)
+            || $CANON->encode($json->{half_closed})
+               ne $CANON->encode(summed($json));
+        for my $listener (@{ $json->{listeners} }) {
+            my $n = $listener->{states}{fin_wait2};
+            $life{ $listener->{listener} } .=
+                $n->{process} ? 'held ' : $n->{timewait} ? 'orphan ' : 'none ';
+        }
+        $seen ||= keys %$ss;
+        $seen && !keys %$ss;
+    } 60, 'the last of them to go';
+
+    is_deeply \@different, [], "page and ss agree at all of $moments moments"
+        or diag explain \@different;
+    s/\b(\w+ )\1+/$1/g for values %life;
+    s/^none // for values %life;
+    is_deeply \%life,
+        { map { $_ => 'held orphan none ' } values %at },
+        'held, then orphan, then none';
+    $httpd->stop;
+};
+
+#---- where -------------------------------------------------------------------
+
+subtest 'the most specific listener has it' => sub {
+    my $httpd = FinWait2Test->start(
+        listen => ['127.0.0.1:@PORT@', '@PORT@', '0.0.0.0:@PORT2@'],
+        # SO_REUSEPORT, without which they cannot be bound side by side.
+        conf   => <<'END');
+ListenCoresBucketsRatio 1
+FinWait2KeepAliveTimeout 100ms
+FinWait2Timeout 60s
+END
+    my ($one, $two) = map { $httpd->port($_) } qw(PORT PORT2);
+    my %at = ("127.0.0.1:$one"          => "127.0.0.1:$one",
+              "127.0.0.2:$one"          => "[::]:$one",
+              "[::ffff:127.0.0.2]:$one" => "[::]:$one",
+              "[::1]:$one"              => "[::]:$one",
+              "127.0.0.1:$two"          => "0.0.0.0:$two",
+              "127.0.0.2:$two"          => "0.0.0.0:$two");
+    my @clients = map { client(@$_) }
+        (['127.0.0.1', $one]) x 3, (['127.0.0.2', $one]) x 2, ['::1', $one],
+        ['127.0.0.1', $two], ['127.0.0.2', $two];
+    counted($httpd, \%at, {
+        "127.0.0.1:$one fin_wait2 timewait" => 3,
+        "[::]:$one fin_wait2 timewait"      => 3,
+        "0.0.0.0:$two fin_wait2 timewait"   => 2,
+    }, 'eight clients');
+    undef @clients;
+    $httpd->stop;
+};
+
+subtest 'only our own' => sub {
+    my $httpd = FinWait2Test->start(
+        conf => "FinWait2KeepAliveTimeout 100ms\nFinWait2Timeout 60s\n");
+    my $port = $httpd->port;
+    my $ours = "127.0.0.1:$port";
+    my ($other, @on_a_port)     = foreigner('127.0.0.1', 0);
+    my (undef,  @on_an_address) = foreigner('127.0.0.2', $port);
+    my $client = silent_client('127.0.0.1', $port, $ASK);
+
+    counted($httpd, { $ours => $ours }, { "$ours fin_wait2 timewait" => 1 },
+            'one client of ours');
+    my @theirs = grep { /fin_wait2 process/ } sockets($other, $port);
+    is @theirs, 2, 'beside two of other servers' or diag explain \@theirs;
+    undef $client;
+    $httpd->stop;
+};
+
+# More than one datagram of netlink's holds.
+subtest 'a crowd' => sub {
+    my $httpd = FinWait2Test->start(
+        conf => "FinWait2KeepAliveTimeout 100ms\nFinWait2Timeout 60s\n");
+    my $ours    = '127.0.0.1:' . $httpd->port;
+    my @clients = map { client('127.0.0.1', $httpd->port) } 1 .. 600;
+    counted($httpd, { $ours => $ours }, { "$ours fin_wait2 timewait" => 600 },
+            '600 clients');
+    undef @clients;
+    $httpd->stop;
+};
+
+#---- in which state ----------------------------------------------------------
+
+subtest 'every state there is' => sub {
+    my $httpd = FinWait2Test->start(conf => <<'END');
+EnableSendfile Off
+SendBufferSize 200000
+FinWait2KeepAliveTimeout 100ms
+FinWait2Timeout 60s
+END
+    my $port = $httpd->port;
+    my $here = "127.0.0.1:$port";
+    my %at   = ($here => $here);
+    file($httpd, fits => 100_000);
+    file($httpd, huge => 500_000_000);
+    my $for = sub ($name) {
+        client('127.0.0.1', $port, "GET /$name HTTP/1.1\r\nHost: a\r\n\r\n",
+               small => 1);
+    };
+    my ($unread, $both, $busy) = map { $for->($_) } qw(fits fits huge);
+    counted($httpd, \%at, { "$here fin_wait1 kernel" => 2 },
+            'two windows shut, and one answer on its way');
+
+    # The server's end is to have heard of it before it has sent everything.
+    my $hurried = $for->('fits');
+    $_->shutdown(1) for $both, $busy, $hurried;
+    my %others = ("$here closing kernel"     => 1,
+                  "$here close_wait process" => 1,
+                  "$here last_ack kernel"    => 1);
+    counted($httpd, \%at, { "$here fin_wait1 kernel" => 1, %others },
+            'three of the clients close');
+
+    my $got = 1;
+    while ($got) {
+        $got = $unread->sysread(my $part, 65536) // die "read: $!\n";
+    }
+    counted($httpd, \%at, { "$here fin_wait2 timewait" => 1, %others },
+            'the fourth has read all');
+    undef $_ for $unread, $both, $busy, $hurried;
+    counted($httpd, \%at, {}, 'all gone');
+    $httpd->stop;
+};
+
+# One process serves the page on a connection of its own, another waits for
+# the end of a request, and there are no more.
+subtest 'connections that nobody accepts' => sub {
+    my $httpd = FinWait2Test->start(mpm => 'prefork', conf => <<'END');
+ServerLimit 2
+MaxRequestWorkers 2
+StartServers 2
+MinSpareServers 1
+KeepAliveTimeout 100
+END
+    my $port  = $httpd->port;
+    my $at    = "127.0.0.1:$port";
+    my $http  = HTTP::Tiny->new(timeout => 30, keep_alive => 1);
+    my $page  = sub {
+        my $answer = $http->get("http://$at/finwait-status?json");
+        die $answer->{content} if !$answer->{success};
+        return decode_json($answer->{content})->{listeners}[0];
+    };
+    my $empty = $page->();
+    is $empty->{backlog}, 0, 'none at first';
+
+    # Half a request: httpd's listeners wait for the first byte.
+    my @clients = map { client('127.0.0.1', $port, 'GET /') } 1 .. 4;
+    my $listener = sub {
+        `ss -tlnH 'sport = :$port'` =~ /^LISTEN +(\d+) +(\d+)/ ? [$1, $2] : [];
+    };
+    wait_for { $listener->()[0] == 3 } 30, 'three to wait';
+    $clients[-1]->close;
+    my $row = wait_for {
+        grep { /^\S+ close_wait kernel/ } sockets($port)
+    } 30, 'one to close again';
+    is $row, 1, 'which is seen as nobody\'s';
+
+    my $full = $page->();
+    is_deeply [@$full{qw(backlog backlog_limit)}], $listener->(),
+        'the queue and its limit are those of ss';
+    is $full->{backlog}, 3, 'three wait';
+    is_deeply $full->{states}{close_wait},
+        { process => 0, kernel => 1, timewait => 0 },
+        'of which one has closed already';
+    my $warned = qr/AH00161: server reached MaxRequestWorkers/;
+    wait_for { $httpd->log =~ $warned } 30, 'httpd to notice';
+    $httpd->announce($warned);
+    undef @clients;
+    undef $http;
+    $httpd->stop;
+};
+
+done_testing;

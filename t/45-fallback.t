@@ -1,0 +1,230 @@
+# Where netlink is refused, by a real seccomp filter, the page counts the same
+# in /proc; where that is hidden too, by a mount of its own over /proc, it says
+# what it does not know, and why; and it recovers.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use Errno      qw(EACCES EAFNOSUPPORT EPERM);
+use File::Temp ();
+use IO::Socket::IP;
+use JSON::PP   ();
+
+my $CANON   = JSON::PP->new->canonical;
+my $SCRATCH = File::Temp->newdir;
+my $CONF    = <<'END';
+FinWait2KeepAliveTimeout 100ms
+FinWait2Timeout 60s
+<VirtualHost *:*>
+    ServerName first.test
+</VirtualHost>
+<VirtualHost *:*>
+    ServerName held.test
+    FinWait2Linger always
+    FinWait2LingerIdle 60s
+    FinWait2LingerTotal 60s
+</VirtualHost>
+END
+
+my $said = `cc -Wall -Werror -O -o $SCRATCH/deny t/bin/deny.c 2>&1`;
+die "t/bin/deny.c does not compile:\n$said" if $?;
+
+sub without_netlink ($errno, %options) {
+    return FinWait2Test->start(conf => $CONF,
+        launcher => ["$SCRATCH/deny", $errno], %options);
+}
+
+sub client ($host, $port) {
+    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port)
+        // die "connect to $host port $port: $@\n";
+    $socket->syswrite("GET /.generation HTTP/1.1\r\nHost: a\r\n\r\n");
+    return $socket;
+}
+
+# {"local-address holder" => number} of what is in FIN_WAIT_2, by ss.
+sub ss_table (@ports) {
+    my $where = join ' or ', map { "sport = :$_" } @ports;
+    my %n;
+    for (`ss -tanHoe state fin-wait-2 '( $where )'`) {
+        my $local = (split)[2];
+        my $holder = /timer:\(timewait/ ? 'timewait'
+                   : /\bino:[1-9]/      ? 'process' : 'kernel';
+        $n{"$local $holder"}++;
+    }
+    die "ss failed: $?\n" if $?;
+    return \%n;
+}
+
+# The same of the page.
+sub page_table ($json) {
+    my %n;
+    for my $at (@{ $json->{listeners} }) {
+        my $of = $at->{states}{fin_wait2};
+        $n{"$at->{listener} $_"} = $of->{$_} for grep { $of->{$_} } keys %$of;
+    }
+    return \%n;
+}
+
+sub html ($httpd) {
+    my $answer = $httpd->get('/finwait-status');
+    die "$answer->{status} $answer->{content}" if $answer->{status} != 200;
+    return $answer->{content};
+}
+
+# Read in parts, /proc/net/tcp shows rows twice while others come and go in the
+# same network namespace (measured), so this one has a namespace of its own.
+my ($quiet) = netns_pair();
+
+sub quietly :prototype(&) ($code) {
+    return $quiet ? in_netns($quiet->{name}, $code) : $code->();
+}
+
+sub same_numbers () {
+    my $httpd = without_netlink(EAFNOSUPPORT, listen =>
+        ['127.0.0.1:@PORT@', '[::1]:@PORT2@', '@PORT3@']);
+    my ($v4, $v6, $both) = map { $httpd->port($_) } qw(PORT PORT2 PORT3);
+
+    # More than one buffer holds (64 KiB, 150 bytes a line).
+    my @clients = ((map { client('127.0.0.1', $v4) } 1 .. 600),
+                   (map { client('::1', $v6) } 1 .. 20),
+                   (map { client('127.0.0.1', $both) } 1 .. 30),
+                   (map { client('::1', $both) } 1 .. 40));
+    my $expected = { "127.0.0.1:$v4 timewait"            => 600,
+                     "[::1]:$v6 timewait"                => 20,
+                     "[::ffff:127.0.0.1]:$both timewait" => 30,
+                     "[::1]:$both timewait"              => 40 };
+    wait_for {
+        $CANON->encode(ss_table($v4, $v6, $both)) eq $CANON->encode($expected);
+    } 60, 'all to be orphans';
+
+    my $json = $httpd->json;
+    is_deeply ss_table($v4, $v6, $both), $expected, 'ss is still of this mind';
+    is_deeply page_table($json), { "127.0.0.1:$v4 timewait" => 600,
+                                   "[::1]:$v6 timewait"     => 20,
+                                   "[::]:$both timewait"    => 70 },
+        'so is the page';
+    is_deeply $json->{half_closed}, { total => 690, held => 0, orphan => 690 },
+        'in the sum too';
+    is $json->{snapshot}{backend}, 'procfs', 'from /proc';
+    ok $json->{snapshot}{complete}, 'completely';
+    is_deeply [map { $_->{backlog_limit} } @{ $json->{listeners} }],
+        [(undef) x 3], '/proc does not tell the backlog\'s limit';
+
+    my $held = silent_client('127.0.0.1', $both,
+                             "GET / HTTP/1.0\r\nHost: held.test\r\n\r\n");
+    wait_for { ss_table($both)->{"[::ffff:127.0.0.1]:$both process"} }
+        30, 'one held';
+    is page_table($httpd->json)->{"[::]:$both process"}, 1,
+        'one that httpd holds';
+    undef $_ for $held, @clients;
+    $httpd->stop;
+}
+
+subtest 'netlink refused: the same numbers from /proc' => sub {
+    quietly { same_numbers() };
+};
+
+subtest 'in words' => sub {
+    my %words = (EAFNOSUPPORT, qr/not supported.*RestrictAddressFamilies/,
+                 EACCES,       qr/Permission denied.*SELinux/,
+                 EPERM,        qr/not permitted.*seccomp/);
+    for my $errno (sort keys %words) {
+        my $httpd = without_netlink($errno);
+        my $html  = html($httpd);
+        my ($note) = $html =~ m{<p class=warn role=note>(.*?)</p>}s;
+        like $note, qr/AF_NETLINK.*$words{$errno}.*procfs/s, "errno $errno";
+        like $html, qr{<h1><b>\d+</b>}, 'and a number';
+        $httpd->stop;
+    }
+};
+
+# In a mount namespace of httpd's own, a folder takes the place of /proc.
+sub over_proc ($httpd, $name, %files) {
+    my $dir = "$SCRATCH/$name";
+    system('mkdir', '-p', "$dir/self/net") == 0 or die "mkdir $dir\n";
+    chmod 0755, $SCRATCH;
+    for my $file (keys %files) {
+        my ($mode, $content) = @{ $files{$file} };
+        open my $out, '>', "$dir/$file" or die "$dir/$file: $!\n";
+        print $out $content;
+        close $out;
+        chmod $mode, "$dir/$file";
+    }
+    inside($httpd, 'mount', '--bind', $dir, '/proc');
+}
+
+sub inside ($httpd, @command) {
+    system('nsenter', '-t', $httpd->pid, '-m', @command) == 0
+        or die "@command: $?\n";
+}
+
+sub slurp ($path) {
+    open my $in, '<', $path or die "$path: $!\n";
+    local $/;
+    return <$in>;
+}
+
+# Nothing is counted: null, no samples, and no zero to be taken for one.
+sub unknown ($httpd, $backend, $name) {
+    my $json = $httpd->json;
+    is_deeply $json->{snapshot}{backend}, $backend, "$name: the backend";
+    ok !$json->{snapshot}{complete}, "$name: not complete";
+    is_deeply $json->{half_closed},
+        { total => undef, held => undef, orphan => undef }, "$name: null";
+    my $at = $json->{listeners}[0];
+    is_deeply [grep { defined } @$at{qw(backlog backlog_limit)},
+               map { values %$_ } values %{ $at->{states} }], [],
+        "$name: null for the listener as well";
+    for my $format (qw(openmetrics prometheus auto)) {
+        my $text = $httpd->get("/finwait-status?$format")->{content};
+        unlike $text,
+            qr/^(?:finwait2_(?:half_closed|held|orphan|listener)_
+                 |HalfClosed|Listeners\[0\](?:States|Backlog))/mx,
+            "$name: no samples in $format";
+        like $text, qr/generation:? \d+$/mi, "$name: others are";
+    }
+    my $text = $httpd->get('/finwait-status?prometheus')->{content};
+    open my $judge, '|-', 'promtool check metrics >&2' or die "promtool: $!\n";
+    print $judge $text;
+    ok close $judge, "$name: promtool has no complaint";
+    return html($httpd);
+}
+
+subtest '/proc hidden, too' => sub {
+    plan skip_all => 'no mount namespaces here'
+        if system('unshare -m true 2>/dev/null') != 0;
+    my $httpd = without_netlink(EAFNOSUPPORT,
+        launcher => ['unshare', '-m', "$SCRATCH/deny", EAFNOSUPPORT]);
+    is $httpd->json->{snapshot}{backend}, 'procfs', 'at first it is there';
+
+    my $sockstat = slurp('/proc/net/sockstat');
+    over_proc($httpd, 'sums', 'self/net/sockstat' => [0644, $sockstat]);
+    my $html = unknown($httpd, 'sockstat', 'sums');
+    like $html, qr{<h1>[^<]*could not be counted}, 'the headline says so';
+    like $html, qr{AF_NETLINK.*/proc/self/net/tcp: No such file}s, 'and why';
+    my ($tw) = $sockstat =~ /^TCP: .*\btw (\d+)/m;
+    is $httpd->json->{limits}{timewait}, $tw, 'what sockstat has is shown';
+    is $httpd->json->{limits}{tcp_fin_timeout}, undef, 'what is not there, not';
+    inside($httpd, qw(umount /proc));
+
+    over_proc($httpd, 'shut', 'self/net/sockstat' => [0, ''],
+              map { ("self/net/$_" => [0, '']) } qw(tcp tcp6));
+    $html = unknown($httpd, 'nothing', 'shut');
+    like $html, qr{tcp: Permission denied.*AppArmor}s, 'shut: and why';
+    like $html, qr{sockstat: Permission denied}, 'shut: of sockstat as well';
+    is_deeply [grep { defined } values %{ $httpd->json->{limits} }], [],
+        'shut: no limit is known';
+    inside($httpd, qw(umount /proc));
+
+    # IPv4's table can be read, IPv6's not: half a truth is none.
+    over_proc($httpd, 'half', 'self/net/tcp6' => [0, ''],
+              'self/net/tcp' => [0644, slurp('/proc/net/tcp')]);
+    isnt $httpd->json->{snapshot}{backend}, 'procfs', 'half of it does not do';
+    inside($httpd, qw(umount /proc));
+
+    is $httpd->json->{snapshot}{backend}, 'procfs', 'and it recovers';
+    like $httpd->json->{half_closed}{total}, qr/^\d+$/, 'with a number';
+    $httpd->stop;
+};
+
+done_testing;

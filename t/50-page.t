@@ -1,0 +1,574 @@
+# The page: every format by a parser that is not ours, the same numbers in
+# all; which format who gets; what is refused; and nothing that a stranger
+# sends comes back unescaped.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use File::Temp ();
+use JSON::PP   qw(decode_json);
+
+my $PAGE    = '/finwait-status';
+my $SCRATCH = File::Temp->newdir;
+
+#---- talking -----------------------------------------------------------------
+
+# A request byte for byte: nothing is encoded, and nothing forgiven.
+# {status, headers => {lower-case name => value}, content}
+sub raw ($httpd, $method, $target, @lines) {
+    @lines = ("Host: localhost", @lines) if !grep { /^Host:/i } @lines;
+    my (undef, $answer) = silent_client($httpd->host, $httpd->port,
+        join "\r\n", "$method $target HTTP/1.1", @lines,
+        'Connection: close', '', '');
+    my ($head, $content) = split /\r\n\r\n/, $answer, 2;
+    my ($status, @headers) = split /\r\n/, $head;
+    my %headers = map { /^([^:]+): *(.*)/ ? (lc $1 => $2) : () } @headers;
+    $content = dechunked($content)
+        if ($headers{'transfer-encoding'} // '') eq 'chunked';
+    return { status  => $status =~ /^HTTP\S+ (\d+)/, headers => \%headers,
+             content => $content };
+}
+
+sub dechunked ($body) {
+    my $whole = '';
+    while ($body =~ s/^([0-9a-f]+)\r\n//i && hex $1) {
+        $whole .= substr $body, 0, hex $1, '';
+        $body =~ s/^\r\n//;
+    }
+    return $whole;
+}
+
+sub page ($httpd, $query = '', @lines) {
+    return raw($httpd, GET => "$PAGE$query", @lines);
+}
+
+# What a command says of a text: (exit status, output). Not to find it is fatal.
+sub judged ($text, @command) {
+    spew("$SCRATCH/text", $text);
+    system('sh', '-c', 'exec "$@" <"$0/text" >"$0/said" 2>&1', $SCRATCH,
+           @command);
+    my $status = $? >> 8;
+    die "$command[0] is not there: run t/setup test\n" if $status == 127;
+    return ($status, slurp("$SCRATCH/said"));
+}
+
+sub slurp ($path) {
+    open my $in, '<', $path or die "$path: $!\n";
+    local $/;
+    return <$in> // '';
+}
+
+sub spew ($path, $text) {
+    open my $out, '>', $path or die "$path: $!\n";
+    print $out $text;
+    close $out or die "$path: $!\n";
+}
+
+# {"name{label=value,...}" => number} and {family => type}, by the reference
+# parser. Debian's python3, for which its package is.
+sub samples ($module, $text) {
+    my ($status, $said) = judged($text, '/usr/bin/python3', '-c', <<"END");
+import json, sys
+from prometheus_client.$module import text_string_to_metric_families
+samples, families = {}, {}
+for f in text_string_to_metric_families(sys.stdin.read()):
+    assert f.documentation, f.name + ": no HELP"
+    families[f.name] = f.type
+    for s in f.samples:
+        labels = ",".join(k + "=" + v for k, v in sorted(s.labels.items()))
+        name = s.name + ("{" + labels + "}" if labels else "")
+        assert name not in samples, name + ": twice"
+        samples[name] = s.value
+print(json.dumps([samples, families]))
+END
+    die "the reference parser refuses it:\n$said\n$text" if $status;
+    return @{ decode_json($said) };
+}
+
+# Until httpd has closed all its connections at the first port. (Stopped while
+# it lingers itself, event may say AH03092, with or without us.)
+sub settle ($httpd) {
+    wait_for {
+        !ss_count(port   => $httpd->port, state => 'connected',
+                  holder => 'process')
+    } 60, 'all connections to be closed';
+}
+
+#---- names and numbers -------------------------------------------------------
+
+# Sections of the JSON with the names of the design: those that are, and those
+# that will be. A name that is not here is a name that clients do not know.
+my %NAMES = (
+    server      => [[qw(mpm uptime_seconds generation)]],
+    snapshot    => [[qw(age_seconds cost_seconds backend complete)]],
+    half_closed => [[qw(total held orphan)]],
+    listeners   => [[qw(listener states backlog backlog_limit)]],
+    vhosts      => [[qw(vhost held endings linger_seconds drained_bytes)],
+                    [qw(closes)]],
+    closer      => [[qw(held capacity oldest_seconds evicted fallback)]],
+    limits      => [[qw(tcp_fin_timeout tcp_max_orphans orphans
+                        tcp_max_tw_buckets timewait timewait_overflow)],
+                    [qw(descriptors descriptor_limit)]],
+);
+my @LATER   = qw(history advice);
+my @STATES  = qw(fin_wait1 fin_wait2 closing close_wait last_ack);
+my @HOLDERS = qw(process kernel timewait);
+my @ENDINGS = qw(acked peer_closed peer_reset silence total bytes evicted
+                 stopped);
+
+# These change from one answer to the next, and are only to be there.
+my $MOVES = qr/age_|cost_|uptime_|tcp_orphans|tcp_timewait/;
+
+# Where in the JSON a sample without labels is; names as documented.
+my %FAMILY = (
+    'server.uptime_seconds'     => 'uptime_seconds',
+    'server.generation'         => 'generation',
+    'snapshot.age_seconds'      => 'snapshot_age_seconds',
+    'snapshot.cost_seconds'     => 'snapshot_cost_seconds',
+    'snapshot.complete'         => 'snapshot_complete',
+    'half_closed.total'         => 'half_closed_connections',
+    'half_closed.held'          => 'held_connections',
+    'half_closed.orphan'        => 'orphan_connections',
+    'closer.held'               => 'closer_held_connections',
+    'closer.capacity'           => 'closer_capacity_connections',
+    'closer.oldest_seconds'     => 'closer_oldest_seconds',
+    'closer.evicted'            => 'closer_evicted_total',
+    'closer.fallback'           => 'closer_fallback_total',
+    'limits.tcp_fin_timeout'    => 'tcp_fin_timeout_seconds',
+    'limits.tcp_max_orphans'    => 'tcp_max_orphans',
+    'limits.orphans'            => 'tcp_orphans',
+    'limits.tcp_max_tw_buckets' => 'tcp_max_tw_buckets',
+    'limits.timewait'           => 'tcp_timewait_sockets',
+    'limits.timewait_overflow'  => 'tcp_timewait_overflows_total',
+);
+
+# Every sample that this JSON makes: [name, key of ?auto, value]. What is null
+# makes none.
+sub leaves ($json) {
+    my @leaves = map {
+        my ($section, $key) = split /\./;
+        ["finwait2_$FAMILY{$_}", camel($section, $key), $json->{$section}{$key}]
+    } sort keys %FAMILY;
+    my $count = 0;
+    push @leaves, ["finwait2_server_info{mpm=$json->{server}{mpm}}", '', 1],
+        ["finwait2_snapshot_info{backend=$json->{snapshot}{backend}}", '', 1],
+        map({ of_listener($_, 'Listeners[' . $count++ . ']') }
+            @{ $json->{listeners} });
+    $count = 0;
+    push @leaves, map { of_vhost($_, 'Vhosts[' . $count++ . ']') }
+        @{ $json->{vhosts} };
+    return grep { defined $_->[2] } @leaves;
+}
+
+sub of_listener ($at, $key) {
+    my $label = "listener=$at->{listener}";
+    my @leaves = (["finwait2_listener_backlog_connections{$label}",
+                   "${key}Backlog", $at->{backlog}],
+                  ["finwait2_listener_backlog_limit{$label}",
+                   "${key}BacklogLimit", $at->{backlog_limit}]);
+    for my $state (@STATES) {
+        push @leaves, map {
+            ["finwait2_listener_connections{holder=$_,$label,state=$state}",
+             $key . camel('states', $state, $_), $at->{states}{$state}{$_}]
+        } @HOLDERS;
+    }
+    return @leaves;
+}
+
+sub of_vhost ($of, $key) {
+    my $label = "vhost=$of->{vhost}";
+    my $took  = $of->{linger_seconds};
+    my $name  = 'finwait2_linger_seconds';
+    return ["finwait2_vhost_held_connections{$label}", "${key}Held",
+            $of->{held}],
+        ["finwait2_drained_bytes_total{$label}", "${key}DrainedBytes",
+         $of->{drained_bytes}],
+        map({ ["finwait2_lingers_ended_total{ending=$_,$label}",
+               $key . camel('endings', $_), $of->{endings}{$_}] } @ENDINGS),
+        map({ ["${name}_bucket{le=$_->[0],$label}",
+               "${key}LingerSecondsLe$_->[0]", $_->[1]] }
+            map { [sprintf('%.15g', $_->[0]) =~ s/^\d+\K$/.0/r, $_->[1]] }
+            @{ $took->{buckets} }),
+        ["${name}_bucket{le=+Inf,$label}", '', $took->{count}],
+        ["${name}_count{$label}", "${key}LingerSecondsCount", $took->{count}],
+        ["${name}_sum{$label}", "${key}LingerSecondsSum", $took->{sum}];
+}
+
+sub camel (@names) { join '', map { ucfirst } map { split /_/ } @names }
+
+# A server with something to tell: six orphans, which stay for a minute. Who
+# reads the page leaves no trace in the numbers.
+sub with_orphans () {
+    my $httpd = FinWait2Test->start(
+        listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@'], conf => <<'END');
+FinWait2KeepAliveTimeout 100ms
+FinWait2Timeout 60s
+<VirtualHost *:@PORT@>
+    ServerName readers.test
+    FinWait2Engine Off
+</VirtualHost>
+<VirtualHost *:@PORT2@>
+    ServerName silent.test
+</VirtualHost>
+END
+    my $port    = $httpd->port('PORT2');
+    my @clients = map {
+        scalar silent_client('127.0.0.1', $port,
+                             "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    } 1 .. 6;
+    wait_for { ss_count(port => $port, holder => 'timewait') == 6 }
+        30, 'six orphans';
+    return ($httpd, @clients);
+}
+
+subtest 'every format parses, and all say the same' => sub {
+    my ($httpd, @clients) = with_orphans();
+    my $json = $httpd->json;
+    is $json->{version}, 1, 'version 1';
+    is_deeply [grep { !$NAMES{$_} && $_ ne 'version' } keys %$json],
+        [grep { exists $json->{$_} } @LATER], 'sections: no unknown name';
+    for my $section (sort keys %NAMES) {
+        my ($now, $later) = @{ $NAMES{$section} };
+        my ($element) = map { ref eq 'ARRAY' ? @$_ : $_ } $json->{$section};
+        my %known = map { $_ => 1 } @$now, @{ $later // [] };
+        is_deeply [grep { !exists $element->{$_} } @$now], [],
+            "$section: all its names";
+        is_deeply [grep { !$known{$_} } keys %$element], [],
+            "$section: no other";
+    }
+    for my $at (@{ $json->{listeners} }) {
+        is_deeply [sort keys %{ $at->{states} }], [sort @STATES], 'states';
+        is_deeply [sort keys %$_], [sort @HOLDERS], 'holders'
+            for values %{ $at->{states} };
+    }
+    for my $vhost (@{ $json->{vhosts} }) {
+        is_deeply [sort keys %{ $vhost->{endings} }], [sort @ENDINGS],
+            'endings';
+        is_deeply [sort keys %{ $vhost->{linger_seconds} }],
+            [qw(buckets count sum)], 'a histogram';
+    }
+    is $json->{half_closed}{orphan}, 6, 'six orphans';
+
+    # Each asked for when the one before has left no trace.
+    my ($again, $auto, $open, $old) = map {
+        settle($httpd);
+        page($httpd, "?$_")->{content};
+    } qw(json auto openmetrics prometheus);
+    my @all    = leaves(decode_json($again));
+    my @leaves = grep { $_->[0] !~ $MOVES } @all;
+
+    my %auto;
+    for (split /\n/, $auto) {
+        my ($key, $value) = /^([\w.\[\]]+): (\S.*)$/
+            or fail("auto: $_"), next;
+        ok !exists $auto{$key}, "auto: $key twice" if exists $auto{$key};
+        $auto{$key} = $value;
+    }
+    my ($of_open, $types) = samples('openmetrics.parser', $open);
+    my ($of_old)          = samples('parser', $old);
+    is_deeply [sort keys %$of_open], [sort map { $_->[0] } @all],
+        'OpenMetrics has a sample for each number';
+    is_deeply [sort keys %$of_old], [sort map { $_->[0] } @all],
+        'so has 0.0.4';
+    is_deeply [grep { !exists $auto{$_} } map { $_->[1] || () } @all], [],
+        'and ?auto a line';
+    for (@leaves) {
+        my ($sample, $key, $value) = @$_;
+        my @said = ($of_open->{$sample}, $of_old->{$sample},
+                    $key ? $auto{$key} : $value);
+        ok !(grep { $_ != $value } @said), $sample or diag "$value: @said";
+    }
+    is $auto{'Listeners[0]Listener'}, $json->{listeners}[0]{listener},
+        'auto: where';
+    is $auto{ServerMpm}, 'event', 'auto: text';
+    is $types->{finwait2_tcp_timewait_overflows}, 'counter', 'a counter';
+
+    my ($status, $said) = judged($old, qw(promtool check metrics));
+    is "$status $said", '0 ', 'promtool has no complaint';
+    settle($httpd);
+    like page($httpd)->{content}, qr{<h1><b>6</b> half-closed connections</h1>},
+        'HTML says six, too';
+    undef @clients;
+    settle($httpd);
+    $httpd->stop;
+};
+
+#---- which format, and with which headers ------------------------------------
+
+my %TYPE = (
+    html        => 'text/html; charset=utf-8',
+    auto        => 'text/plain; charset=utf-8',
+    json        => 'application/json',
+    openmetrics => 'application/openmetrics-text; version=1.0.0; charset=utf-8',
+    prometheus  => 'text/plain; version=0.0.4; charset=utf-8',
+);
+my %BEGINS = (html => qr/<!DOCTYPE html>/, auto => qr/ServerMpm: /,
+              json => qr/\{/, openmetrics => qr/# TYPE .*# EOF\n\z/s,
+              prometheus => qr/# TYPE /);
+
+my $PROMETHEUS = 'application/openmetrics-text;version=1.0.0,'
+    . 'application/openmetrics-text;version=0.0.1;q=0.75,'
+    . 'text/plain;version=0.0.4;q=0.5,*/*;q=0.1';
+my $PROMETHEUS_3 = 'application/openmetrics-text;version=1.0.0;'
+    . 'escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;'
+    . 'q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,'
+    . 'text/plain;version=0.0.4;q=0.3,*/*;q=0.2';
+my $BROWSER = 'text/html,application/xhtml+xml,application/xml;q=0.9,'
+    . 'image/avif,image/webp,*/*;q=0.8';
+
+# [query, Accept, format]
+my @CHOICES = (
+    ['', undef,   'html'],
+    ['', '*/*',   'html'],    # curl
+    ['', '',      'html'],
+    ['', $BROWSER, 'html'],
+    ['', $PROMETHEUS,   'openmetrics'],
+    ['', $PROMETHEUS_3, 'openmetrics'],
+    ['', 'text/plain;version=0.0.4;q=1,*/*;q=0.1',  'prometheus'],
+    ['', 'text/plain; version=0.0.4',               'prometheus'],
+    ['', 'TEXT/Plain ; version=0.0.4 ; q=0.001',    'prometheus'],
+    ['', 'text/plain',                              'html'],
+    ['', 'application/openmetrics-text;q=0,text/plain;version=0.0.4',
+                                                    'prometheus'],
+    ['', 'application/openmetrics-text;version=1.0.0;q=0.0', 'html'],
+    ['', 'application/openmetrics-textual',         'html'],
+    ['', 'text/html;q=0, application/openmetrics-text', 'openmetrics'],
+    ['', ';;,,;q=,=',                               'html'],
+    # What the address says goes before what the client accepts.
+    ['?json',        $PROMETHEUS, 'json'],
+    ['?auto',        $BROWSER,    'auto'],
+    ['?html',        $PROMETHEUS, 'html'],
+    ['?prometheus',  $PROMETHEUS, 'prometheus'],
+    ['?openmetrics', $BROWSER,    'openmetrics'],
+    # Exact words, the first of several.
+    ['?auto&json',          undef, 'auto'],
+    ['?x&&&json',           undef, 'json'],
+    ['?jsonp&json=1&xjson', undef, 'html'],
+    ['?JSON',               undef, 'html'],
+    ['?jso%6e',             undef, 'html'],
+    ['?refresh=5&json',     undef, 'json'],
+    ['?',                   undef, 'html'],
+);
+
+# [query, Refresh]
+my @REFRESHES = (
+    ['',             undef], ['?refresh',    10],    ['?refresh=5',   5],
+    ['?refresh=0',   1],     ['?refresh=1',  1],     ['?refresh=3600', 3600],
+    ['?refresh=3601', 3600], ['?refresh=-1', 10],    ['?refresh=abc', 10],
+    ['?refresh=',    10],    ['?refreshed',  undef], ['?norefresh=5', undef],
+    ['?refresh=999999999999999999999', 3600],
+    ['?refresh=5%0d%0aX-Evil:1',       5],
+    ['?json&refresh=7',                7],
+);
+
+# Methods other than GET and HEAD; the last is nobody's.
+my @REFUSED = qw(POST PUT DELETE PATCH OPTIONS PROPFIND BREW);
+
+my $httpd = FinWait2Test->start(
+    conf => <<'END');
+HttpProtocolOptions Unsafe
+UseCanonicalName Off
+ServerSignature On
+<Location "/denied">
+    SetHandler finwait-status
+    Require all denied
+</Location>
+<Location "/elsewhere">
+    SetHandler finwait-status
+</Location>
+<VirtualHost *:*>
+    ServerName first.test
+</VirtualHost>
+<VirtualHost *:*>
+    ServerName second.test
+    <Location "/of-second">
+        SetHandler finwait-status
+    </Location>
+</VirtualHost>
+END
+
+subtest 'who gets which format' => sub {
+    for (@CHOICES) {
+        my ($query, $accept, $format) = @$_;
+        my $name = "$PAGE$query" . (defined $accept ? ", Accept: $accept" : '');
+        my $answer = page($httpd, $query,
+                          defined $accept ? "Accept: $accept" : ());
+        is $answer->{headers}{'content-type'}, $TYPE{$format}, $name;
+        like $answer->{content}, qr/\A$BEGINS{$format}/, "$format it is";
+    }
+};
+
+subtest 'headers' => sub {
+    for my $format (sort keys %TYPE) {
+        my $headers = page($httpd, "?$format")->{headers};
+        is $headers->{'cache-control'}, 'no-store', "$format: no-store";
+        is $headers->{'x-content-type-options'}, 'nosniff', "$format: nosniff";
+        like $headers->{vary}, qr/\bAccept\b/, "$format: Vary";
+    }
+    my $policy = page($httpd)->{headers}{'content-security-policy'};
+    like $policy, qr/(?:^|;)\s*default-src 'none'/, 'CSP: nothing by default';
+    unlike $policy, qr/script-src|unsafe-eval|\*/, 'CSP: no scripts, no stars';
+    is page($httpd, $_->[0])->{headers}{refresh}, $_->[1], "Refresh: $_->[0]"
+        for @REFRESHES;
+};
+
+subtest 'GET and HEAD only' => sub {
+    for my $method (@REFUSED) {
+        my $answer = raw($httpd, $method, $PAGE, 'Content-Length: 0');
+        is $answer->{status}, 405, $method;
+        my $allow = $answer->{headers}{allow} // '';
+        is join(',', grep { $_ ne 'TRACE' } sort split /\s*,\s*/, $allow),
+            'GET,HEAD', "$method: Allow";    # TRACE is httpd's own
+        unlike $answer->{content}, qr/half-closed/, "$method: no page";
+    }
+    for my $format (sort keys %TYPE) {
+        my ($get, $head) = map { raw($httpd, $_, "$PAGE?$format") }
+            qw(GET HEAD);
+        is $head->{content}, '', "HEAD of $format: no body";
+        is $head->{status}, 200, "HEAD of $format: 200";
+        delete @{ $_->{headers} }{qw(date content-length transfer-encoding)}
+            for $get, $head;
+        is_deeply $head->{headers}, $get->{headers},
+            "HEAD of $format: the headers of GET";
+    }
+};
+
+#---- what strangers send -----------------------------------------------------
+
+my $MARKUP = '<script>alert(1)</script>"\'&lt;';
+
+subtest 'hostile queries' => sub {
+    my @queries = (
+        "?json&$MARKUP", "?$MARKUP", "?refresh=5$MARKUP", "?json=$MARKUP&json",
+        '?' . join('&', ('json') x 1000), '?' . 'x' x 7000,
+        '?' . '&' x 7000, '?' . join('&', map { "refresh=$_" } 1 .. 600),
+        '?%00&json', '?json%00', '?%', '?%zz%', '?=&=&=', "?\xff\xfe\x80",
+        '?json;auto', '?json?auto', '?json#auto', "$MARKUP", '?+json+',
+    );
+    for my $query (@queries) {
+        my $name = substr $query =~ s/[^ -~]/./gr, 0, 40;
+        my $answer = page($httpd, $query);
+        like $answer->{status}, qr/^(?:200|400|404)$/, $name;
+        unlike $answer->{content}, qr/<script|alert\(1\)/i, 'no echo';
+        my $refresh = $answer->{headers}{refresh};
+        ok !defined $refresh || $refresh =~ /^[1-9]\d*$/, 'Refresh: a number';
+        ok eval { decode_json($answer->{content}) }, 'valid JSON'
+            if ($answer->{headers}{'content-type'} // '') eq $TYPE{json};
+    }
+    is page($httpd, '?' . join('&', ('x') x 3900) . '&json')
+        ->{headers}{'content-type'}, $TYPE{json}, 'the last of 3,901 words';
+};
+
+# httpd's own rules for names are switched off (HttpProtocolOptions Unsafe), so
+# that what is left is ours.
+subtest 'hostile names of the server' => sub {
+    my @hosts = ('<b>bold</b>', '"><img src=x onerror=alert(1)>', "a'b",
+                 '<svg onload=alert(1)>', 'a&b;c', "\xc3\xa9\xff", '[::1]', '',
+                 '${jndi}', '%s%n%s%n', 'x' x 4000, 'a"b=c');
+    my $reached = 0;
+    for my $host (@hosts) {
+        my $name = substr $host =~ s/[^ -~]/./gr, 0, 40;
+        my $html = page($httpd, '', "Host: $host");
+        my $json = page($httpd, '?json', "Host: $host");
+        like $html->{status}, qr/^[24]00$/, "$name: $html->{status}";
+        next if $html->{status} != 200;
+        $reached++ if $html->{content} =~ /<title>[^<]*&[lg]t;/;
+        unlike $html->{content}, qr/<b>bold|<img|<svg|onerror=[^<]*>/i,
+            "$name: no markup of theirs";
+        my ($title) = $html->{content} =~ m{<title>(.*?)</title>}s;
+        unlike $title, qr/[<>]|&(?![a-z]+;|#\d+;)/, "$name: escaped";
+        ok eval { decode_json($json->{content}) }, "$name: valid JSON";
+    }
+    ok $reached > 0, 'at least one with markup came as far as the page';
+};
+
+#---- who gets it at all ------------------------------------------------------
+
+subtest 'where it answers' => sub {
+    my $denied = raw($httpd, GET => '/denied');
+    is $denied->{status}, 403, 'Require all denied';
+    unlike $denied->{content}, qr/half-closed/i, 'and no page';
+    $httpd->announce(qr/AH01630: client denied/);
+    is raw($httpd, GET => '/elsewhere')->{headers}{'content-type'},
+        $TYPE{html}, 'at another path';
+    is raw($httpd, GET => '/elsewhere/below?json')->{headers}{'content-type'},
+        $TYPE{json}, 'and below it';
+    is raw($httpd, GET => '/of-second', 'Host: second.test')->{status}, 200,
+        'in the virtual host that has it';
+    is raw($httpd, GET => '/of-second', 'Host: first.test')->{status}, 404,
+        'in no other';
+    my ($status, $said) = config_check(
+        "<VirtualHost *:\@PORT\@>\nFinWait2Status On\n</VirtualHost>\n");
+    isnt $status, 0, 'FinWait2Status in a virtual host is refused';
+    like $said, qr/FinWait2Status/, 'by name';
+};
+
+subtest 'FinWait2Status Off' => sub {
+    my $off = FinWait2Test->start(page => 0, conf => <<'END');
+<Location "/finwait-status">
+    SetHandler finwait-status
+</Location>
+<Directory "@ROOT@/htdocs">
+    AllowOverride All
+</Directory>
+END
+    spew($off->root . '/htdocs/.htaccess', "SetHandler finwait-status\n");
+    for my $path ("$PAGE?json", '/index.html') {
+        my $answer = raw($off, GET => $path);
+        is $answer->{status}, 404, $path;
+        unlike $answer->{content}, qr/half.closed/i, 'and no page';
+    }
+    $off->announce(qr/finwait-status is the handler here, but FinWait2Status/);
+    $off->stop;
+};
+
+$httpd->stop;
+
+#---- in a browser ------------------------------------------------------------
+
+# Opened by Chromium: the document as it understood it, and its console.
+sub browsed ($url) {
+    my $dom = `chromium --headless --no-sandbox --disable-gpu --disable-quic \\
+        --no-first-run --disable-background-networking --disable-sync \\
+        --disable-component-update --user-data-dir=$SCRATCH/profile-$$ \\
+        --enable-logging=stderr --dump-dom '$url' 2>$SCRATCH/console`;
+    return ($dom, grep { /CONSOLE/ } split /^/, slurp("$SCRATCH/console"));
+}
+
+subtest 'a real browser' => sub {
+    plan skip_all => 'no chromium here'
+        if !grep { -x "$_/chromium" } split /:/, $ENV{PATH};
+    my ($with, @clients) = with_orphans();
+    settle($with);
+    my ($dom, @console) = browsed('http://127.0.0.1:' . $with->port . $PAGE);
+
+    is "@console", '', 'nothing on the console';
+    is scalar(() = $dom =~ /<h1\b/g), 1, 'one h1';
+    like $dom, qr{<h1><b>6</b>}, 'with the number';
+    unlike $dom, qr/<script|\son\w+=/i, 'no scripts';
+    unlike $dom, qr{(?:src|href)="?(?:https?:)?//}i, 'nothing from elsewhere'
+        if $dom !~ /<address>/;
+    is_deeply [grep { !/\bscope=/ } $dom =~ /<th\b[^>]*>/g], [],
+        'each th has a scope';
+    my @tables = $dom =~ m{<table\b.*?</table>}gs;
+    ok @tables >= 4, 'tables' or diag $dom;
+    for my $table (@tables) {
+        my $caption = $table =~ m{<caption>(.*?)</caption>} ? $1 : 'no caption';
+        my ($head) = $table =~ m{<thead>(.*?)</thead>}s;
+        my $columns = $head ? () = $head =~ /<th\b/g : 2;
+        my @odd = grep { $columns != (() = /<t[hd]\b/g) }
+            $table =~ m{<tr\b.*?</tr>}gs;
+        is_deeply \@odd, [], "$caption: $columns cells in each row";
+    }
+    # The parser of a browser repairs; what it has repaired is longer.
+    my %tags;
+    $tags{$_}++ for page($with)->{content} =~ m{<(/?[a-z]\w*)}g;
+    is $tags{$_}, $tags{"/$_"}, "<$_> is closed"
+        for qw(html head body main title style h1 h2 table thead tbody tr th td
+               div details summary dl dt dd p small a footer);
+    undef @clients;
+    settle($with);
+    $with->stop;
+};
+
+done_testing;

@@ -1,0 +1,595 @@
+# How lingers end. On each MPM every ending is provoked by a real client on a
+# virtual host (and port) of its own, and at the end that virtual host has
+# counted it once, and nothing else; or has counted nothing, where there was
+# nothing to linger for or httpd was to do it.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use List::Util qw(sum0);
+use IO::Select      ();
+use IO::Socket::IP  ();
+use IO::Socket::SSL ();
+use Socket qw(IPPROTO_TCP SHUT_WR SOL_SOCKET SO_LINGER SO_RCVBUF TCP_INFO);
+
+my $PATIENT    = 40;    # seconds for a condition, far more than any needs
+my $CLOSE_WAIT = 8;     # a client's state after our FIN
+
+# Room for all clients at once, even where httpd itself lingers.
+my %ROOM = (prefork => "ServerLimit 64\nStartServers 32\n"
+                     . "MaxSpareServers 64\nMaxRequestWorkers 64\n");
+my $THREADS = "ServerLimit 8\nStartServers 4\nMaxSpareThreads 64\n"
+            . "MaxRequestWorkers 64\n";
+
+#---- what is said to httpd -----------------------------------------------------
+
+my $CLOSE = "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+my $KEEP  = "GET /page HTTP/1.1\r\nHost: a\r\n\r\n";
+my $OLD   = "GET /page HTTP/1.0\r\n\r\n";
+my $POST  = "POST /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+          . "Content-Length: 3\r\n\r\nabc";
+my $CHUNK = "POST /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+          . "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+# The body is longer than what is sent of it, so it never ends.
+my $UPLOAD  = "Host: a\r\nContent-Length: 90000\r\n\r\n" . 'x' x 5000;
+my $NO_HOST = "GET /page HTTP/1.1\r\n\r\n" . 'x' x 5000;
+my $HALF    = "GET /page HTTP/1.1\r\nHos";
+
+# Far more than any test takes: what ends all the same, ends for a reason.
+my $NEVER = "FinWait2LingerIdle 1h\nFinWait2LingerTotal 1h\n";
+my $IDLE  = "FinWait2LingerIdle 200ms\nFinWait2LingerTotal 1h\n";
+my $ALWAYS = "FinWait2Linger always\n";
+my $SHORT  = "RequestReadTimeout header=1 body=1\n";
+
+use constant TCP_CORK => 3;    # linux/tcp.h
+
+#---- the cases -----------------------------------------------------------------
+
+# Each: conf     its virtual host's
+#       says     what the client says, before it reads all there is
+#       status   what it is answered; none: nothing at all
+#       then     what it does next: again and again, until an ending is counted
+#       ends     how its linger ends; none: there is none
+#       holds    who holds the server's end after that: process or kernel
+#       slow     reads nothing of its answer, but `then`
+my %CASES = (
+    # auto: until everything is acknowledged, where no more can come.
+    'old'      => { conf => $NEVER, says => $OLD,   ends => 'acked' },
+    'close'    => { conf => $NEVER, says => $CLOSE, ends => 'acked',
+                    holds => 'kernel' },
+    'expiry'   => { conf => $NEVER, says => $KEEP,  ends => 'acked' },
+    'expiry2'  => { conf => $NEVER, says => $KEEP x 2, ends => 'acked' },
+    'missing'  => { conf => $NEVER, says => $CLOSE =~ s/page/none/r,
+                    status => 404,  ends => 'acked' },
+
+    # auto, where more can: until the client is silent.
+    'post'     => { conf => $IDLE, says => $POST,  ends => 'silence' },
+    'chunked'  => { conf => $IDLE, says => $CHUNK, ends => 'silence' },
+    'nohost'   => { conf => $IDLE, says => $NO_HOST, status => 400,
+                    ends => 'silence' },
+    'nonsense' => { conf => $IDLE, says => "\x{16}\x{3}\r\n\r\n",
+                    status => 400, ends => 'silence' },
+    'half'     => { conf => "$IDLE$SHORT", says => $HALF, status => 408,
+                    ends => 'silence' },
+    'halfbody' => { conf => "$IDLE$SHORT",
+                    says => "POST /page HTTP/1.1\r\n$UPLOAD",
+                    status => 408, ends => 'silence' },
+    'mute'     => { conf => "$IDLE$SHORT", says => '', status => 0,
+                    ends => 'silence' },
+    'large'    => { conf => "${IDLE}LimitRequestBody 1000\n",
+                    says => "POST /page HTTP/1.1\r\n$UPLOAD",
+                    status => 413, ends => 'silence' },
+    'long'     => { conf => $IDLE, says => 'POST /' . 'x' x 9000
+                                         . " HTTP/1.1\r\n$UPLOAD",
+                    status => 414, ends => 'silence' },
+    'unknown'  => { conf => "${IDLE}Redirect 501 /page\n",
+                    says => "BREW /page HTTP/1.1\r\n$UPLOAD",
+                    status => 501, ends => 'silence' },
+    'pipeline' => { conf => "${IDLE}KeepAlive Off\n", says => $KEEP x 2,
+                    ends => 'silence' },
+    'newline'  => { conf => $IDLE, says => "$CLOSE\r\n", ends => 'silence' },
+
+    # always.
+    'silence'  => { conf => "$IDLE$ALWAYS", says => $CLOSE,
+                    ends => 'silence' },
+    'closed'   => { conf => "$NEVER$ALWAYS", says => $CLOSE,
+                    then => sub ($socket) { $socket->close },
+                    ends => 'peer_closed' },
+    'halfshut' => { conf => "$NEVER$ALWAYS", says => $CLOSE,
+                    then => sub ($socket) { $socket->shutdown(SHUT_WR) },
+                    ends => 'peer_closed' },
+    'reset'    => { conf => "$NEVER$ALWAYS", says => $CLOSE,
+                    then => \&reset_it, ends => 'peer_reset' },
+    'total'    => { conf => "${ALWAYS}FinWait2LingerIdle 1h\n"
+                          . "FinWait2LingerTotal 300ms\n",
+                    says => $CLOSE, then => sub ($socket) { babble($socket, 1) },
+                    ends => 'total' },
+    'bytes'    => { conf => "$NEVER${ALWAYS}FinWait2LingerBytes 64K\n",
+                    says => $CLOSE,
+                    then => sub ($socket) { babble($socket, 65536) },
+                    ends => 'bytes' },
+    # mod_reqtimeout's note, which shortens the total; with the policy's own it
+    # would never end.
+    'short'    => { conf => "$NEVER$ALWAYS$SHORT", says => $HALF,
+                    status => 408, ends => 'total' },
+
+    # Nobody lingers.
+    'off'      => { conf => "${NEVER}FinWait2Linger off\n", says => $CLOSE,
+                    holds => 'kernel' },
+    # Its FIN has come when the last of such a long answer is written.
+    'leaver'   => { conf => "$NEVER$ALWAYS", says => $CLOSE =~ s/page/big/r,
+                    leaves => 1 },
+    'abort'    => { conf => "$NEVER$ALWAYS", says => $CLOSE =~ s/page/big/r,
+                    slow => 1, then => \&reset_it },
+
+    # httpd does.
+    'httpd'    => { conf => "${NEVER}FinWait2Linger httpd\n", says => $CLOSE,
+                    holds => 'process' },
+    'engine'   => { conf => "${NEVER}FinWait2Engine Off\n", says => $CLOSE,
+                    holds => 'process' },
+
+    # A virtual host that says nothing of ours has counters of its own, too.
+    'plain'    => { conf => '', says => $CLOSE, ends => 'acked' },
+);
+
+# What is to come true, as a test.
+sub comes :prototype(&$) ($condition, $name) {
+    ok eval { wait_for { $condition->() } $PATIENT, 'that' }, $name or diag $@;
+}
+
+#---- clients -------------------------------------------------------------------
+
+sub connect_to ($port, @sockopts) {
+    return IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port,
+                               Timeout => 10, Sockopts => \@sockopts)
+        // die "connect to port $port: $@\n";
+}
+
+sub reset_it ($socket) {
+    $socket->opened or return;
+    setsockopt $socket, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
+    $socket->close;
+}
+
+# As much as fits, without waiting.
+sub babble ($socket, $bytes) {
+    local $SIG{PIPE} = 'IGNORE';
+    $socket->blocking(0);
+    $socket->syswrite('x' x $bytes);
+}
+
+# All up to the end of file.
+sub read_all ($socket, $what) {
+    my $text   = '';
+    my $select = IO::Select->new($socket);
+    while (1) {
+        $select->can_read($PATIENT) or die "$what: no end of file\n";
+        my $n = $socket->sysread($text, 65536, length $text);
+        die "$what: $! after '$text'\n" if !defined $n;
+        return $text if !$n;
+    }
+}
+
+# The status of the last answer; every one of them has to be complete.
+sub status_of ($text) {
+    my $status = 0;
+    while (length $text) {
+        my ($head) = $text =~ /^(HTTP.*?\r\n\r\n)/s or return "part: $text";
+        my ($length) = $head =~ /^Content-Length: (\d+)\r$/mi;
+        my $body = substr $text, length $head;
+        return "part: $text" if defined $length && length $body < $length;
+        ($status) = $head =~ /^HTTP\S+ (\d+)/;
+        $text = defined $length ? substr $body, $length : '';
+    }
+    return $status;
+}
+
+#---- httpd ---------------------------------------------------------------------
+
+sub vhost ($port, $name, $conf) {
+    return "<VirtualHost *:\@$port\@>\nServerName $name.test\n$conf"
+         . "</VirtualHost>\n";
+}
+
+sub fill_htdocs ($httpd) {
+    for my $file (['page', 1000], ['big', 8_000_000]) {
+        my ($name, $size) = @$file;
+        open my $out, '>', $httpd->root . "/htdocs/$name" or die "$name: $!\n";
+        print $out 'y' x $size;
+        close $out;
+    }
+}
+
+# Of so many ports that are free, two may be the same.
+sub start ($mpm, $conf, %options) {
+    my $httpd = eval { start_once($mpm, $conf, %options) };
+    return $httpd if $httpd;
+    die $@ if $@ !~ /multiple Listeners/;
+    return start($mpm, $conf, %options);
+}
+
+sub start_once ($mpm, $conf, %options) {
+    my $httpd = FinWait2Test->start(
+        # AcceptFilter: httpd is to see the clients that say nothing, too.
+        mpm => $mpm, conf => ($ROOM{$mpm} // $THREADS)
+            . "AcceptFilter http none\nAcceptFilter https none\n$conf",
+        %options,
+        modules => [qw(alias reqtimeout), @{ $options{modules} // [] }]);
+    fill_htdocs($httpd);
+    return $httpd;
+}
+
+# {ending => number} of a virtual host, without zeros.
+sub endings ($httpd, $name) {
+    my $json    = $httpd->json;
+    my ($vhost) = grep { $_->{vhost} =~ /^\Q$name\E\.test:/ }
+        @{ $json->{vhosts} };
+    die "no virtual host $name\n" if !$vhost;
+    my %n = %{ $vhost->{endings} };
+    return { map { $_ => $n{$_} } grep { $n{$_} } keys %n };
+}
+
+# Every server's end at this port, and what holds it.
+sub server_ends ($port) {
+    my @ends = grep { !/^LISTEN/ } `ss -tanHoe 'sport = :$port'`;
+    return grep { !/^TIME-WAIT/ } @ends;
+}
+
+#---- every case, on every MPM --------------------------------------------------
+
+sub begin ($case) {
+    my @small = $case->{slow} ? [SOL_SOCKET, SO_RCVBUF, 4096] : ();
+    my $socket = $case->{socket} = connect_to($case->{port}, @small);
+    # Who leaves does so with the request, in one segment.
+    setsockopt $socket, IPPROTO_TCP, TCP_CORK, 1 if $case->{leaves};
+    $socket->syswrite($case->{says});
+    $socket->shutdown(SHUT_WR) if $case->{leaves};
+}
+
+sub judge_case ($httpd, $name, $case) {
+    if (!$case->{slow}) {
+        is status_of(read_all($case->{socket}, $name)), $case->{status} // 200,
+            "$name: the whole answer";
+    }
+    if ($case->{ends}) {
+        my $seen = eval {
+            wait_for {
+                $case->{then}->($case->{socket}) if $case->{then};
+                %{ endings($httpd, $name) };
+            } $PATIENT, 'an ending';
+        };
+        ok $seen, "$name: it ends" or diag $@;
+        return;
+    }
+    if ($case->{slow}) {
+        IO::Select->new($case->{socket})->can_read($PATIENT);
+        $case->{then}->($case->{socket});
+    }
+    if (!$case->{holds}) {
+        comes { !server_ends($case->{port}) } "$name: nothing is left";
+    }
+}
+
+# Who has the server's end of a connection that has ended.
+sub judge_holder ($name, $case) {
+    my %n;
+    my $right = eval {
+        wait_for {
+            %n = map { $_ => ss_count(port => $case->{port}, holder => $_) }
+                qw(process kernel timewait);
+            $n{kernel} += delete $n{timewait};
+            $n{ $case->{holds} } == 1 && $n{process} + $n{kernel} == 1;
+        } $PATIENT, 'that';
+    };
+    ok $right, "$name: the $case->{holds} holds it" or diag explain \%n;
+}
+
+for_each_mpm {
+    my $mpm   = shift;
+    my $next  = 2;
+    my %cases = map { $_ => { %{ $CASES{$_} }, name => 'PORT' . $next++ } }
+        sort keys %CASES;
+    my @names = sort keys %cases;
+    my $httpd = start($mpm,
+        "KeepAliveTimeout 100ms\nRequestReadTimeout header=0 body=0\n"
+        . join('', map { vhost($cases{$_}{name}, $_, $cases{$_}{conf}) }
+               @names),
+        listen => [map { "127.0.0.1:\@$_\@" } 'PORT',
+                   map { $_->{name} } @cases{@names}]);
+    for my $name (@names) {
+        $cases{$name}{port} = $httpd->port($cases{$name}{name});
+        begin($cases{$name});
+    }
+    judge_holder($_, $cases{$_}) for grep { $cases{$_}{holds} } @names;
+    judge_case($httpd, $_, $cases{$_}) for @names;
+    # Counted once, and nobody else's: seen after all have ended.
+    for my $name (@names) {
+        my $ends = $cases{$name}{ends};
+        is_deeply endings($httpd, $name), $ends ? { $ends => 1 } : {},
+            "$name: " . ($ends ? "$ends, once" : 'nothing to count');
+    }
+    is_deeply [map { $httpd->json->{closer}{$_} } qw(evicted fallback)],
+        [0, 0], 'all had a place';
+    $httpd->stop;
+};
+
+#---- places run out, and the child stops ----------------------------------------
+
+subtest 'evicted, stopped' => sub {
+    for_each_mpm {
+        my $mpm   = shift;
+        my $httpd = FinWait2Test->start(mpm => $mpm, conf =>
+            "ServerLimit 1\nStartServers 1\n"
+            . ($mpm eq 'prefork' ? "MinSpareServers 2\n" : '')
+            . 'MaxRequestWorkers ' . ($mpm eq 'prefork' ? 1 : 8) . "\n"
+            . "FinWait2LingerSlots 2\nFinWait2Linger httpd\n"
+            . vhost('PORT2', 'two', "$ALWAYS$NEVER"),
+            listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@']);
+        my @clients = map {
+            scalar silent_client('127.0.0.1', $httpd->port('PORT2'), $OLD)
+        } 1 .. 7;
+        # A client sees the end before its connection is handed over.
+        comes { (endings($httpd, 'two')->{evicted} // 0) >= 5 } 'five had to go';
+        is_deeply endings($httpd, 'two'), { evicted => 5 }, 'each once';
+        my $closer = $httpd->json->{closer};
+        is_deeply [@$closer{qw(evicted held fallback capacity)}], [5, 2, 0, 2],
+            'five of seven had to go for the last two';
+        if ($mpm eq 'prefork') {    # a single child is none to spare
+            my $limit = qr/reached MaxRequestWorkers/;
+            $httpd->announce($limit);
+            wait_for { $httpd->log =~ $limit } $PATIENT, 'httpd to complain';
+        }
+        $httpd->stop;
+
+        $httpd = start($mpm, vhost('PORT2', 'two', "$ALWAYS$NEVER"),
+            listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@']);
+        @clients = map {
+            scalar silent_client('127.0.0.1', $httpd->port('PORT2'), $CLOSE)
+        } 1 .. 5;
+        comes {
+            5 == sum0(map { $_->{held} } grep { $_->{vhost} =~ /^two/ }
+                          @{ $httpd->json->{vhosts} });
+        } 'five are held';
+        $httpd->graceful;
+        wait_for { %{ endings($httpd, 'two') } == 1
+                   && $httpd->json->{closer}{held} <= 1
+                   && ss_count(port => $httpd->port('PORT2'),
+                               holder => 'process') == 0 }
+            $PATIENT, 'the old children to stop';
+        is_deeply endings($httpd, 'two'), { stopped => 5 }, 'each once';
+        $httpd->stop;
+    };
+};
+
+#---- TLS and HTTP/2 -------------------------------------------------------------
+
+sub tls ($port, @protocols) {
+    my $socket = connect_to($port);
+    IO::Socket::SSL->start_SSL($socket, SSL_verify_mode => 0,
+        @protocols ? (SSL_alpn_protocols => \@protocols) : ())
+        or die "TLS: $IO::Socket::SSL::SSL_ERROR\n";
+    return $socket;
+}
+
+# All up to close_notify; without one OpenSSL calls the end an error.
+sub read_tls ($socket) {
+    my $text = '';
+    while (1) {
+        if (!$socket->pending && !IO::Select->new($socket)->can_read($PATIENT)) {
+            die "no end over TLS\n";
+        }
+        my $n = sysread $socket, $text, 65536, length $text;
+        return $text if !$n;
+    }
+}
+
+sub got_close_notify ($socket) {
+    return Net::SSLeay::get_shutdown($socket->_get_ssl_object) & 2;
+}
+
+sub tcp_state ($socket) { ord getsockopt $socket, IPPROTO_TCP, TCP_INFO }
+
+# What an HTTP/2 client says: preface, settings, one request with a literal
+# path (RFC 9113, 7541).
+sub h2_request ($scheme, $path) {
+    my $frame = sub ($type, $flags, $stream, $payload) {
+        return substr(pack('N', length $payload), 1)
+             . pack('CCN', $type, $flags, $stream) . $payload;
+    };
+    my $headers = "\x82" . ($scheme eq 'https' ? "\x87" : "\x86")
+                . "\x04" . chr(length $path) . $path . "\x41\x01a";
+    return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . $frame->(4, 0, 0, '')
+         . $frame->(1, 5, 1, $headers);
+}
+
+# [type, flags, stream, payload] of each frame, of which the last must be
+# complete, too.
+sub h2_frames ($text) {
+    my @frames;
+    while (length $text) {
+        my $length = unpack 'N', "\0" . substr $text, 0, 3;
+        die "part of a frame\n" if length $text < 9 + $length;
+        my (undef, undef, $type, $flags, $stream) =
+            unpack 'CnCCN', substr $text, 0, 9, '';
+        push @frames, [$type, $flags, $stream, substr $text, 0, $length, ''];
+    }
+    return @frames;
+}
+
+sub judge_h2 ($text, $name) {
+    my @frames = h2_frames($text);
+    is length(join '', map { $_->[3] } grep { $_->[0] == 0 } @frames), 1000,
+        "$name: the whole answer";
+    is $frames[-1][0], 7, "$name: GOAWAY comes last";
+}
+
+subtest 'TLS and HTTP/2' => sub {
+    for_each_mpm {
+        my $mpm  = shift;
+        my $tls  = "SSLEngine On\nSSLCertificateFile \@CERT\@\n"
+                 . "SSLCertificateKeyFile \@KEY\@\n";
+        my $httpd = start($mpm,
+            "KeepAliveTimeout 100ms\nRequestReadTimeout handshake=1\n"
+            . vhost('PORT2', 'tls',    "$tls$NEVER")
+            . vhost('PORT3', 'expiry', "$tls$NEVER")
+            . vhost('PORT4', 'hello',  "$tls$IDLE")
+            . vhost('PORT5', 'h2c',    "${IDLE}Protocols h2c http/1.1\n")
+            . vhost('PORT6', 'h2',     "$tls${IDLE}Protocols h2 http/1.1\n")
+            . vhost('PORT7', 'curl',   "${NEVER}Protocols h2c http/1.1\n"),
+            modules => [qw(ssl http2 socache_shmcb)],
+            listen  => [map { "127.0.0.1:\@PORT$_\@" } '', 2 .. 7]);
+        $httpd->announce(qr/mpm_prefork|prefork\.c/) if $mpm eq 'prefork';
+        my $port = sub ($n) { $httpd->port("PORT$n") };
+
+        my $hello = connect_to($port->(4));    # never says a word
+        my %tls;
+        for (['tls', 2, $CLOSE], ['expiry', 3, $KEEP]) {
+            my ($name, $n, $says) = @$_;
+            my $socket = $tls{$name} = tls($port->($n));
+            $socket->syswrite($says);
+            is status_of(read_tls($socket)), 200, "$name: the whole answer";
+            ok got_close_notify($socket), "$name: close_notify came";
+            comes { tcp_state($socket) == $CLOSE_WAIT }
+                "$name: and then the FIN";
+        }
+        my $h2c = connect_to($port->(5));
+        $h2c->syswrite(h2_request('http', '/page'));
+        judge_h2(read_all($h2c, 'h2c'), 'h2c');
+        my $h2;
+        if ($mpm ne 'prefork') {    # where mod_http2 does not offer it
+            $h2 = tls($port->(6), 'h2');
+            is $h2->alpn_selected, 'h2', 'h2 is spoken';
+            $h2->syswrite(h2_request('https', '/page'));
+            judge_h2(read_tls($h2), 'h2');
+            ok got_close_notify($h2), 'h2: close_notify came';
+        }
+        my $url = 'http://127.0.0.1:' . $port->(7) . '/page';
+        like `curl -sS -m 20 --http2-prior-knowledge $url`, qr/^y{1000}$/,
+            'curl has it all';
+        read_all($hello, 'hello');
+
+        my %ends = (tls => 'acked', expiry => 'acked', h2c => 'silence', $h2 ? (h2 => 'silence') : ());
+        for my $name (sort keys %ends) {
+            eval { wait_for { %{ endings($httpd, $name) } } $PATIENT, 'it' };
+            is_deeply endings($httpd, $name), { $ends{$name} => 1 },
+                "$name: $ends{$name}, once";
+        }
+        is_deeply endings($httpd, 'curl'), {}, 'curl closed first';
+        is_deeply endings($httpd, 'hello'), {},
+            'a handshake that never began is an aborted connection';
+        $httpd->stop;
+    };
+};
+
+#---- the access log --------------------------------------------------------------
+
+my $FORMAT = '%{local}p %>s %B %I %O %X %k %l \"%r\" %{Connection}o';
+
+sub log_lines ($httpd, $name) {
+    open my $in, '<', $httpd->root . "/log-$name" or return [];
+    return [sort map { s/^\d+ //r } <$in>];
+}
+
+subtest 'the access log is as without us' => sub {
+    for_each_mpm {
+        my $mpm  = shift;
+        my %conf = (PORT2 => ['none', "FinWait2Engine Off\n"],
+                    PORT3 => ['auto', "FinWait2Linger auto\n"],
+                    PORT4 => ['always', $ALWAYS],
+                    PORT5 => ['off', "FinWait2Linger off\n"]);
+        my $httpd = start($mpm, "KeepAliveTimeout 100ms\n${SHORT}"
+            . "LogFormat \"$FORMAT\" all\n" . join('', map {
+                my ($name, $conf) = @{ $conf{$_} };
+                vhost($_, $name, "LimitRequestBody 1000\n${conf}"
+                               . "CustomLog \"\@ROOT\@/log-$name\" all\n");
+            } sort keys %conf),
+            listen  => [map { "127.0.0.1:\@PORT$_\@" } '', 2 .. 5]);
+        # A line each, but two for the two requests of one connection.
+        my @says = ($OLD, $CLOSE, $KEEP, $KEEP x 2, $POST, $CHUNK, $NO_HOST,
+                    $HALF, "POST /page HTTP/1.1\r\n$UPLOAD", "$CLOSE\r\n",
+                    'GET /' . 'x' x 9000 . " HTTP/1.1\r\n$UPLOAD");
+        my @clients;
+        for my $name (sort keys %conf) {
+            for my $says (@says) {
+                my $socket = connect_to($httpd->port($name));
+                $socket->syswrite($says);
+                push @clients, $socket;
+            }
+        }
+        read_all($_, 'a client') for @clients;
+        my %lines;
+        for (values %conf) {
+            my ($name) = @$_;
+            wait_for { @{ log_lines($httpd, $name) } == @says + 1 } $PATIENT,
+                "the log of $name";
+            $lines{$name} = log_lines($httpd, $name);
+        }
+        is_deeply $lines{$_}, $lines{none}, "$_: the same lines"
+            for qw(auto always off);
+        $httpd->stop;
+    };
+};
+
+#---- connections to backends ------------------------------------------------------
+
+# A backend that keeps its connections; says how many there were and how many
+# requests came.
+sub backend () {
+    my $listener = IO::Socket::IP->new(Listen => 10, LocalHost => '127.0.0.1')
+        // die "listen: $@\n";
+    return { listener => $listener, port => $listener->sockport,
+             select => IO::Select->new($listener), accepted => 0, asked => 0,
+             ended => 0 };
+}
+
+sub serve ($backend) {
+    for my $ready ($backend->{select}->can_read(0.01)) {
+        if ($ready == $backend->{listener}) {
+            $backend->{select}->add(scalar $ready->accept);
+            $backend->{accepted}++;
+            next;
+        }
+        if ($ready->sysread(my $request, 65536)) {
+            $ready->syswrite("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            $backend->{asked}++;
+            next;
+        }
+        $backend->{ended}++;
+        $backend->{select}->remove($ready);
+    }
+}
+
+subtest 'connections to backends are left alone' => sub {
+    for_each_mpm {
+        my $mpm     = shift;
+        my $backend = backend();
+        my $httpd   = start($mpm, $NEVER . vhost('PORT2', 'front', $NEVER
+            # In this order: the other way round both share one worker.
+            . "ProxyPass /once http://127.0.0.1:$backend->{port}/once "
+            . "disablereuse=On\n"
+            . "ProxyPass /kept http://127.0.0.1:$backend->{port}/\n"),
+            modules => [qw(proxy proxy_http)],
+            listen  => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@']);
+        my @clients;
+        for my $path (('/kept') x 6, ('/once') x 3) {
+            my $client = connect_to($httpd->port('PORT2'));
+            $client->syswrite($CLOSE =~ s{/page}{$path}r);
+            my $select = IO::Select->new($client);
+            wait_for { serve($backend); $select->can_read(0) } $PATIENT,
+                'the answer';
+            like read_all($client, $path), qr/\bok$/, "$path: answered";
+            push @clients, $client;
+        }
+        wait_for { serve($backend);
+                   (endings($httpd, 'front')->{acked} // 0) == 9
+                   && $backend->{ended} >= 3 }
+            $PATIENT, 'all to end';
+        is_deeply endings($httpd, 'front'), { acked => 9 },
+            'the clients\' connections are counted, and no other';
+        is $backend->{asked}, 9, 'the backend was asked for each';
+        is $backend->{ended}, 3, 'it keeps those that may be kept';
+        $httpd->stop;
+    };
+};
+
+done_testing;

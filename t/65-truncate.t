@@ -1,0 +1,363 @@
+# No response is ever cut short by the way it is closed. Clients with a small
+# receive buffer, since loopback would hide it otherwise; all tries of one MPM
+# at the same time. Where httpd closes without any linger the same clients do
+# lose bytes: what is tried here is sharp.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use Digest::MD5     qw(md5_hex);
+use Errno           qw(EAGAIN);
+use IO::Select      ();
+use IO::Socket::IP  ();
+use IO::Socket::SSL ();
+use Socket          qw(SOL_SOCKET SO_RCVBUF);
+use Time::HiRes     qw(time);
+
+my $PATIENT = 60;    # seconds for a condition, far more than any needs
+my $TRIES   = 20;    # of each scenario, mode and MPM
+my $BLIND   = 5;     # of those that have to lose bytes
+
+my %PAGE = (big => noise(300_000), medium => noise(60_000),
+            small => noise(8_000));
+my %DIGEST = map { $_ => md5_hex($PAGE{$_}) } keys %PAGE;
+
+# Room for all clients at once.
+my %ROOM = (prefork => "ServerLimit 128\nStartServers 64\n"
+                     . "MaxSpareServers 128\nMaxRequestWorkers 128\n");
+my $THREADS = "ServerLimit 8\nStartServers 4\nThreadsPerChild 32\n"
+            . "MaxSpareThreads 256\nMaxRequestWorkers 256\n";
+
+sub noise ($size) { join '', map { chr 33 + rand 90 } 1 .. $size }
+
+#---- what each client does -------------------------------------------------------
+
+my $GET = "GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+# More than httpd has read when it closes.
+my $UPLOAD = "POST /medium HTTP/1.1\r\nHost: a\r\n"
+           . "Content-Length: 10000000\r\n\r\n" . 'x' x 100_000;
+
+# Each: page    what it shall have in the end
+#       status  with this status, if it is not 200
+#       port    of which kind of virtual host
+#       says    at once
+#       waits   until httpd has closed, and so many seconds more; without it,
+#               until all is said
+#       adds    says after that
+#       bite    bytes read at a time, so many `pause` seconds apart
+#       buffer  SO_RCVBUF
+my %SCENARIO = (
+    'starts 3 s late' => { page => 'big', says => $GET, waits => 3,
+                           buffer => 8192 },
+    'uploads on'      => { page => 'medium', buffer => 4096,
+                           says => $UPLOAD . 'x' x 9_900_000, status => 413 },
+    'pipelines'       => { page => 'big', says => "$GET$UPLOAD", waits => 0.2,
+                           buffer => 8192 },
+    'stray CRLF'      => { page => 'big', says => $GET, waits => 0.2,
+                           adds => "\r\n", buffer => 8192 },
+    'slow over TLS'   => { page => 'medium', port => 'tls', buffer => 4096,
+                           says => $GET =~ s/big/medium/r,
+                           bite => 1000, pause => 0.02 },
+    # So little that mod_http2 sends it in one piece: on a loaded machine event
+    # may give up between two of them, without us as well.
+    'HTTP/2 updates'  => { page => 'small', h2 => 1, waits => 0.2,
+                           says => h2_request(), buffer => 2048 },
+);
+# Those whose client says more than was asked for.
+my @TALKATIVE = ('uploads on', 'pipelines', 'stray CRLF', 'HTTP/2 updates');
+
+#---- HTTP/2, by hand --------------------------------------------------------------
+
+sub h2_frame ($type, $flags, $stream, $payload) {
+    return substr(pack('N', length $payload), 1)
+         . pack('CCN', $type, $flags, $stream) . $payload;
+}
+
+# A window for all of it at once: httpd has written its last, and said GOAWAY,
+# before the client reads. RFC 9113, 7541.
+sub h2_request () {
+    my $settings = pack 'nN', 4, 1 << 20;
+    my $headers  = "\x82\x86\x04\x06/small\x41\x01a";
+    return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . h2_frame(4, 0, 0, $settings)
+         . h2_frame(8, 0, 0, pack 'N', 1 << 20) . h2_frame(1, 5, 1, $headers);
+}
+
+sub h2_update ($bytes) { h2_frame(8, 0, 0, pack 'N', $bytes) }
+
+# The body, and the types of all frames, one digit each.
+sub h2_body ($text) {
+    my ($body, $types) = ('', '');
+    while (length $text >= 9) {
+        my (undef, undef, $type, undef, undef) = unpack 'CnCCN', $text;
+        my $length = unpack 'N', "\0" . substr $text, 0, 3;
+        my $payload = substr substr($text, 0, 9 + $length, ''), 9;
+        $body .= $payload if $type == 0;
+        $types .= $type;
+    }
+    return ($body, $types);
+}
+
+#---- clients, many at a time ------------------------------------------------------
+
+sub client ($host, $port, %scenario) {
+    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port,
+        Timeout => 20, Sockopts => [[SOL_SOCKET, SO_RCVBUF, $scenario{buffer}]])
+        // die "connect to port $port: $@\n";
+    if (($scenario{port} // '') eq 'tls') {
+        IO::Socket::SSL->start_SSL($socket, SSL_verify_mode => 0)
+            or die "TLS: $IO::Socket::SSL::SSL_ERROR\n";
+    }
+    $socket->blocking(0);
+    return { %scenario, socket => $socket, out => $scenario{says}, in => '',
+             ends => join ' ', $port, $socket->sockport };
+}
+
+sub write_some ($client, $now) {
+    my $n = $client->{socket}->syswrite($client->{out}, 262_144);
+    if (!defined $n && $! != EAGAIN) {
+        $client->{wrong} = "writing: $!";
+        $client->{out}   = '';
+    }
+    substr($client->{out}, 0, $n // 0) = '';
+    $client->{said} //= $now if !length $client->{out};
+}
+
+sub read_some ($client, $now) {
+    my $n = sysread $client->{socket}, $client->{in}, $client->{bite} // 65536,
+        length $client->{in};
+    if ($n) {
+        $client->{out} .= h2_update($n) if $client->{h2};
+        $client->{read_at} = $now + ($client->{pause} // 0);
+    }
+    elsif (defined $n) {
+        $client->{done} = 'end';
+    }
+    elsif ($! != EAGAIN) {
+        $client->{done} = "reading: $!";
+    }
+}
+
+# Who may read now, and since when. Those who wait for httpd do not wait for
+# ever: where the kernel's buffers are small, it waits for them.
+sub let_read ($now, @clients) {
+    state $looked = 0;
+    my @waiting = grep { !defined $_->{read_at} && $_->{said} } @clients;
+    for my $client (grep { !defined $_->{waits} } @waiting) {
+        $client->{read_at} = $now;
+    }
+    @waiting = grep { defined $_->{waits} } @waiting;
+    return if !@waiting || $now < $looked + 0.1;
+    $looked = $now;
+    my %open;
+    for (`ss -tanH state established`) {
+        my ($local, $peer) = /:(\d+) +\S+:(\d+)/ or next;
+        $open{"$local $peer"} = 1;
+    }
+    for my $client (@waiting) {
+        next if $open{ $client->{ends} } && $now < $client->{said} + 10;
+        $client->{read_at} = $now + $client->{waits};
+        $client->{out} .= $client->{adds} // '';
+    }
+}
+
+# Until all have ended or time is over; what each has to say is in it then.
+sub run (@clients) {
+    local $SIG{PIPE} = 'IGNORE';
+    my $until = time + $PATIENT;
+    while (@clients = grep { !$_->{done} } @clients) {
+        my $now = time;
+        if ($now > $until) {
+            $_->{done} = 'no end' for @clients;
+        }
+        let_read($now, @clients);
+        my ($in, $out) = ('', '');
+        for my $client (@clients) {
+            my $fd = fileno $client->{socket};
+            vec($out, $fd, 1) = 1 if length $client->{out};
+            vec($in, $fd, 1) = 1 if wants_to_read($client, $now);
+        }
+        select $in, $out, undef, 0.01;
+        for my $client (@clients) {
+            my $fd = fileno $client->{socket};
+            write_some($client, $now) if vec $out, $fd, 1;
+            read_some($client, $now)
+                if vec($in, $fd, 1)
+                || $client->{port} && wants_to_read($client, $now)
+                   && $client->{socket}->pending;
+        }
+    }
+}
+
+sub wants_to_read ($client, $now) {
+    return defined $client->{read_at} && $client->{read_at} <= $now;
+}
+
+# 'whole', or what there was instead.
+sub verdict ($client) {
+    return $client->{done}  if $client->{done} ne 'end';
+    my ($head, $body) = ('', $client->{in});
+    if ($client->{h2}) {
+        ($body, my $types) = h2_body($body);
+        return length($body) . " bytes, frames $types" if $types !~ /07$/;
+    }
+    else {
+        ($head, $body) = split /\r\n\r\n/, $body, 2;
+        my $status = $client->{status} // 200;
+        return "not $status" if $head !~ /^HTTP\S+ $status /;
+    }
+    $body //= '';
+    return length($body) . ' bytes' if length $body != length
+        $PAGE{ $client->{page} };
+    return 'other bytes' if md5_hex($body) ne $DIGEST{ $client->{page} };
+    return $client->{wrong} // 'whole';
+}
+
+sub tally (@clients) {
+    my %n;
+    $n{ verdict($_) }++ for @clients;
+    return \%n;
+}
+
+#---- httpd ------------------------------------------------------------------------
+
+# The kernel's buffer takes all of a response: httpd has closed long before the
+# client has read.
+my $COMMON = "SendBufferSize 1048576\n"
+           . "KeepAliveTimeout 1\nErrorDocument 413 /medium\n"
+           # A loaded machine's client may be silent for longer than 2 s.
+           . "FinWait2LingerIdle 20s\nFinWait2LingerTotal 1min\n";
+my $HTTP2  = "Protocols h2c http/1.1\nLogLevel http2:error\n";
+
+my %MODE = (
+    auto   => '',
+    always => "FinWait2Linger always\n",
+    off    => "FinWait2Linger off\n",
+    reset  => "FinWait2Linger off\nFinWait2SocketLinger reset\n",
+);
+my @MODES = sort keys %MODE;
+
+sub vhosts () {
+    my ($conf, %name, @listen, $n) = ('');
+    my %kind = (plain => '', tls => "SSLEngine On\n"
+        . "SSLCertificateFile \@CERT\@\nSSLCertificateKeyFile \@KEY\@\n");
+    for my $mode (@MODES) {
+        for my $kind (sort keys %kind) {
+            my $port = $name{"$mode $kind"} = 'PORT' . (2 + $n++);
+            push @listen, "127.0.0.1:\@$port\@";
+            $conf .= "<VirtualHost *:\@$port\@>\nServerName $mode-$kind.test\n"
+                   . "LimitRequestBody 1000\n$kind{$kind}$MODE{$mode}"
+                   . "</VirtualHost>\n";
+        }
+    }
+    return ($conf, \@listen, \%name);
+}
+
+sub write_pages ($httpd) {
+    for my $name (keys %PAGE) {
+        open my $out, '>', $httpd->root . "/htdocs/$name" or die "$name: $!\n";
+        print $out $PAGE{$name};
+        close $out;
+    }
+}
+
+for_each_mpm {
+    my $mpm = shift;
+    my ($conf, $listen, $name) = vhosts();
+    my $httpd = FinWait2Test->start(mpm => $mpm,
+        listen  => ['127.0.0.1:@PORT@', @$listen],
+        modules => [qw(ssl http2 socache_shmcb)],
+        conf    => $COMMON . $HTTP2 . ($ROOM{$mpm} // $THREADS) . $conf);
+    $httpd->announce(qr/reset-\w+\.test: close\(\) throws away/);
+    write_pages($httpd);
+
+    my (%clients, $blind);
+    for my $mode (@MODES) {
+        for my $what (sort keys %SCENARIO) {
+            my $port = $name->{"$mode " . ($SCENARIO{$what}{port} // 'plain')};
+            my $tries = $mode eq 'auto' || $mode eq 'always' ? $TRIES : $BLIND;
+            push @{ $clients{$mode}{$what} }, client('127.0.0.1',
+                $httpd->port($port), %{ $SCENARIO{$what} }) for 1 .. $tries;
+        }
+    }
+    run(map { map { @$_ } values %$_ } values %clients);
+
+    for my $mode (qw(auto always)) {
+        for my $what (sort keys %SCENARIO) {
+            my $all = $clients{$mode}{$what};
+            is_deeply tally(@$all), { whole => scalar @$all },
+                "$mode: $what" or diag explain tally(@$all);
+        }
+    }
+    for my $what (@TALKATIVE) {
+        my $all = tally(@{ $clients{off}{$what} });
+        cmp_ok $all->{whole} // 0, '<', $BLIND, "off: $what, and loses"
+            or diag explain $all;
+    }
+    for my $what (@TALKATIVE, 'starts 3 s late') {
+        my $all = tally(@{ $clients{reset}{$what} });
+        cmp_ok $all->{whole} // 0, '<', $BLIND, "reset: $what, and loses"
+            or diag explain $all;
+    }
+    $httpd->stop;
+};
+
+#---- packets that are lost ----------------------------------------------------------
+
+# A queue that no packet fits into.
+sub drop ($namespace, $action) {
+    my $silent = $action eq 'add' ? '' : '2>/dev/null';
+    return system("ip netns exec $namespace tc qdisc $action dev veth0 root "
+                . ($action eq 'add' ? 'bfifo limit 1' : '') . " $silent") == 0;
+}
+
+# The server's ends that wait for an acknowledgement, and have asked again.
+sub unacknowledged ($port, $pattern) {
+    return scalar grep { /$pattern/ }
+        `ss -tanHoi state fin-wait-1 'sport = :$port' | paste - -`;
+}
+
+subtest 'packets lost between FIN and ACK' => sub {
+    my ($here, $there) = netns_pair()
+        or plan skip_all => 'no network namespaces: not root';
+    drop($there->{name}, 'add') && drop($there->{name}, 'del')
+        or plan skip_all => 'tc cannot drop packets here';
+    for_each_mpm {
+        my $mpm = shift;
+        for my $mode (qw(auto always)) {
+            in_netns($here->{name}, sub {
+                my $httpd = FinWait2Test->start(mpm => $mpm,
+                    listen => ['0.0.0.0:@PORT@'],
+                    conf   => $COMMON . ($ROOM{$mpm} // $THREADS)
+                            . $MODE{$mode});
+                write_pages($httpd);
+                lose($httpd, $mode, $here, $there);
+                $httpd->stop;
+            });
+        }
+    };
+};
+
+sub lose ($httpd, $mode, $here, $there) {
+    my $port    = $httpd->port;
+    my @clients = in_netns($there->{name}, sub {
+        map { client($here->{addr}, $port, page => 'big', says => $GET,
+                     buffer => 8192) } 1 .. $TRIES;
+    });
+    write_some($_, time) for @clients;
+    wait_for { unacknowledged($port, qr/./) == $TRIES } $PATIENT,
+        'all to have been closed';
+    drop($there->{name}, 'add');
+    # They read, and say something, and nobody hears of it.
+    for my $client (@clients) {
+        $client->{socket}->syswrite("\r\n");
+        read_some($client, 0);
+    }
+    wait_for { unacknowledged($port, qr/backoff:[2-9]/) == $TRIES } $PATIENT,
+        'httpd to ask again';
+    drop($there->{name}, 'del');
+    run(@clients);
+    is_deeply tally(@clients), { whole => $TRIES }, $mode;
+}
+
+done_testing;

@@ -1,0 +1,605 @@
+# Sockets in hand while everything around them ends: graceful restarts, killed
+# children, stops, children that end by count, descriptors that run out, peers
+# that are gone or will never read; no closer at all; and clients of the world.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use File::Temp     ();
+use IO::Select     ();
+use IO::Socket::IP ();
+use Socket         qw(IPPROTO_TCP SOL_SOCKET SO_RCVBUF TCP_MAXSEG);
+use Time::HiRes    qw(time);
+
+my $PATIENT = 60;    # seconds for a condition, far more than any needs
+my $CLOSE   = "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+my $NEVER   = "FinWait2LingerIdle 1h\nFinWait2LingerTotal 1h\n";
+my $ALWAYS  = "FinWait2Linger always\n$NEVER";
+my $SCRATCH = File::Temp->newdir;
+
+# What is to come true, as a test.
+sub comes :prototype(&$) ($condition, $name) {
+    ok eval { wait_for { $condition->() } $PATIENT, 'that' }, $name or diag $@;
+}
+
+#---- httpd -----------------------------------------------------------------------
+
+# The page's own connections stay out of the numbers.
+my $COMMON = "FinWait2Linger httpd\nSendBufferSize 1048576\n"
+           . "KeepAliveTimeout 2\n";
+
+# As many children as there will ever be.
+sub fixed ($mpm) {
+    return $mpm eq 'prefork'
+        ? "ServerLimit 12\nStartServers 12\nMinSpareServers 1\n"
+          . "MaxSpareServers 12\nMaxRequestWorkers 12\n"
+        : "ServerLimit 2\nStartServers 2\nThreadsPerChild 8\n"
+          . "MinSpareThreads 1\nMaxSpareThreads 16\nMaxRequestWorkers 16\n";
+}
+
+sub vhost ($port, $name, $conf) {
+    return "<VirtualHost *:\@$port\@>\nServerName $name.test\n$conf"
+         . "</VirtualHost>\n";
+}
+
+sub start ($mpm, $conf, %options) {
+    my $httpd = FinWait2Test->start(mpm => $mpm, conf => $COMMON . $conf,
+        listen => [map { "127.0.0.1:\@PORT$_\@" } '', 2, 3], %options);
+    for my $file (['page', 1000], ['medium', 40_000], ['big', 300_000]) {
+        my ($name, $size) = @$file;
+        spew($httpd->root . "/htdocs/$name", 'y' x $size);
+    }
+    return $httpd;
+}
+
+sub spew ($path, $text) {
+    open my $out, '>', $path or die "$path: $!\n";
+    print $out $text;
+    close $out or die "$path: $!\n";
+}
+
+sub of_vhost ($httpd, $name) {
+    my ($vhost) = grep { $_->{vhost} =~ /^\Q$name\E\.test:/ }
+        @{ $httpd->json->{vhosts} };
+    return $vhost // die "no virtual host $name\n";
+}
+
+# {ending => number} of a virtual host, without zeros.
+sub endings ($httpd, $name) {
+    my %n = %{ of_vhost($httpd, $name)->{endings} };
+    return { map { $_ => $n{$_} } grep { $n{$_} } keys %n };
+}
+
+sub sum ($endings) { my $n = 0; $n += $_ for values %$endings; return $n }
+
+sub silent ($httpd, $port, $times) {
+    return map { scalar silent_client($httpd->host, $httpd->port($port),
+                                      $CLOSE) } 1 .. $times;
+}
+
+#---- load --------------------------------------------------------------------------
+
+# Ask once; true if the answer is whole. The socket is used again if it is to.
+sub ask ($socket, $keep) {
+    $socket->syswrite($keep ? $CLOSE =~ s/close/keep-alive/r : $CLOSE)
+        or return (0, 'unanswered');
+    my $text = '';
+    while ($text !~ /\r\n\r\ny{1000}/) {
+        my $n = $socket->sysread($text, 65536, length $text);
+        return (0, length $text ? "part: $!" : 'unanswered') if !$n;
+    }
+    return (1, '');
+}
+
+# Ask until the file $stop is there. A kept connection may be closed under a
+# request, which is then asked again; nothing else may go wrong.
+sub loader ($port, $keep, $stop) {
+    my ($asked, $wrong, $socket) = (0, '');
+    while (!-e $stop && !$wrong) {
+        my $used = $socket;
+        $socket //= IO::Socket::IP->new(PeerHost => '127.0.0.1',
+                                        PeerPort => $port, Timeout => 20);
+        my ($ok, $why) = $socket ? ask($socket, $keep) : (0, "connect: $@");
+        $asked++ if $ok;
+        $wrong = $why if !$ok && !($used && $why eq 'unanswered');
+        undef $socket if !$keep || !$ok;
+    }
+    return "$asked $wrong";
+}
+
+sub load ($port) {
+    my $load = { stop => "$SCRATCH/stop-$port" };
+    for my $keep (0, 0, 1, 1) {
+        my $pid = open(my $from, '-|') // die "fork: $!";
+        if (!$pid) {
+            $SIG{PIPE} = 'IGNORE';
+            syswrite STDOUT, loader($port, $keep, $load->{stop});
+            POSIX::_exit(0);
+        }
+        push @{ $load->{from} }, $from;
+    }
+    return $load;
+}
+
+sub unload ($load) {
+    spew($load->{stop}, '');
+    my @said = map { scalar <$_> } @{ $load->{from} };
+    close $_ for @{ $load->{from} };
+    unlink $load->{stop};
+    return (grep { !/^[1-9]\d* $/ } @said);
+}
+
+subtest 'graceful restarts and killed children, under load' => sub {
+    for_each_mpm {
+        my $mpm   = shift;
+        my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n")
+                              . vhost('PORT3', 'held', $ALWAYS));
+        my $load  = load($httpd->port('PORT2'));
+        my $more  = sub ($least) {
+            my $now = sum(endings($httpd, 'load'));
+            wait_for { sum(endings($httpd, 'load')) > $now + $least } $PATIENT,
+                'more requests';
+        };
+        for (1, 2) {
+            $more->(100);
+            my $before = sum(endings($httpd, 'load'));
+            $httpd->graceful;
+            cmp_ok sum(endings($httpd, 'load')), '>=', $before,
+                'nothing is forgotten';
+        }
+        $more->(100);
+        is join('; ', unload($load)), '', 'no request failed';
+
+        $load = load($httpd->port('PORT2'));
+        my @clients = silent($httpd, 'PORT3', 20);
+        $more->(50);
+        cmp_ok of_vhost($httpd, 'held')->{held}, '==', 20, 'twenty are held';
+        my $before = sum(endings($httpd, 'load'));
+        my @old    = $httpd->children;
+        kill KILL => @old;
+        my %old = map { $_ => 1 } @old;
+        wait_for { !grep { $old{$_} } $httpd->children } $PATIENT,
+            'the killed to be gone';
+        unload($load);
+        comes { $httpd->json->{closer}{held} == 0 } 'held is 0 again';
+        is of_vhost($httpd, 'held')->{held}, 0, 'in the virtual host, too';
+        cmp_ok sum(endings($httpd, 'load')), '>=', $before,
+            'nothing is forgotten';
+        my $now = sum(endings($httpd, 'load'));
+        undef $_ for silent($httpd, 'PORT2', 5);
+        comes { sum(endings($httpd, 'load')) == $now + 5 }
+            'new children count on';
+        $httpd->stop;
+    };
+};
+
+#---- descriptors --------------------------------------------------------------------
+
+# "child=descriptors" of each child.
+sub all_fds ($httpd) {
+    return join ' ', map { "$_=" . $httpd->fds($_) } $httpd->children;
+}
+
+subtest 'descriptors after 300 silent clients' => sub {
+    for_each_mpm {
+        my $mpm   = shift;
+        my $httpd = start($mpm, fixed($mpm)
+            . vhost('PORT2', 'acked', "FinWait2Linger auto\n")
+            . vhost('PORT3', 'silence',
+                    "FinWait2Linger always\nFinWait2LingerIdle 300ms\n"));
+        undef $_ for silent($httpd, 'PORT2', 100);    # all have done it once
+        my ($before, $same);
+        # Until nothing changes any more: event closes when it has time.
+        wait_for {
+            my $now = all_fds($httpd);
+            $same   = $now eq ($before // '') ? $same + 1 : 0;
+            $before = $now;
+            $same == 25;
+        } $PATIENT, 'httpd to be at rest';
+        my @clients = (silent($httpd, 'PORT2', 150),
+                       silent($httpd, 'PORT3', 150));
+        comes { sum(endings($httpd, 'silence')) == 150
+                && sum(endings($httpd, 'acked')) == 250 } 'all are over'
+            or diag explain map { endings($httpd, $_) } qw(silence acked);
+        my $after;
+        comes { $before eq ($after = all_fds($httpd)) }
+            'every child has as many as before'
+            or diag "before: $before\nafter:  $after";
+        $httpd->stop;
+    };
+};
+
+# Half of so few are the closer's, the rest is httpd's.
+subtest 'ulimit -n 64 under 300 silent clients' => sub {
+    for_each_mpm {
+        my $mpm   = shift;
+        my $few   = $mpm eq 'prefork'
+            ? "ServerLimit 2\nStartServers 2\nMinSpareServers 3\n"
+              . "MaxRequestWorkers 2\n"    # and complains
+            : fixed($mpm);
+        my $httpd = start($mpm, $few . vhost('PORT2', 'few', $ALWAYS),
+            launcher => ['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh']);
+        $httpd->announce(qr/reached MaxRequestWorkers/) if $mpm eq 'prefork';
+        my @old     = $httpd->children;
+        my @clients = silent($httpd, 'PORT2', 300);
+        pass 'all were served';
+        is_deeply [$httpd->children], \@old, 'no child died';
+        my $closer = $httpd->json->{closer};
+        is $closer->{capacity}, 64, 'two children, 32 places each';
+        my $of = of_vhost($httpd, 'few');
+        is $of->{held} + $of->{endings}{evicted} + $closer->{fallback}, 300,
+            'each is held, or evicted, or left to httpd';
+        cmp_ok $of->{held}, '<=', 64, 'as many are held as may be';
+        cmp_ok $closer->{evicted}, '>=', 200, 'most had to go';
+        if ($mpm eq 'prefork') {
+            wait_for { $httpd->log =~ /reached MaxRequestWorkers/ } $PATIENT,
+                'httpd to complain';
+        }
+        $httpd->stop;
+    };
+};
+
+#---- the end of children ----------------------------------------------------------------
+
+subtest 'fast stop, graceful stop' => sub {
+    for_each_mpm {
+        my $mpm     = shift;
+        my %httpd   = map { $_ => start($mpm, vhost('PORT2', 'held', $ALWAYS)) }
+            qw(TERM WINCH);
+        my @clients = map { silent($httpd{$_}, 'PORT2', 8) } sort keys %httpd;
+        is of_vhost($httpd{$_}, 'held')->{held}, 8, "$_: eight are held"
+            for sort keys %httpd;
+        my (@order, %over);
+        kill $_ => $httpd{$_}->pid for qw(WINCH TERM);
+        wait_for {
+            for my $how (grep { !$over{$_} } sort keys %httpd) {
+                push @order, $how if $over{$how} = $httpd{$how}->ended;
+            }
+            @order == 2;
+        } $PATIENT, 'both to end, an hour before the lingers would';
+        is "@order", 'TERM WINCH', 'the fast one is not patient';
+        $_->stop for values %httpd;
+    };
+};
+
+subtest 'MaxConnectionsPerChild 5' => sub {
+    for_each_mpm {
+        my $mpm   = shift;
+        my $httpd = start($mpm, "MaxConnectionsPerChild 5\n"
+            . vhost('PORT2', 'short', "FinWait2Linger auto\n$NEVER"));
+        my @old     = $httpd->children;
+        my @clients = silent($httpd, 'PORT2', 60);
+        comes { sum(endings($httpd, 'short')) == 60 } 'all have ended';
+        is_deeply endings($httpd, 'short'), { acked => 60 },
+            'as with children that go on';
+        my %old = map { $_ => 1 } @old;
+        comes { !grep { $old{$_} } $httpd->children }
+            'the first children are gone';
+        is of_vhost($httpd, 'short')->{held}, 0, 'nothing is held';
+        $httpd->stop;
+    };
+};
+
+#---- no closer ---------------------------------------------------------------------------
+
+# By strace, which then leaves httpd's session: a child gets no thread (its
+# first is the closer's), or no event descriptor, which only the closer wants.
+sub refuse ($call, $error) {
+    return [qw(strace -DDD -f -qq -o /dev/null --seccomp-bpf -e),
+            "trace=$call", '-e', "inject=$call:error=$error"];
+}
+
+sub without_closer ($mpm, $call, $error) {
+    my $httpd = start($mpm, vhost('PORT2', 'none', $ALWAYS),
+                      launcher => refuse($call, $error));
+    $httpd->announce(qr/cannot start the closer.*httpd lingers itself/);
+    my @clients = silent($httpd, 'PORT2', 3);
+    comes { ss_count(port   => $httpd->port('PORT2'),
+                     holder => 'process') == 3 } "$call: httpd lingers";
+    my $closer = $httpd->json->{closer};
+    is_deeply [@$closer{qw(held fallback)}], [0, 3], 'which is counted';
+    is_deeply endings($httpd, 'none'), {}, 'and nothing else is';
+    $httpd->stop;
+}
+
+subtest 'no closer' => sub {
+    my @try = @{ refuse('eventfd2', 'EMFILE') };
+    plan skip_all => 'no strace that may trace'
+        if system("@try true 2>/dev/null") != 0;
+    for_each_mpm {
+        my $mpm = shift;
+        without_closer($mpm, 'eventfd2', 'EMFILE');
+        # The others need threads themselves.
+        without_closer($mpm, 'clone3', 'EAGAIN') if $mpm eq 'prefork';
+    };
+};
+
+#---- peers that never acknowledge ---------------------------------------------------------
+
+# A TCP peer by hand, behind a TUN device: it has a window of a few bytes, and
+# then says every 100 ms that it has none.
+package Peer {
+    use Socket      qw(inet_aton);
+    use Time::HiRes qw(time);
+    use constant { FIN => 1, SYN => 2, RST => 4, ACK => 16 };
+    my ($TUNSETIFF, $TUN_WITHOUT_HEADER) = (0x400454ca, 0x1001);
+    my ($HERE, $THERE) = ('10.78.0.1', '10.78.0.2');
+
+    sub device ($class, $namespace) {
+        open my $tun, '+<', '/dev/net/tun' or return;
+        my $request = pack 'a16 S x22', 'tun0', $TUN_WITHOUT_HEADER;
+        ioctl $tun, $TUNSETIFF, $request or return;
+        for my $what ("addr add $HERE/24 dev tun0", 'link set tun0 up') {
+            system("ip -n $namespace $what") == 0 or return;
+        }
+        return $tun;
+    }
+
+    sub connect ($class, $tun, $port, $request) {
+        my $self = bless { tun => $tun, port => $port, own => 40000 + $port % 99,
+                           seq => 1000, ack => 0, window => 1000,
+                           request => $request, spoke => 0, reset => 0 }, $class;
+        $self->send(SYN);
+        $self->{seq}++;
+        return $self;
+    }
+
+    sub sum16 ($data) {
+        my $sum = unpack '%32n*', length($data) % 2 ? "$data\0" : $data;
+        $sum = ($sum & 0xffff) + ($sum >> 16) for 1, 2;
+        return ~$sum & 0xffff;
+    }
+
+    sub send ($self, $flags, $data = '') {
+        my @ends = map { inet_aton($_) } $THERE, $HERE;
+        my $tcp  = pack 'n2 N2 C2 n3', $self->{own}, $self->{port},
+            $self->{seq}, $self->{ack}, 5 << 4, $flags, $self->{window}, 0, 0;
+        my $pseudo = pack 'a4 a4 x C n', @ends, 6, length($tcp . $data);
+        substr($tcp, 16, 2) = pack 'n', sum16($pseudo . $tcp . $data);
+        my $ip = pack 'C2 n3 C2 n a4 a4', 0x45, 0, 20 + length($tcp . $data),
+            0, 0, 64, 6, 0, @ends;
+        substr($ip, 10, 2) = pack 'n', sum16($ip);
+        syswrite $self->{tun}, $ip . $tcp . $data;
+    }
+
+    # One packet for this peer.
+    sub receive ($self, $ip) {
+        my $tcp = substr $ip, 4 * (unpack('C', $ip) & 15);
+        my ($seq, $length, $flags) = (unpack 'n2 N2 C2', $tcp)[2, 4, 5];
+        if ($flags & RST) {
+            $self->{reset} = 1;
+        }
+        elsif ($flags & SYN) {
+            $self->{ack} = $seq + 1;
+            $self->send(ACK, $self->{request});
+            $self->{seq} += length $self->{request};
+        }
+        elsif ($seq == $self->{ack} && $self->{window}) {
+            my $got = length($tcp) - 4 * ($length >> 4);
+            $self->{ack}    += $got;
+            $self->{window} -= $got;
+            $self->{window} = 0 if $self->{window} < 600;
+        }
+    }
+
+    # What has come for all peers of a device, and what they say to it.
+    sub pump ($class, @peers) {
+        my ($tun, $in) = ($peers[0]{tun}, '');
+        while (vec($in, fileno $tun, 1) = 1, select $in, undef, undef, 0) {
+            sysread $tun, my $ip, 2048 or last;
+            next if unpack('C', $ip) >> 4 != 4 || unpack('x9 C', $ip) != 6;
+            my $own = unpack 'n', substr $ip, 4 * (unpack('C', $ip) & 15) + 2;
+            $_->receive($ip) for grep { $_->{own} == $own } @peers;
+        }
+        for my $peer (grep { $_->{ack} && !$_->{reset} } @peers) {
+            next if time - $peer->{spoke} < 0.1;
+            $peer->{spoke} = time;
+            $peer->send(ACK);
+        }
+    }
+}
+
+my $BIG = $CLOSE =~ s/page/big/r;
+
+# Small segments, too: into a window that is less than one, as loopback's are,
+# the kernel sends only what its probes carry, more and more seldom.
+sub small_client ($host, $port, $request) {
+    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port,
+        Timeout => 20, Sockopts => [[SOL_SOCKET, SO_RCVBUF, 4096],
+                                    [IPPROTO_TCP, TCP_MAXSEG, 536]])
+        // die "connect to port $port: $@\n";
+    $socket->syswrite($request);
+    return $socket;
+}
+
+# The server's ends that wait for an acknowledgement.
+sub unacknowledged ($port) {
+    return ss_count(state => 'fin-wait-1', port => $port);
+}
+
+# A slow reader, in a process of its own: a bite every 80 ms. What it says in
+# the end: how it ended, and the length of the body.
+sub slow_reader ($port) {
+    my $pid = open(my $from, '-|') // die "fork: $!";
+    return $from if $pid;
+    my $socket = small_client('127.0.0.1', $port, $CLOSE =~ s/page/medium/r);
+    my ($text, $n) = ('');
+    while ($n = $socket->sysread($text, 1000, length $text)) {
+        select undef, undef, undef, 0.08;
+    }
+    my $end = defined $n ? 'end' : "$!";
+    syswrite STDOUT, "$end " . length $text =~ s/.*?\r\n\r\n//sr;
+    POSIX::_exit(0);
+}
+
+subtest 'FinWait2UserTimeout' => sub {
+    my ($here, $there) = netns_pair()
+        or plan skip_all => 'no network namespaces: not root';
+    my $drop = "ip netns exec $there->{name} tc qdisc add dev veth0 root "
+             . 'bfifo limit 1';
+    my $undrop = $drop =~ s/add (.*root).*/del $1/r;
+    system($drop) == 0 && system($undrop) == 0
+        or plan skip_all => 'tc cannot drop packets here';
+    my $tun = in_netns($here->{name}, sub { Peer->device($here->{name}) });
+    for_each_mpm {
+        my $mpm = shift;
+        in_netns($here->{name}, sub {
+            my $httpd = start($mpm,
+                vhost('PORT2', 'gone', "$ALWAYS\nFinWait2UserTimeout 1s\n")
+                . vhost('PORT3', 'shut', "$ALWAYS\nFinWait2UserTimeout 1s\n")
+                . vhost('PORT4', 'zero', "$ALWAYS\nFinWait2UserTimeout 1s\n")
+                . vhost('PORT5', 'ever', "FinWait2Linger always\n"
+                    . "FinWait2LingerTotal 500ms\n")
+                . vhost('PORT6', 'slow', "$ALWAYS\nFinWait2UserTimeout 5s\n"),
+                listen => [map { "0.0.0.0:\@PORT$_\@" } '', 2 .. 6]);
+            never_acknowledge($httpd, $here, $there, $tun, $drop, $undrop);
+            $httpd->stop;
+        });
+    };
+};
+
+sub never_acknowledge ($httpd, $here, $there, $tun, $drop, $undrop) {
+    my %port  = map { $_ => $httpd->port("PORT$_") } 2 .. 6;
+    my $gone  = in_netns($there->{name}, sub {
+        small_client($here->{addr}, $port{2}, $BIG);
+    });
+    my $shut  = small_client('127.0.0.1', $port{3}, $BIG);
+    my $slow  = slow_reader($port{6});
+    my @peers = map { Peer->connect($tun, $port{$_}, $BIG) } $tun ? (4, 5) : ();
+    my @ports = (2, 3, $tun ? (4, 5) : ());
+    wait_for { Peer->pump(@peers) if @peers;
+               @ports == grep { unacknowledged($port{$_}) } @ports } $PATIENT,
+        'all to be closed';
+    system($drop) == 0 or die "drop\n";
+
+    my @names = ('gone', 'shut', $tun ? 'zero' : ());
+    wait_for { Peer->pump(@peers) if @peers;
+               !grep { !%{ endings($httpd, $_) } } @names } $PATIENT,
+        'all to be given up';
+    is_deeply endings($httpd, $_), { silence => 1 }, "$_: given up, once"
+        for @names;
+    is unacknowledged($port{$_}), 0, 'and nothing is left' for @ports[0, 1];
+    if ($tun) {
+        comes { Peer->pump(@peers); $peers[0]{reset} }
+            'zero windows without end: reset';
+        is unacknowledged($port{4}), 0, 'and nothing is left';
+        is_deeply endings($httpd, 'ever'), { total => 1 },
+            'without a user timeout: the total';
+        Peer->pump(@peers);
+        is unacknowledged($port{5}), 1, 'and the kernel has it for ever';
+        $peers[1]->send(Peer::RST);
+    }
+    is readline $slow, 'end 40000', 'a slow reader is never cut';
+    close $slow;
+    system($undrop) == 0 or die "undrop\n";
+}
+
+#---- clients of the world -----------------------------------------------------------------
+
+my $PYTHON = <<'END';
+import http.client, sys, time
+port, mode, kept = int(sys.argv[1]), sys.argv[2], []
+if mode == 'urllib3':
+    import urllib3
+    pool = urllib3.PoolManager(maxsize=8, block=False)
+for i in range(40):
+    if i % 16 == 15:
+        time.sleep(0.5)  # meanwhile httpd closes what is kept
+    if mode == 'urllib3':
+        answer = pool.request('GET', 'http://127.0.0.1:%d/page' % port,
+                              retries=1)
+        assert answer.status == 200 and len(answer.data) == 1000
+    else:
+        client = http.client.HTTPConnection('127.0.0.1', port, timeout=20)
+        client.request('GET', '/page', headers={} if i % 2 else
+                       {'Connection': 'close'})
+        answer = client.getresponse()
+        assert answer.status == 200 and len(answer.read()) == 1000
+        kept.append(client)
+print('fine')
+END
+
+my $LWP = <<'END';
+use LWP::UserAgent; use LWP::ConnCache;
+my $ua = LWP::UserAgent->new(conn_cache => LWP::ConnCache->new(
+    total_capacity => 10), timeout => 20);
+for (1 .. 40) {
+    select undef, undef, undef, 0.5 if $_ % 16 == 15;
+    my $answer = $ua->get("http://127.0.0.1:$ARGV[0]/page");
+    die $answer->status_line if length $answer->content != 1000;
+}
+print "fine\n";
+END
+
+# Name, the program it needs, what is run, what it then says.
+sub world ($port, $brief) {
+    my $url = "http://127.0.0.1:$port";
+    spew("$SCRATCH/client.py", $PYTHON);
+    spew("$SCRATCH/lwp.pl", $LWP);
+    my $many = join ' ', ("$url/page") x 40;
+    my $ab   = qr/^Complete requests: +400\nFailed requests: +0\n(?!Write)/m;
+    return (
+        ['curl', 'curl', "curl -sS -m 30 $many | wc -c", qr/^40000$/],
+        ['curl, h2c', 'curl',
+            # Several at once fail without us, too (7.88).
+            "for i in 1 2 3 4; do curl -sS -m 30 --http2-prior-knowledge "
+            . "$url/page || exit; done | wc -c", qr/^4000$/],
+        ['http.client', 'python3', "python3 $SCRATCH/client.py $brief http",
+            qr/^fine$/],
+        ['urllib3', 'python3', "python3 $SCRATCH/client.py $brief urllib3",
+            qr/^fine$/, 'python3 -c "import urllib3"'],
+        ['LWP', 'perl', "perl $SCRATCH/lwp.pl $brief", qr/^fine$/,
+            'perl -MLWP::UserAgent -e 1'],
+        ['ab', 'ab', "ab -q -n 400 -c 8 $url/page", $ab],
+        ['ab -k', 'ab', "ab -q -k -n 400 -c 8 $url/page", $ab],
+        ['wrk', 'wrk', # With 8, event closes some, without us as well.
+            "wrk -d 1 -t 1 -c 4 $url/page",
+            qr/^(?!.*(?:Socket errors|Non-2xx)).*Requests\/sec: +[1-9]/s],
+        ['h2load', 'h2load', "h2load -n 400 -c 4 -m 4 $url/page",
+            qr/400 succeeded, 0 failed, 0 errored, 0 timeout/],
+        ['chromium', 'chromium', 'chromium --headless --no-sandbox '
+            . '--disable-gpu --no-first-run --disable-background-networking '
+            . "--disable-sync --disable-component-update --disable-quic "
+            . "--user-data-dir=$SCRATCH/profile --dump-dom $url/parts.html",
+            qr/<i>30 parts/],
+    );
+}
+
+sub installed ($program) { grep { -x "$_/$program" } split /:/, $ENV{PATH} }
+
+subtest 'clients of the world' => sub {
+    for_each_mpm {
+        my $mpm   = shift;
+        my $httpd = start($mpm,
+            vhost('PORT2', 'world', "FinWait2Linger auto\n"
+                . "Protocols h2c http/1.1\nKeepAliveTimeout 20\n")
+            . vhost('PORT3', 'brief', "FinWait2Linger auto\n"
+                . "KeepAliveTimeout 300ms\n")
+            # A child too many ends, and its kept-alive connection with it.
+            . ($mpm eq 'prefork' ? "MaxSpareServers 32\n" : ''),
+            modules => ['http2']);
+        $httpd->announce(qr/is not supported by mod_http2/)
+            if $mpm eq 'prefork';
+        my $parts = join '', map { "<script src=part$_.js></script>\n" } 1 .. 30;
+        spew($httpd->root . '/htdocs/parts.html',
+            "<!DOCTYPE html><title>p</title><link rel=icon href=data:,>"
+            . "<script>var n = 0</script>\n$parts"
+            . '<script>document.write("<i>" + n + " parts</i>")</script>');
+        spew($httpd->root . "/htdocs/part$_.js", "n++;\n") for 1 .. 30;
+        for my $row (world(map { $httpd->port($_) } qw(PORT2 PORT3))) {
+            my ($name, $program, $command, $expected, $needs) = @$row;
+            SKIP: {
+                skip "$name: not installed", 1 if !installed($program)
+                    || $needs && system("$needs 2>/dev/null") != 0;
+                my $said = `$command 2>$SCRATCH/error`;
+                like $said, $expected, $name
+                    or diag `tail -5 $SCRATCH/error`;
+            }
+        }
+        comes { !grep { of_vhost($httpd, $_)->{held} } qw(world brief) }
+            'nothing is held in the end';
+        $httpd->stop;
+    };
+};
+
+done_testing;

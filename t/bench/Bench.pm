@@ -1,0 +1,243 @@
+package Bench;
+
+# What the parts of the benchmark share: a server with the module or without,
+# loads of a bounded length, the processor time a server took, medians.
+
+use v5.36;
+use Cwd            qw(abs_path);
+use Exporter       qw(import);
+use File::Basename qw(dirname);
+use File::Temp     ();
+use FinWait2Test;
+use IPC::Open2     qw(open2);
+use List::Util     qw(max min sum0);
+use Time::HiRes    qw(sleep time);
+
+our @EXPORT = qw(ab cpu_of flood_of median paired pairs progress quartiles quick
+                 ratio row rss_of server silent start_life stop_silent wrk);
+
+my $HERE  = dirname(abs_path(__FILE__));
+my $BUILT = File::Temp->newdir('fw2-bench-XXXXXX', TMPDIR => 1);
+my $QUICK = 0;
+
+sub quick (@set) {
+    $QUICK = $set[0] if @set;
+    return $QUICK;
+}
+
+sub progress ($text) { print STDERR "  $text\n" }
+
+#---- a server, with the module or without ------------------------------------
+
+package Bench::Server {
+    our @ISA = 'FinWait2Test';
+
+    # The same configuration, word for word, but for the module's own lines.
+    sub write_config ($self) {
+        $self->{options}{page} = 0 if $self->{options}{stock};
+        $self->SUPER::write_config;
+        my $file = "$self->{root}/httpd.conf";
+        my $text = FinWait2Test::slurp($file);
+        $text =~ s/^LogLevel info.*\n/LogLevel error\n/mg;
+        $text =~ s/^\s*(?:FinWait2|LoadModule finwait2_module).*\n//mg
+            if $self->{options}{stock};
+        FinWait2Test::spew($file, $text);
+        FinWait2Test::spew("$self->{root}/htdocs/index.html", 'x' x 1023 . "\n");
+    }
+
+    # A test would fail; here it is said, but for what stock httpd has to say
+    # of all its workers being taken.
+    sub finish ($self) {
+        my $who = $self->{options}{stock} ? "stock" : "module";
+        warn "  $who $self->{options}{mpm}: $_\n"
+            for grep { !/reached MaxRequestWorkers/ } $self->end;
+    }
+}
+
+# As many workers on each MPM, all there from the start.
+my %SIZE = (
+    prefork => sub ($n) { <<"END" },
+ServerLimit $n
+StartServers $n
+MinSpareServers 1
+MaxSpareServers $n
+MaxRequestWorkers $n
+END
+    threads => sub ($n, $children) {
+        my $each = int($n / $children);
+        <<"END" },
+ServerLimit $children
+StartServers $children
+ThreadsPerChild $each
+MinSpareThreads 1
+MaxSpareThreads $n
+MaxRequestWorkers $n
+END
+);
+
+# server(stock => 0|1, mpm =>, workers =>, children =>, tls => 0|1, conf =>)
+sub server (%o) {
+    my $workers = $o{workers} // 16;
+    my $size = $o{mpm} eq 'prefork' ? $SIZE{prefork}->($workers)
+             : $SIZE{threads}->($workers, $o{children} // 2);
+    my $tls = $o{tls} ? <<'END' : '';
+SSLSessionCache none
+<VirtualHost *:@PORT2@>
+    SSLEngine on
+    SSLCertificateFile @CERT@
+    SSLCertificateKeyFile @KEY@
+</VirtualHost>
+END
+    return Bench::Server->start(
+        mpm      => $o{mpm},
+        stock    => $o{stock} // 0,
+        listen   => ['127.0.0.1:@PORT@', $o{tls} ? '127.0.0.1:@PORT2@' : ()],
+        modules  => ['dir', $o{tls} ? 'ssl' : ()],
+        launcher => ['prlimit', '--nofile=20000:20000'],
+        conf     => "$size$tls" . ($o{conf} // ''),
+    );
+}
+
+sub session_of ($server) {
+    my %all = FinWait2Test::processes();
+    return grep { $all{$_}[1] == $server->pid } keys %all;
+}
+
+# Seconds of processor time all its threads took, to the microsecond.
+sub cpu_of ($server) {
+    my $ns = 0;
+    for my $pid (session_of($server)) {
+        for (glob "/proc/$pid/task/*/schedstat") {
+            $ns += $1 if FinWait2Test::slurp($_) =~ /^(\d+)/;
+        }
+    }
+    return $ns / 1e9;
+}
+
+# Bytes of its children's resident memory.
+sub rss_of ($server) {
+    return 1024 * sum0 map {
+        FinWait2Test::slurp("/proc/$_/smaps_rollup") =~ /^Rss:\s+(\d+)/m
+    } $server->children;
+}
+
+#---- loads -------------------------------------------------------------------
+
+# A C program of this directory's, compiled when it is first asked for.
+sub client ($name) {
+    my $program = "$BUILT/$name";
+    if (!-e $program) {
+        my $cc = $ENV{CC} // 'cc';
+        system("$cc -O2 -Wall -o $program $HERE/$name.c") == 0
+            or die "$cc cannot build $name.c\n";
+    }
+    return $program;
+}
+
+sub run_of ($seconds, @command) {
+    my $text = '';
+    my $pid  = open my $out, '-|', 'sh', '-c', 'exec 2>&1; exec "$@"', 'sh',
+        'timeout', '-k', 1, $seconds + 15, @command;
+    die "$command[0]: $!" if !$pid;
+    while (my $line = <$out>) { $text .= $line }
+    close $out;
+    return $text;
+}
+
+# (requests a second, requests). ab waits for the server's FIN, then closes.
+sub ab ($url, $seconds, %o) {
+    my $start = time;
+    my $text  = run_of($seconds, 'ab', '-q', '-r', '-c', $o{c} // 8,
+                       '-s', $o{patience} // 10, '-t', $seconds,
+                       '-n', 10_000_000, $o{k} ? '-k' : (), $url);
+    my $took = time - $start;
+    my ($n) = $text =~ /^Complete requests:\s+(\d+)/m;
+    ($n) = $text =~ /^Total of (\d+) requests completed/m if !defined $n;
+    my ($failed) = $text =~ /^Failed requests:\s+([1-9]\d*)/m;
+    warn "  ab: $failed of $n failed\n" if $failed;
+    ($took) = ($1) if $text =~ /^Time taken for tests:\s+([\d.]+)/m;
+    return (($n // 0) / $took, $n // 0);
+}
+
+# wrk keeps connections open.
+sub wrk ($url, $seconds, %o) {
+    my $text = run_of($seconds, 'wrk', '-t1', '-c' . ($o{c} // 8),
+                      "-d${seconds}s", $url);
+    my ($n)    = $text =~ /^\s*(\d+) requests in/m;
+    my ($rate) = $text =~ m{^Requests/sec:\s+([\d.]+)}m;
+    warn "  wrk $url: $1\n" if $text =~ /(Socket errors:.*|Non-2xx.*)/;
+    die "wrk says:\n$text" if !defined $rate;
+    return ($rate, $n);
+}
+
+# Silent clients in the background; stop_silent closes them all.
+sub silent ($server, $rate, $count, %o) {
+    my $pid = open2(my $out, my $in, client('silent'), $server->port, $rate,
+                    $count);
+    my $self = { pid => $pid, in => $in, out => $out };
+    if ($o{ready}) {
+        local $SIG{ALRM} = sub { die "silent clients had no answer in time\n" };
+        alarm $o{ready};
+        my $line = <$out>;
+        alarm 0;
+    }
+    return $self;
+}
+
+sub stop_silent ($self) {
+    close $self->{in};
+    local $/;
+    my $text = readline($self->{out}) // '';
+    waitpid $self->{pid}, 0;
+    my %said = $text =~ /(opened|answered|failed) (\d+)/g;
+    return \%said;
+}
+
+# (bytes acknowledged, seconds, what ended it)
+sub flood_of ($server, $seconds, $megabytes) {
+    return split ' ', run_of($seconds, client('flood'), $server->port,
+                             $seconds, $megabytes);
+}
+
+# A handle with what becomes of that many silent clients, a line each.
+sub start_life ($server, $count, $seconds) {
+    open my $out, '-|', client('life'), $server->port, $count, $seconds
+        or die "life: $!";
+    return $out;
+}
+
+#---- numbers -----------------------------------------------------------------
+
+sub quantile ($q, @values) {
+    my @sorted = sort { $a <=> $b } grep { defined } @values;
+    return undef if !@sorted;
+    my $at = $q * $#sorted;
+    my $i  = int $at;
+    return $sorted[$i] if $i == $#sorted;
+    return $sorted[$i] + ($at - $i) * ($sorted[$i + 1] - $sorted[$i]);
+}
+sub median    (@values) { quantile(0.5, @values) }
+sub quartiles (@values) { map { quantile($_, @values) } 0.25, 0.75 }
+sub ratio     ($a, $b)  { $b ? $a / $b : undef }
+sub pairs     ($full, $short = 2) { $QUICK ? $short : $full }
+
+# Alternate A B, B A, A B ... and give back what each answered.
+sub paired ($times, $stock, $module) {
+    my (@stock, @module);
+    for my $i (1 .. $times) {
+        for my $which ($i % 2 ? (0, 1) : (1, 0)) {
+            if ($which) { push @module, $module->() }
+            else        { push @stock,  $stock->() }
+        }
+    }
+    return (\@stock, \@module);
+}
+
+# One line of a table; `met` is undef where there is no goal.
+sub row ($what, $stock, $module, $ratio, $goal = '', $met = undef) {
+    return { what => $what, stock => $stock, module => $module,
+             ratio => $ratio, goal => $goal,
+             met => defined $met ? $met ? 'yes' : '**no**' : '' };
+}
+
+1;

@@ -1,0 +1,139 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * Clients that ask once, read their answer to its end, and never close.
+ *
+ *     silent PORT RATE COUNT
+ *
+ * opens RATE connections a second to 127.0.0.1, COUNT at most, says "ready"
+ * when all COUNT have read to the end, and holds them. At the end of standard
+ * input, or of its parent, it says how many were opened, how many had their
+ * answer, and how many failed, and ends; all are closed then.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+
+#define EVENTS 256
+
+static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n"
+                              "Connection: close\r\n\r\n";
+
+static int set; /* epoll's */
+static long opened, answered, failed;
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void open_one(const struct sockaddr_in *to)
+{
+    struct epoll_event event = { .events = EPOLLOUT };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+    opened++;
+    if (fd < 0
+        || (connect(fd, (const struct sockaddr *)to, sizeof(*to))
+            && errno != EINPROGRESS)) {
+        failed++;
+        return;
+    }
+    event.data.fd = fd;
+    epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void leave(int fd)
+{
+    epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static void handle(int fd, unsigned int events)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+    char buffer[65536];
+    ssize_t n;
+
+    if (events & EPOLLOUT) {
+        if (write(fd, request, sizeof(request) - 1) < 0) {
+            failed++;
+            leave(fd);
+            return;
+        }
+        event.data.fd = fd;
+        epoll_ctl(set, EPOLL_CTL_MOD, fd, &event);
+        return;
+    }
+    n = read(fd, buffer, sizeof(buffer));
+    if (n < 0 && errno != EAGAIN) {
+        failed++;
+        leave(fd);
+    }
+    else if (n == 0) {
+        answered++;
+        leave(fd);
+    }
+}
+
+static int is_over(void)
+{
+    struct pollfd input = { .fd = 0, .events = POLLIN };
+    char c;
+
+    return poll(&input, 1, 0) > 0 && read(0, &c, 1) <= 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET };
+    struct epoll_event events[EVENTS];
+    long count, said = 0;
+    double rate, start;
+
+    if (argc != 4) {
+        fprintf(stderr, "usage: silent PORT RATE COUNT\n");
+        return 2;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    to.sin_port = htons((unsigned short)atoi(argv[1]));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    rate = atof(argv[2]);
+    count = atol(argv[3]);
+    set = epoll_create1(0);
+    start = now();
+    while (!is_over()) {
+        double due = (now() - start) * rate;
+        int i, n;
+
+        for (i = 0; i < EVENTS && opened < count && opened < due; i++) {
+            open_one(&to);
+        }
+        n = epoll_wait(set, events, EVENTS, opened < count ? 1 : 50);
+        for (i = 0; i < n; i++) {
+            handle(events[i].data.fd, events[i].events);
+        }
+        if (!said && answered + failed >= count) {
+            said = 1;
+            printf("ready\n");
+            fflush(stdout);
+        }
+    }
+    printf("opened %ld answered %ld failed %ld\n", opened, answered, failed);
+    return 0;
+}

@@ -1,0 +1,84 @@
+# make demo: clients that read their answer and never close, and what becomes
+# of them, in the page's own figures and in those of ss.
+
+use v5.36;
+use FinWait2Test;
+use IO::Socket::IP;
+use Time::HiRes qw(time);
+
+my $CLIENTS = 5;
+my $ORPHANS = 6;     # seconds that the kernel shall keep them
+my $LIMIT   = 90;    # seconds for the whole demonstration
+
+$| = 1;
+my $mpm   = $ENV{MPM} // 'event';
+# With `auto` nobody would see them held: it takes one round trip.
+my $LINGER = 'always';
+my $httpd = FinWait2Test->start(mpm => $mpm, conf => <<"END");
+KeepAliveTimeout 2
+FinWait2Linger $LINGER
+FinWait2Timeout ${ORPHANS}s
+END
+
+say "A real httpd ($mpm), http://", $httpd->host, ':', $httpd->port,
+    "/finwait-status\nKeepAliveTimeout 2, FinWait2Linger $LINGER, ",
+    "FinWait2Timeout ${ORPHANS}s;\n$CLIENTS clients ask once and never ",
+    "close.\n";
+
+my @clients = map { connect_and_ask() } 1 .. $CLIENTS;
+say '              FIN_WAIT_2, held by httpd   FIN_WAIT_2, orphans';
+say ' seconds            page     ss                page     ss';
+
+my ($seen, $last, $start) = (0, '', time);
+wait_for {
+    my $row   = sprintf '%20d %6d %19d %6d', figures();
+    my $total = () = $row =~ /\b[1-9]\d*\b/g;
+    printf "%8.1f%s\n", time - $start, $row if $row ne $last;
+    $last = $row;
+    $seen ||= $total;
+    $seen && !$total;
+} $LIMIT, 'the last of them to go';
+
+say "\nNone is left, though no client has closed. Stopping httpd.";
+my @wrong = $httpd->end;
+die join "\n", @wrong, '' if @wrong;
+
+sub connect_and_ask () {
+    my $socket = IO::Socket::IP->new(PeerHost => $httpd->host,
+                                     PeerPort => $httpd->port)
+        // die "connect: $@\n";
+    print {$socket} "GET / HTTP/1.1\r\nHost: demo\r\n\r\n";
+    $socket->flush;
+    $socket->sysread(my $answer, 4096) or die "no answer\n";
+    return $socket;
+}
+
+# (page held, ss held, page orphans, ss orphans), all of one moment: ss said
+# the same before the page and after it.
+sub figures () {
+    my (@page, @before);
+    my @after = ss_figures();
+    do {
+        @before = @after;
+        @page   = page_figures();
+        @after  = ss_figures();
+    } until "@before" eq "@after";
+    return ($page[0], $after[0], $page[1], $after[1]);
+}
+
+sub ss_figures () {
+    my ($held, $full, $mini) = map {
+        ss_count(port => $httpd->port, holder => $_)
+    } qw(process kernel timewait);
+    return ($held, $full + $mini);
+}
+
+sub page_figures () {
+    my ($held, $orphans) = (0, 0);
+    for my $listener (@{ $httpd->json->{listeners} }) {
+        my $count = $listener->{states}{fin_wait2};
+        $held    += $count->{process};
+        $orphans += $count->{kernel} + $count->{timewait};
+    }
+    return ($held, $orphans);
+}

@@ -1,0 +1,505 @@
+package FinWait2Test;
+
+# A real, private httpd for each test. Core Perl only.
+#
+#   use Test::More;
+#   use FinWait2Test;
+#
+#   for_each_mpm {                      # a subtest each: event, worker, prefork
+#       my $mpm   = shift;
+#       my $httpd = FinWait2Test->start(
+#           mpm     => $mpm,                       # default: event
+#           listen  => ['127.0.0.1:@PORT@', '[::1]:@PORT2@', '@PORT3@'],
+#           modules => ['proxy', 'proxy_http'],    # beside mpm, authz_*
+#           conf    => <<'END',                    # after the harness's own
+#   FinWait2Timeout 3s
+#   <VirtualHost *:@PORT2@> ... </VirtualHost>
+#   END
+#       );
+#       is $httpd->json->{version}, 1;
+#       $httpd->announce(qr/what the error log will say/);
+#       $httpd->stop;            # fails on anything else in the error log
+#   };
+#   done_testing;
+#
+# In `listen` and `conf`: @PORT@, @PORT2@, ... are free ports, @ROOT@ is the
+# server's temporary directory (www-data may read it; @ROOT@/htdocs is served),
+# @CERT@ and @KEY@ a TLS certificate made on the spot, @MODULES@ httpd's
+# module directory. The first address has to speak plain HTTP and must leave
+# the path /.generation alone. `page => 0` leaves /finwait-status out.
+# `env => {...}` is set for httpd alone; `launcher => [...]` is a command that
+# ends by becoming the one that is appended to it, httpd's.
+#
+#   $httpd->get($path, %headers)   HTTP::Tiny's response; Host chooses a vhost,
+#                                  -timeout => seconds
+#   $httpd->json($path)            the same, decoded (/finwait-status?json)
+#   $httpd->graceful($conf)        USR1, with another conf if one is given;
+#                                  returns when no old child accepts any more
+#   $httpd->stop                   TERM; one ok(): nothing left, nothing said
+#   $httpd->host, ->port('PORT2')  the first address's host; a port by its name
+#   $httpd->end                    the same without ok(): what was wrong
+#   $httpd->pid, ->children, ->fds($pid), ->root, ->log
+#
+#   config_check($conf, %options)  `httpd -t`: (exit status, output); with
+#                                  flags => '-L' another of httpd's questions
+#   silent_client($host, $port, $request)
+#                                  a socket that has read all up to the end of
+#                                  file and never closes; in list context the
+#                                  socket and what it read
+#   wait_for { condition } $limit, $what      the condition's value, or dies
+#   ss_count(port => N, state => 'fin-wait-2', holder => 'kernel')
+#                                  what ss sees; holder: process (a descriptor
+#                                  leads to it), kernel, timewait, or any
+#   netns_pair()                   two network namespaces joined by a cable:
+#                                  ({name, addr, addr6}, {...}), or () where
+#                                  we may not
+#   in_netns($name, sub { ... })   what is started or connected in there stays
+#
+# Every wait has a limit and says what it waited for. The module that is
+# tested is the one that make built last; one built with a sanitizer gets its
+# runtime preloaded, and any report fails the test.
+
+use v5.36;
+use Cwd            qw(abs_path);
+use Exporter       qw(import);
+use File::Basename qw(dirname);
+use File::Temp     ();
+use HTTP::Tiny     ();
+use IO::Select     ();
+use IO::Socket::IP ();
+use JSON::PP       qw(decode_json);
+use POSIX          qw(SIGTERM WNOHANG setsid);
+use Test::More     ();
+use Time::HiRes    qw(time sleep);
+
+our @EXPORT = qw(config_check for_each_mpm in_netns netns_pair silent_client
+                 ss_count wait_for);
+
+my $TOP     = dirname(dirname(dirname(abs_path(__FILE__))));
+my $MODULE  = $ENV{FINWAIT2_SO} // "$TOP/.libs/mod_finwait2.so";
+my $APXS    = $ENV{APXS} // 'apxs';
+my $MODULES = query('LIBEXECDIR');
+my $HTTPD   = query('SBINDIR') . '/' . query('PROGNAME');
+my @RUNTIME = `ldd $MODULE` =~ m{lib[at]san\S* => (\S+)|libubsan\S* => (\S+)}g;
+@RUNTIME = grep { defined } @RUNTIME;
+my $SLOW = @RUNTIME ? 5 : 1;    # how much more patience it takes
+
+my %running;                    # pid => server, for END
+my @namespaces;
+
+sub query ($name) {
+    chomp(my $value = `$APXS -q $name`);
+    return $value || die "$APXS -q $name says nothing: is it installed?\n";
+}
+
+#---- the server --------------------------------------------------------------
+
+sub start ($class, %options) {
+    my $lost_races = 0;
+    while (1) {
+        my $self = $class->prepare(%options);
+        return $self if eval { $self->launch; 1 };
+        my $why = $@;
+        $self->kill_all;
+        die $why if $self->log !~ /could not bind/ || ++$lost_races > 5;
+    }
+}
+
+sub prepare ($class, %options) {
+    my $dir  = File::Temp->newdir('finwait2-XXXXXX', TMPDIR => 1);
+    my $self = bless {
+        dir        => $dir,
+        root       => "$dir",
+        options    => { mpm => 'event', listen => ['127.0.0.1:@PORT@'],
+                        modules => [], conf => '', page => 1, %options },
+        ports      => {},
+        announced  => [],
+        generation => 1,
+    }, $class;
+    chmod 0755, $dir;
+    mkdir "$dir/htdocs";
+    mkdir "$dir/reports";
+    chmod 01777, "$dir/reports";
+    $self->write_config;
+    return $self;
+}
+
+sub launch ($self) {
+    my $pid = $self->{pid} = fork // die "fork: $!";
+    if (!$pid) {
+        setsid();    # prefork signals its whole group at the end
+        syscall(number('prctl'), 1, SIGTERM);    # not to outlive a killed test
+        open STDIN,  '<',  '/dev/null';
+        open STDOUT, '>>', "$self->{root}/output";
+        open STDERR, '>&', \*STDOUT;
+        %ENV = (%ENV, $self->environment);
+        my @command = (@{ $self->{options}{launcher} // [] }, $HTTPD,
+                       '-DFOREGROUND', '-f', "$self->{root}/httpd.conf");
+        { exec { $command[0] } @command };
+        POSIX::_exit(127);
+    }
+    $running{$pid} = $self;
+    wait_for(sub { $self->serves_generation }, 20 * $SLOW, 'httpd to answer');
+}
+
+# Sanitizers: what is not instrumented (httpd, APR, OpenSSL) is left out of
+# ThreadSanitizer's view as a caller. A suppression file could do no better:
+# `race:libapr` would match every thread that APR started, ours with it.
+# No search for leaks in httpd: all it has at its end is reachable by design
+# (pools), and a child that gave up root may not be read even by itself; the
+# unit tests do search, in the same rooms.
+sub environment ($self) {
+    my $extra = $self->{options}{env} // {};
+    return %$extra if !@RUNTIME;
+    my $log = "log_path=$self->{root}/reports/report";
+    return (
+        LD_PRELOAD    => join(' ', @RUNTIME),
+        ASAN_OPTIONS  => "$log:detect_leaks=0:detect_stack_use_after_return=1",
+        UBSAN_OPTIONS => "$log:print_stacktrace=1",
+        TSAN_OPTIONS  => "$log:exitcode=0:die_after_fork=0"
+                       . ':ignore_noninstrumented_modules=1',
+        %$extra,
+    );
+}
+
+sub host ($self) {
+    my ($host) = $self->{options}{listen}[0] =~ /^(.*):/;
+    my %any = ('' => '127.0.0.1', '0.0.0.0' => '127.0.0.1', '[::]' => '[::1]');
+    return $any{ $host // '' } // $host;
+}
+sub pid  ($self) { $self->{pid} }
+sub root ($self) { $self->{root} }
+sub port ($self, $name = 'PORT') { $self->{ports}{$name} //= free_port() }
+
+sub get ($self, $path, %headers) {
+    my $host = delete $headers{Host} // $self->host;
+    (my $peer = $self->host) =~ tr/[]//d;
+    my $timeout = delete $headers{-timeout} // 20 * $SLOW;
+    my $http = HTTP::Tiny->new(timeout => $timeout,
+                               keep_alive => 0, max_redirect => 0);
+    return $http->request(GET => "http://$host:" . $self->port . $path,
+                          { headers => \%headers, peer => $peer });
+}
+
+sub json ($self, $path = '/finwait-status?json') {
+    my $answer = $self->get($path);
+    die "$path: $answer->{status} $answer->{content}" if !$answer->{success};
+    return decode_json($answer->{content});
+}
+
+sub graceful ($self, $conf = undef) {
+    my @old       = $self->children;
+    my %listening = $self->listening_inodes;
+    $self->{options}{conf} = $conf if defined $conf;
+    $self->{generation}++;
+    $self->write_config;
+    kill USR1 => $self->{pid};
+    wait_for(sub { $self->serves_generation }, 20 * $SLOW,
+             'the new generation to answer');
+    wait_for(sub { !grep { $listening{$_} } map { sockets_of($_) } @old },
+             20 * $SLOW, 'the old generation to stop listening');
+}
+
+sub stop ($self) {
+    my @wrong = $self->end;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    Test::More::ok(!@wrong, "$self->{options}{mpm} ended, left nothing, and "
+                          . 'said nothing unexpected')
+        or Test::More::diag(join "\n", @wrong);
+}
+
+# The event MPM, told to stop while it ends connections, trips over itself (a
+# crash, AH03092, AH00468; seen without this module, too): give it the chance to
+# be done with those whose clients have closed.
+sub settle ($self) {
+    return if $self->{options}{mpm} ne 'event' || $self->ended;
+    eval {
+        wait_for(sub {
+            !grep { ss_count(port => $_, state => 'connected',
+                             holder => 'process') } values %{ $self->{ports} }
+        }, 2 * $SLOW, 'httpd to be done with its connections');
+    };
+}
+
+sub end ($self) {
+    my @wrong;
+    $self->settle;
+    kill TERM => $self->{pid};
+    eval {
+        wait_for(sub { $self->ended }, 30 * $SLOW, 'httpd to end');
+        push @wrong, "httpd ended with status $self->{status}"
+            if $self->{status};
+        1;
+    } or push @wrong, $@;
+    push @wrong, map { "process $_ was left behind" } $self->kill_all;
+    return (@wrong, $self->complaints, $self->reports);
+}
+
+sub announce ($self, @patterns) { push @{ $self->{announced} }, @patterns }
+sub log      ($self) { slurp("$self->{root}/output")
+                     . slurp("$self->{root}/error.log") }
+
+# Lines at warn and above, lines that are not httpd's own at all, children
+# that crashed (a mere notice to httpd): all but what was announced; and what
+# was announced and did not come.
+sub complaints ($self) {
+    my @bad = grep { !/^\[[^]]+\] \[\w*:(?:notice|info|debug|trace\d)\] /
+                     || /exit signal/ } split /\n/, $self->log;
+    my @missing;
+    for my $pattern (@{ $self->{announced} }) {
+        push @missing, "announced, but never logged: $pattern"
+            if $self->log !~ $pattern;
+        @bad = grep { $_ !~ $pattern } @bad;
+    }
+    return (map({ "not announced: $_" } @bad), @missing);
+}
+
+sub reports ($self) { map { slurp($_) } glob "$self->{root}/reports/*" }
+
+#---- its processes -----------------------------------------------------------
+
+sub ended ($self) {
+    if (!exists $self->{status} && waitpid($self->{pid}, WNOHANG) > 0) {
+        $self->{status} = $?;
+        delete $running{ $self->{pid} };
+    }
+    return exists $self->{status};
+}
+
+# [parent, session] of every process; one that ends meanwhile is left out.
+sub processes () {
+    my %found;
+    for my $path (glob '/proc/[0-9]*/stat') {
+        my ($pid, $rest) = slurp($path) =~ /^(\d+) .*\) (.*)/s or next;
+        my ($state, $parent, $group, $session) = split ' ', $rest;
+        $found{$pid} = [$parent, $session] if $state ne 'Z';
+    }
+    return %found;
+}
+
+sub children ($self) {
+    my %all = processes();
+    return sort { $a <=> $b } grep { $all{$_}[0] == $self->{pid} } keys %all;
+}
+
+# End whatever is left of the server's session; returns what was.
+sub kill_all ($self) {
+    my $left = sub {
+        my %all = processes();
+        return grep { $all{$_}[1] == $self->{pid} } keys %all;
+    };
+    my @pids = $left->();
+    kill KILL => @pids;
+    wait_for(sub { $self->ended && !$left->() }, 10 * $SLOW, 'SIGKILL');
+    return @pids;
+}
+
+sub fds        ($self, $pid) { scalar(my @all = glob "/proc/$pid/fd/*") }
+sub sockets_of ($pid) {
+    return map { (readlink($_) // '') =~ /^socket:\[(\d+)\]/ }
+        glob "/proc/$pid/fd/*";
+}
+
+sub listening_inodes ($self) {
+    my $tables = join '', map { slurp("/proc/$self->{pid}/net/$_") }
+        qw(tcp tcp6);
+    my %listening = map { $_ => 1 }
+        $tables =~ /^ *\d+: \S+ \S+ 0A (?:\S+ +){5}(\d+)/mg;
+    return map { $_ => 1 } grep { $listening{$_} } sockets_of($self->{pid});
+}
+
+sub serves_generation ($self) {
+    die "httpd ended by itself:\n" . $self->log . join '', $self->reports
+        if $self->ended;
+    my $answer = $self->get('/.generation', -timeout => 2 * $SLOW);
+    return $answer->{content} eq "generation $self->{generation}";
+}
+
+#---- its configuration -------------------------------------------------------
+
+my %SIZE = (
+    threads => "ServerLimit 4\nStartServers 2\nThreadsPerChild 8\n"
+             . "MinSpareThreads 4\nMaxSpareThreads 32\nMaxRequestWorkers 32\n",
+    prefork => "ServerLimit 32\nStartServers 4\nMinSpareServers 2\n"
+             . "MaxSpareServers 8\nMaxRequestWorkers 32\n",
+);
+
+sub write_config ($self) {
+    my %o     = %{ $self->{options} };
+    my @load  = ("mpm_$o{mpm}", qw(authz_core authz_host), @{ $o{modules} });
+    my $group = getgrnam('www-data') ? 'www-data' : 'nogroup';
+    my $user  = getpwnam('www-data') ? 'www-data' : 'nobody';
+    my $text  = join "\n",
+        'ServerRoot "@ROOT@"', 'ServerName localhost',
+        'PidFile "@ROOT@/httpd.pid"', 'DefaultRuntimeDir "@ROOT@"',
+        'ErrorLog "@ROOT@/error.log"',
+        'DocumentRoot "@ROOT@/htdocs"',
+        map({ "LoadModule ${_}_module \@MODULES\@/mod_$_.so" } @load),
+        "LoadModule finwait2_module $MODULE", 'LogLevel info',
+        # Debian's mod_ssl warns of its own OpenSSL's number.
+        (map { $_ eq 'ssl' ? 'LogLevel info ssl:error' : () } @load),
+        $> == 0 ? ("User $user", "Group $group") : (),
+        $SIZE{ $o{mpm} } // $SIZE{threads},
+        map({ "Listen $_" } @{ $o{listen} }),
+        '<Location "/.generation">', '    Require all granted',
+        "    ErrorDocument 404 \"generation $self->{generation}\"",
+        '</Location>',
+        $o{page} ? ('FinWait2Status On', '<Location "/finwait-status">',
+                    '    SetHandler finwait-status', '</Location>') : (),
+        $o{conf}, '';
+    $self->make_certificate if $text =~ /\@CERT\@/;
+    my %known = (ROOT => $self->{root}, MODULES => $MODULES,
+                 CERT => "$self->{root}/tls.crt",
+                 KEY  => "$self->{root}/tls.key");
+    $text =~ s/\@(PORT\d*)\@/$self->port($1)/ge;
+    $text =~ s/\@(\w+)\@/$known{$1} \/\/ die "unknown placeholder \@$1\@"/ge;
+    spew("$self->{root}/httpd.conf", $text);
+}
+
+sub make_certificate ($self) {
+    my $file = "$self->{root}/tls";
+    return if -e "$file.crt";
+    my $said = `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 \\
+        -nodes -days 2 -subj /CN=localhost -keyout $file.key -out $file.crt \\
+        -addext basicConstraints=critical,CA:FALSE \\
+        -addext subjectAltName=DNS:localhost,DNS:*.test,IP:127.0.0.1 2>&1`;
+    die "openssl req: $said" if $?;
+}
+
+sub config_check ($conf, %options) {
+    my $self = FinWait2Test->prepare(%options, conf => $conf);
+    local %ENV = (%ENV, $self->environment);
+    my $flags = $options{flags} // '-t';
+    my $said = `$HTTPD $flags -f $self->{root}/httpd.conf 2>&1`;
+    return ($? >> 8 || $? & 127, $said);
+}
+
+# Free on every address of both families, as far as one can know.
+sub free_port () {
+    my %any = (Listen => 1, LocalPort => 0);
+    my $socket = IO::Socket::IP->new(%any, LocalHost => '::', V6Only => 0)
+        // IO::Socket::IP->new(%any, LocalHost => '0.0.0.0')
+        // die "no free port: $@";
+    return $socket->sockport;
+}
+
+#---- what tests need besides -------------------------------------------------
+
+sub for_each_mpm :prototype(&) ($code) {
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    for my $mpm (qw(event worker prefork)) {
+        Test::More::subtest($mpm => sub { $code->($mpm) });
+    }
+}
+
+sub wait_for :prototype(&$$) ($condition, $limit, $what) {
+    my $until = time + $limit;
+    while (time < $until) {
+        my $value = $condition->();
+        return $value if $value;
+        sleep 0.02;
+    }
+    die "waited $limit s in vain for $what\n";
+}
+
+sub silent_client ($host, $port, $request) {
+    $host =~ tr/[]//d;
+    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port,
+                                     Timeout  => 10)
+        // die "connect to $host port $port: $@\n";
+    $socket->syswrite($request);
+    my $read = '';
+    my $select = IO::Select->new($socket);
+    my $until  = time + 60 * $SLOW;
+    while (1) {
+        $select->can_read($until - time > 0 ? $until - time : 0)
+            or die "no end of file from $host port $port\n";
+        my $n = $socket->sysread($read, 65536, length $read);
+        die "read from $host port $port: $!\n" if !defined $n;
+        last if !$n;
+    }
+    return wantarray ? ($socket, $read) : $socket;
+}
+
+sub ss_count (%which) {
+    my $state = $which{state} // 'fin-wait-2';
+    my @lines = `ss -tanHoe state $state 'sport = :$which{port}'`;
+    die "ss failed: $?" if $?;
+    my %held  = (process => 0, kernel => 0, timewait => 0);
+    for (@lines) {
+        $held{ /timer:\(timewait/ ? 'timewait'
+               : /\bino:[1-9]/    ? 'process' : 'kernel' }++;
+    }
+    return defined $which{holder} ? $held{ $which{holder} } : @lines + 0;
+}
+
+sub netns_pair () {
+    return if $> != 0 || system("ip netns add fw2-$$-a 2>/dev/null") != 0;
+    my @side = map { { name => "fw2-$$-$_->[0]", addr => "10.77.0.$_->[1]",
+                       addr6 => "fd77::$_->[1]" } } ['a', 1], ['b', 2];
+    push @namespaces, map { $_->{name} } @side;
+    my $run = sub ($what) { system("ip $what") == 0 or die "ip $what failed" };
+    $run->("netns add $side[1]{name}");
+    $run->("link add veth0 netns $side[0]{name} type veth "
+         . "peer name veth0 netns $side[1]{name}");
+    for my $side (@side) {
+        my $in = "-n $side->{name}";
+        $run->("$in addr add $side->{addr}/24 dev veth0");
+        $run->("$in addr add $side->{addr6}/64 dev veth0 nodad");
+        $run->("$in link set $_ up") for qw(lo veth0);
+    }
+    return @side;
+}
+
+sub in_netns ($name, $code) {
+    open my $home,  '<', '/proc/self/ns/net' or die "ns: $!";
+    open my $there, '<', "/run/netns/$name"  or die "$name: $!";
+    my $enter = sub ($ns) {
+        syscall(number('setns'), fileno $ns, 0) == 0 or die "setns: $!";
+    };
+    $enter->($there);
+    my @result = eval { $code->() };
+    my $why = $@;
+    $enter->($home);
+    die $why if $why;
+    return wantarray ? @result : $result[0];
+}
+
+# A system call's number on this machine.
+sub number ($call) {
+    package main;
+    require 'syscall.ph';
+    no strict 'refs';
+    return &{"main::SYS_$call"}();
+}
+
+sub slurp ($path) {
+    open my $in, '<', $path or return '';
+    local $/;
+    return <$in> // '';
+}
+
+sub spew ($path, $text) {
+    open my $out, '>', $path or die "$path: $!";
+    print $out $text;
+    close $out or die "$path: $!";
+}
+
+# A test that dies or is interrupted leaves nothing behind either.
+my $OWNER = $$;
+$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
+END {
+    if ($$ == $OWNER) {
+        my $status = $?;
+        for my $server (values %running) {
+            Test::More::diag("httpd was never stopped; it had said:\n"
+                             . $server->log);
+            $server->kill_all;
+            $status ||= 1;
+        }
+        system("ip netns del $_") for @namespaces;
+        $? = $status;
+    }
+}
+
+1;

@@ -1,0 +1,1374 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The room sockdiag, against the real kernel: real sockets on loopback in
+ * every state that is counted, and real seccomp filters that refuse what a
+ * confinement refuses. Only what the kernel never does on demand (a signal,
+ * a cut datagram, a foreign sender) is put between libc and the room, below.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "apr_general.h"
+#include "apr_strings.h"
+
+#include "fw2_sockdiag_impl.h"
+#include "tap.h"
+
+#define BACKLOG 16
+#define SOURCES 2
+
+static fw2_source *const sources[SOURCES] = {
+    fw2_netlink_count,
+    fw2_procfs_count,
+};
+
+static apr_pool_t *pool;
+static fw2_census census;
+
+/* ---------------------------------------- between libc and the room ----- */
+
+static int recvmsg_interrupts, send_interrupts, recvmsg_calls;
+static int recvmsg_flags, recvmsg_cloexec;
+static unsigned int foreign_sender;
+static unsigned char seen[32768]; /* the last dump's first datagram */
+static size_t seen_len, sent_len; /* of that, and of its request */
+
+ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+    ssize_t got;
+
+    recvmsg_calls++;
+    recvmsg_cloexec = fcntl(fd, F_GETFD) & FD_CLOEXEC;
+    if (recvmsg_interrupts > 0) {
+        recvmsg_interrupts--;
+        errno = EINTR;
+        return -1;
+    }
+    got = syscall(SYS_recvmsg, fd, msg, flags);
+    if (got >= 0) {
+        if (recvmsg_calls == 1) {
+            seen_len = (size_t)got;
+            memcpy(seen, msg->msg_iov->iov_base, seen_len);
+        }
+        msg->msg_flags |= recvmsg_flags;
+        recvmsg_flags = 0;
+        if (foreign_sender) {
+            ((struct sockaddr_nl *)msg->msg_name)->nl_pid = foreign_sender;
+            foreign_sender = 0;
+        }
+    }
+    return got;
+}
+
+ssize_t send(int fd, const void *bytes, size_t len, int flags)
+{
+    if (send_interrupts > 0) {
+        send_interrupts--;
+        errno = EINTR;
+        return -1;
+    }
+    sent_len = len;
+    return syscall(SYS_sendto, fd, bytes, len, flags, NULL, 0);
+}
+
+/* ------------------------------------------------------------- sockets -- */
+
+static int kept[8192], kept_n;
+
+static int keep(int fd)
+{
+    if (fd < 0 || kept_n == (int)(sizeof(kept) / sizeof(kept[0]))) {
+        perror("Bail out! a socket");
+        exit(1);
+    }
+    kept[kept_n++] = fd;
+    return fd;
+}
+
+/* Closes `fd`, which is kept, as the test's deed. */
+static void unkeep_close(int fd)
+{
+    int i;
+
+    for (i = kept_n; i-- > 0;) {
+        if (kept[i] == fd) {
+            kept[i] = kept[--kept_n];
+            break;
+        }
+    }
+    close(fd);
+}
+
+/* Resets all connections, so that nothing lives on in the kernel. */
+static void reset_all(void)
+{
+    static const struct linger reset = { 1, 0 };
+
+    while (kept_n > 0) {
+        setsockopt(kept[--kept_n], SOL_SOCKET, SO_LINGER, &reset,
+                   sizeof(reset));
+        close(kept[kept_n]);
+    }
+}
+
+typedef union name {
+    struct sockaddr any;
+    struct sockaddr_in sin;
+    struct sockaddr_in6 sin6;
+} name;
+
+static socklen_t name_of(name *n, const char *addr, int port)
+{
+    memset(n, 0, sizeof(*n));
+    if (strchr(addr, ':')) {
+        n->sin6.sin6_family = AF_INET6;
+        n->sin6.sin6_port = htons((uint16_t)port);
+        inet_pton(AF_INET6, addr, &n->sin6.sin6_addr);
+        return sizeof(n->sin6);
+    }
+    n->sin.sin_family = AF_INET;
+    n->sin.sin_port = htons((uint16_t)port);
+    inet_pton(AF_INET, addr, &n->sin.sin_addr);
+    return sizeof(n->sin);
+}
+
+/* A listener, or -1 where the port is taken. Only one that shall share its
+ * port with another of ours may say so, lest it share with a stranger. */
+static int listen_try(const char *addr, int port, int v6only, int share)
+{
+    name n;
+    socklen_t len = name_of(&n, addr, port);
+    int fd = socket(n.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        return -1;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &share, sizeof(share));
+    if (n.any.sa_family == AF_INET6) {
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
+    }
+    if (bind(fd, &n.any, len) || listen(fd, BACKLOG)) {
+        close(fd);
+        return -1;
+    }
+    return keep(fd);
+}
+
+static int listen_at(const char *addr, int port, int v6only,
+                     fw2_endpoint *endpoint)
+{
+    int fd = listen_try(addr, port, v6only, 1);
+
+    if (fd < 0 || fw2_endpoint_of(fd, endpoint) != APR_SUCCESS) {
+        printf("Bail out! no listener at %s:%d\n", addr, port);
+        exit(1);
+    }
+    return fd;
+}
+
+static int client_to(const char *addr, int port)
+{
+    name n;
+    socklen_t len = name_of(&n, addr, port);
+    int small = 4096;
+    int fd = keep(socket(n.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    if (connect(fd, &n.any, len)) {
+        perror("Bail out! connect");
+        exit(1);
+    }
+    return fd;
+}
+
+typedef struct pair {
+    int client;
+    int server;
+} pair;
+
+static pair pair_of(int listener, const char *addr)
+{
+    fw2_endpoint endpoint;
+    pair p = { -1, -1 };
+
+    if (fw2_endpoint_of(listener, &endpoint) == APR_SUCCESS) {
+        p.client = client_to(addr, endpoint.port);
+        p.server = keep(accept(listener, NULL, NULL));
+    }
+    return p;
+}
+
+/* Writes more than the client's window, so that no FIN gets through. */
+static void fill(int fd)
+{
+    static const char bytes[65536];
+    int buffer = 262144;
+    long sum = 0;
+    ssize_t n;
+
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    while ((n = write(fd, bytes, sizeof(bytes))) > 0) {
+        sum += n;
+    }
+    if (sum < 100000) {
+        printf("Bail out! only %ld bytes written\n", sum);
+        exit(1);
+    }
+}
+
+/* How long anything here is waited for. */
+static apr_time_t deadline(void)
+{
+    return apr_time_now() + apr_time_from_sec(10);
+}
+
+static int nap(apr_time_t until)
+{
+    usleep(1000);
+    return apr_time_now() < until;
+}
+
+/* Closes a server's end that is in FIN_WAIT_2 already: were its FIN's
+ * acknowledgement to meet a locked socket, once in some thousand times, no
+ * mini-socket would come of it. */
+static void orphan(int fd, int seconds)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    apr_time_t until = deadline();
+
+    shutdown(fd, SHUT_WR);
+    setsockopt(fd, IPPROTO_TCP, TCP_LINGER2, &seconds, sizeof(seconds));
+    do {
+        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+    } while (info.tcpi_state != TCP_FIN_WAIT2 && nap(until));
+    unkeep_close(fd);
+}
+
+/* --------------------------------------------------- counting as text --- */
+
+static const char *tally_text(const fw2_tally *t)
+{
+    char *text = (char *)"";
+    int i;
+
+    for (i = 0; i < FW2_STATES; i++) {
+        text = apr_psprintf(pool,
+                            "%s%s %" APR_INT64_T_FMT "/%" APR_INT64_T_FMT
+                            "/%" APR_INT64_T_FMT " ",
+                            text, fw2_state_names[i], t->n[i][FW2_PROCESS],
+                            t->n[i][FW2_KERNEL], t->n[i][FW2_TIMEWAIT]);
+    }
+    return apr_psprintf(pool,
+                        "%sbacklog %" APR_INT64_T_FMT "/%" APR_INT64_T_FMT,
+                        text, t->backlog, t->backlog_limit);
+}
+
+/* What is expected: half-closed numbers of process/kernel/timewait. */
+static const char *expected(const char *fw1, const char *fw2,
+                            const char *closing, const char *close_wait,
+                            const char *last_ack, int backlog, int limit)
+{
+    return apr_psprintf(pool,
+                        "fin_wait1 %s fin_wait2 %s closing %s close_wait %s "
+                        "last_ack %s backlog %d/%d",
+                        fw1, fw2, closing, close_wait, last_ack, backlog,
+                        limit);
+}
+
+/* Nothing but so many FIN_WAIT_2. */
+static const char *only_fw2(const char *fw2, int source)
+{
+    return expected("0/0/0", fw2, "0/0/0", "0/0/0", "0/0/0", 0,
+                    source == FW2_NETLINK ? BACKLOG : -1);
+}
+
+static fw2_tally *count_by(int source, const fw2_endpoint *endpoints, int n,
+                           int *complete)
+{
+    fw2_count count;
+    const char *attempt;
+
+    count.endpoints = endpoints;
+    count.n = n;
+    count.tallies = apr_palloc(pool, (size_t)n * sizeof(fw2_tally));
+    fw2_count_reset(&count);
+    if (sources[source](&count, &attempt, pool) != APR_SUCCESS) {
+        count.complete = -1;
+    }
+    *complete = count.complete;
+    return count.tallies;
+}
+
+/* Counts until the tally is as expected, or time is up. */
+static void counts(int source, const fw2_endpoint *endpoints, int n, int i,
+                   const char *wanted, const char *what)
+{
+    const char *text;
+    apr_time_t until = deadline();
+    int complete;
+
+    do {
+        text = tally_text(&count_by(source, endpoints, n, &complete)[i]);
+    } while (strcmp(text, wanted) != 0 && nap(until));
+    is_str(apr_psprintf(pool, "%s, complete %d", text, complete),
+           apr_psprintf(pool, "%s, complete 1", wanted),
+           apr_psprintf(pool, "%s: %s", fw2_backend_names[source], what));
+}
+
+/* ------------------------------------------------------------ endpoints -- */
+
+static fw2_endpoint endpoint(const char *addr, int port, int v6only)
+{
+    fw2_endpoint e;
+    struct in_addr v4;
+
+    memset(&e, 0, sizeof(e));
+    e.port = (apr_uint16_t)port;
+    e.v6only = v6only != 0;
+    if (strchr(addr, ':')) {
+        inet_pton(AF_INET6, addr, e.addr);
+    }
+    else {
+        e.v4 = 1;
+        inet_pton(AF_INET, addr, &v4);
+        fw2_address_map(e.addr, &v4);
+    }
+    return e;
+}
+
+static void is_text(const char *addr, const char *wanted)
+{
+    fw2_endpoint e = endpoint(addr, 80, 0);
+
+    is_str(fw2_endpoint_text(pool, &e), wanted, wanted);
+}
+
+static void test_text(void)
+{
+    is_text("10.0.0.1", "10.0.0.1:80");
+    is_text("0.0.0.0", "0.0.0.0:80");
+    is_text("::", "[::]:80");
+    is_text("2001:db8::1", "[2001:db8::1]:80");
+    is_text("::ffff:10.0.0.1", "[::ffff:10.0.0.1]:80");
+}
+
+static int found(const fw2_endpoint *endpoints, int n, const char *addr,
+                 int port)
+{
+    fw2_endpoint e = endpoint(addr, port, 0);
+
+    return fw2_endpoint_find(endpoints, n, e.addr, e.port);
+}
+
+static void test_find(void)
+{
+    fw2_endpoint e[6];
+
+    e[0] = endpoint("::", 80, 0);
+    e[1] = endpoint("0.0.0.0", 80, 0);
+    e[2] = endpoint("10.0.0.1", 80, 0);
+    e[3] = endpoint("2001:db8::1", 80, 0);
+    e[4] = endpoint("::", 81, 1);
+    e[5] = endpoint("::", 82, 0);
+    is_int(found(e, 6, "10.0.0.1", 80), 2, "exact IPv4 beats wildcards");
+    is_int(found(e, 6, "10.0.0.2", 80), 1, "0.0.0.0 beats [::] for IPv4");
+    is_int(found(e, 6, "2001:db8::1", 80), 3, "exact IPv6 beats [::]");
+    is_int(found(e, 6, "2001:db8::2", 80), 0, "0.0.0.0 takes no IPv6");
+    is_int(found(e, 6, "2001:db8::2", 81), 4, "v6only takes IPv6");
+    is_int(found(e, 6, "10.0.0.1", 81), -1, "v6only takes no IPv4");
+    is_int(found(e, 6, "10.0.0.1", 82), 5, "dual-stack takes IPv4");
+    is_int(found(e, 6, "10.0.0.1", 83), -1, "another port");
+    is_int(found(e + 2, 1, "10.0.0.2", 80), -1, "another IPv4 address");
+    is_int(found(e + 3, 1, "2001:db8::2", 80), -1, "another IPv6 address");
+    is_int(found(e, 0, "10.0.0.1", 80), -1, "no endpoints");
+}
+
+static void test_endpoint_of(void)
+{
+    fw2_endpoint e, before;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    memset(&e, 7, sizeof(e));
+    before = e;
+    is_int(fw2_endpoint_of(fd, &e), APR_EINVAL, "no endpoint of AF_UNIX");
+    close(fd);
+    is_int(fw2_endpoint_of(-1, &e), EBADF, "no endpoint of no descriptor");
+    ok(!memcmp(&e, &before, sizeof(e)), "untouched on failure");
+    listen_at("127.0.0.1", 0, 0, &e);
+    is_str(fw2_endpoint_text(pool, &e),
+           apr_psprintf(pool, "127.0.0.1:%d", e.port), "IPv4's endpoint");
+    ok(e.port && e.v4 && !e.v6only, "its port and kind");
+    listen_at("::", 0, 0, &e);
+    is_str(fw2_endpoint_text(pool, &e), apr_psprintf(pool, "[::]:%d", e.port),
+           "IPv6's endpoint");
+    ok(e.port && !e.v4 && !e.v6only, "dual-stack");
+    listen_at("::", 0, 1, &e);
+    ok(!e.v4 && e.v6only, "v6only");
+    reset_all();
+}
+
+/* --------------------------------------------------------------- states -- */
+
+static void make_fin_wait2(int listener, const char *addr)
+{
+    pair p = pair_of(listener, addr);
+
+    shutdown(p.server, SHUT_WR);
+    orphan(pair_of(listener, addr).server, 60);
+    orphan(pair_of(listener, addr).server, 120);
+}
+
+/* One whose descriptor stays open, or is closed, before the peer's FIN. */
+static void make_fin_wait1(int listener, const char *addr, int held,
+                           int peer_fin)
+{
+    pair p = pair_of(listener, addr);
+
+    fill(p.server);
+    if (held) {
+        shutdown(p.server, SHUT_WR);
+    }
+    else {
+        unkeep_close(p.server);
+    }
+    if (peer_fin) {
+        shutdown(p.client, SHUT_WR);
+    }
+}
+
+static void make_last_ack(int listener, const char *addr, int held)
+{
+    pair p = pair_of(listener, addr);
+    char byte;
+
+    fill(p.server);
+    shutdown(p.client, SHUT_WR);
+    fcntl(p.server, F_SETFL, 0);
+    if (read(p.server, &byte, 1) != 0) { /* waits for the peer's FIN */
+        printf("Bail out! no end of file\n");
+        exit(1);
+    }
+    if (held) {
+        shutdown(p.server, SHUT_WR);
+    }
+    else {
+        unkeep_close(p.server);
+    }
+}
+
+/* One of each that the table in the census has room for. */
+static void make_each(int listener, const char *addr)
+{
+    make_fin_wait2(listener, addr);
+    make_fin_wait1(listener, addr, 1, 0);
+    make_fin_wait1(listener, addr, 0, 0);
+    make_fin_wait1(listener, addr, 1, 1); /* CLOSING */
+    make_fin_wait1(listener, addr, 0, 1);
+    make_last_ack(listener, addr, 1);
+    make_last_ack(listener, addr, 0);
+    shutdown(pair_of(listener, addr).client, SHUT_WR); /* CLOSE_WAIT */
+    pair_of(listener, addr); /* ESTABLISHED: not counted */
+}
+
+static void make_queued(int listener, const char *addr)
+{
+    fw2_endpoint e;
+
+    if (fw2_endpoint_of(listener, &e) == APR_SUCCESS) {
+        shutdown(client_to(addr, e.port), SHUT_WR);
+    }
+}
+
+static void counts_each(const fw2_endpoint *e, const char *what)
+{
+    counts(FW2_NETLINK, e, 1, 0,
+           expected("1/1/0", "1/1/1", "1/1/0", "1/1/0", "1/1/0", 1, BACKLOG),
+           what);
+    counts(FW2_PROCFS, e, 1, 0,
+           expected("1/1/0", "1/1/1", "1/1/0", "1/1/0", "1/1/0", 1, -1), what);
+}
+
+static void test_states(void)
+{
+    fw2_endpoint e;
+    int fd = listen_at("127.0.0.1", 0, 0, &e);
+
+    make_each(fd, "127.0.0.1");
+    make_queued(fd, "127.0.0.1");
+    counts_each(&e, "every state, IPv4");
+    fd = listen_at("::1", 0, 0, &e);
+    make_each(fd, "::1");
+    make_queued(fd, "::1");
+    counts_each(&e, "every state, IPv6");
+    fd = listen_at("::", 0, 0, &e);
+    make_each(fd, "127.0.0.1");
+    make_queued(fd, "127.0.0.1");
+    counts_each(&e, "every state, IPv4 at a dual-stack [::]");
+    make_fin_wait2(listen_at("::", 0, 0, &e), "::1");
+    counts(FW2_NETLINK, &e, 1, 0, only_fw2("1/1/1", FW2_NETLINK),
+           "IPv6 at a dual-stack [::]");
+    counts(FW2_PROCFS, &e, 1, 0, only_fw2("1/1/1", FW2_PROCFS),
+           "IPv6 at a dual-stack [::]");
+    reset_all();
+}
+
+/* ---------------------------------------------------------- attribution -- */
+
+static void half_close(int listener, const char *addr, int times)
+{
+    while (times-- > 0) {
+        shutdown(pair_of(listener, addr).server, SHUT_WR);
+    }
+}
+
+static void test_specific(void)
+{
+    fw2_endpoint e[4];
+    int any = listen_at("0.0.0.0", 0, 0, &e[0]), exact, six, s;
+
+    exact = listen_at("127.0.0.1", e[0].port, 0, &e[1]);
+    six = listen_at("::", e[0].port, 1, &e[2]);
+    half_close(exact, "127.0.0.1", 1);
+    half_close(any, "127.0.0.2", 2);
+    half_close(six, "::1", 3);
+    client_to("127.0.0.1", e[0].port); /* waits at the exact one */
+    for (s = 0; s < SOURCES; s++) {
+        int limit = s == FW2_NETLINK ? BACKLOG : -1;
+
+        counts(s, e, 3, 0, only_fw2("2/0/0", s), "0.0.0.0 has the rest");
+        counts(s, e, 3, 1,
+               expected("0/0/0", "1/0/0", "0/0/0", "0/0/0", "0/0/0", 1, limit),
+               "the exact address has its own");
+        counts(s, e, 3, 2, only_fw2("3/0/0", s), "v6only has IPv6");
+        counts(s, e, 1, 0, only_fw2("3/0/0", s),
+               "a foreign listener's backlog is not ours");
+    }
+    reset_all();
+}
+
+static void test_shared(void)
+{
+    fw2_endpoint e;
+    int fd = listen_at("127.0.0.1", 0, 0, &e), i;
+
+    (void)fd;
+    listen_at("127.0.0.1", e.port, 0, &e);
+    for (i = 0; i < 6; i++) {
+        client_to("127.0.0.1", e.port);
+    }
+    counts(
+        FW2_NETLINK, &e, 1, 0,
+        expected("0/0/0", "0/0/0", "0/0/0", "0/0/0", "0/0/0", 6, 2 * BACKLOG),
+        "listeners that share an address add up");
+    counts(FW2_PROCFS, &e, 1, 0,
+           expected("0/0/0", "0/0/0", "0/0/0", "0/0/0", "0/0/0", 6, -1),
+           "listeners that share an address add up");
+    reset_all();
+}
+
+/* `n` listeners `step` ports apart, with i % 3 + 1 half-closed at the i-th;
+ * and 5 at a stranger's, right above each fourth. */
+static void ports_make(fw2_endpoint *e, int n, int step)
+{
+    int port = 20000 + getpid() % 10000, i, fd;
+
+    for (i = 0; i < n; port += step) {
+        fd = listen_try("127.0.0.1", port, 0, 0);
+        if (fd < 0) {
+            i = step == 1 ? 0 : i; /* adjacent ones start again */
+            continue;
+        }
+        if (fw2_endpoint_of(fd, &e[i]) == APR_SUCCESS) {
+            half_close(fd, "127.0.0.1", i % 3 + 1);
+        }
+        if (step > 1 && i % 4 == 0) {
+            fd = listen_try("127.0.0.1", port + 1, 0, 0);
+            if (fd >= 0) {
+                half_close(fd, "127.0.0.1", 5);
+            }
+        }
+        i++;
+    }
+}
+
+/* A request: header, body, attribute, two conditions; another two and a jump
+ * for each further range of ports. */
+#define LEGACY_LEN    ((unsigned int)(16 + sizeof(struct inet_diag_req) + 4 + 16))
+#define RANGES_LEN(n) (LEGACY_LEN + 20 * ((n)-1))
+
+/* At how many of them that is what is counted, and no more. */
+static int ports_right(int source, const fw2_endpoint *e, int n)
+{
+    int right = 0, i, was, complete;
+    fw2_tally *tallies = count_by(source, e, n, &complete);
+
+    for (i = 0; i < n; i++) {
+        was = i == 0 ? n / 2 : i == n / 2 ? 0 : i;
+        right += complete == 1
+                 && !strcmp(tally_text(&tallies[i]),
+                            only_fw2(apr_psprintf(pool, "%d/0/0", was % 3 + 1),
+                                     source));
+    }
+    return right;
+}
+
+static void ports_count(int n, int step, int ranges, const char *what)
+{
+    fw2_endpoint e[64], swap;
+    apr_time_t until;
+    int s, right;
+
+    ports_make(e, n, step);
+    swap = e[0]; /* not in order */
+    e[0] = e[n / 2];
+    e[n / 2] = swap;
+    for (s = 0; s < SOURCES; s++) {
+        until = deadline();
+        do {
+            right = ports_right(s, e, n);
+        } while (right < n && nap(until));
+        is_int(right, n,
+               apr_psprintf(pool, "%s: %s", fw2_backend_names[s], what));
+    }
+    is_int((long long)sent_len, RANGES_LEN(ranges), "asked for as few ranges");
+    reset_all();
+}
+
+static void test_ports(void)
+{
+    fw2_endpoint e[2];
+    int complete;
+
+    ports_count(2, 3, 2, "two ports, neighbours not counted");
+    ports_count(5, 1, 1, "adjacent ports");
+    ports_count(32, 3, 32, "as many ranges as are sent");
+    ports_count(33, 3, 1, "one more: the bounding range");
+    ports_count(64, 3, 1, "64 ranges: the bounding range");
+    half_close(listen_at("127.0.0.1", 0, 0, &e[0]), "127.0.0.1", 1);
+    e[1] = e[0];
+    counts(FW2_NETLINK, e, 2, 0, only_fw2("1/0/0", FW2_NETLINK),
+           "an endpoint twice: counted at the first");
+    is_int(count_by(FW2_NETLINK, e, 2, &complete)[1].backlog_limit, -1,
+           "and not at the second");
+    reset_all();
+}
+
+/* ----------------------------------------------------------- the census -- */
+
+static void test_census(void)
+{
+    fw2_endpoint e;
+    int i;
+
+    half_close(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1", 1);
+    counts(FW2_NETLINK, &e, 1, 0, only_fw2("1/0/0", FW2_NETLINK), "one");
+    fw2_sockdiag_count(&e, 1, &census, pool);
+    is_int(census.backend, FW2_NETLINK, "the census is netlink's");
+    is_int(census.complete, 1, "it is complete");
+    is_str(tally_text(census.tallies), only_fw2("1/0/0", FW2_NETLINK),
+           "it has the tally");
+    for (i = 0; i < FW2_BACKENDS; i++) {
+        ok(!census.refused[i], "nothing refused by %s", fw2_backend_names[i]);
+    }
+    for (i = 0; i < 100; i++) { /* far more than the clock's step */
+        fw2_sockdiag_count(&e, 1, &census, pool);
+    }
+    ok(census.cost > 0 && census.cost < apr_time_from_sec(10), "it has a cost");
+    recvmsg_calls = 0;
+    fw2_sockdiag_count(NULL, 0, &census, pool);
+    ok(census.complete && census.backend == FW2_NETLINK && !recvmsg_calls,
+       "without endpoints: complete, and nothing asked");
+    reset_all();
+}
+
+static void test_many(void)
+{
+    struct rlimit limit;
+    fw2_endpoint e;
+    int servers[100], fd, i, j, s;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur < 3200) {
+        skip("3000 sockets", "too few descriptors");
+        return;
+    }
+    fd = listen_at("127.0.0.1", 0, 0, &e);
+    for (i = 0; i < 30; i++) {
+        for (j = 0; j < 100; j++) {
+            servers[j] = pair_of(fd, "127.0.0.1").server;
+            shutdown(servers[j], SHUT_WR);
+        }
+        for (j = 0; j < 100; j++) {
+            orphan(servers[j], 60);
+        }
+    }
+    for (s = 0; s < SOURCES; s++) {
+        counts(s, &e, 1, 0, only_fw2("0/0/3000", s), "3000 mini-sockets");
+    }
+    recvmsg_calls = 0;
+    fw2_sockdiag_count(&e, 1, &census, pool);
+    ok(recvmsg_calls > 8, "in %d datagrams", recvmsg_calls);
+    reset_all();
+}
+
+/* ------------------------------------------------- what libc may return -- */
+
+static void test_interruptions(void)
+{
+    fw2_endpoint e;
+
+    half_close(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1", 1);
+    counts(FW2_NETLINK, &e, 1, 0, only_fw2("1/0/0", FW2_NETLINK), "one");
+    send_interrupts = 2;
+    recvmsg_interrupts = 2;
+    fw2_sockdiag_count(&e, 1, &census, pool);
+    ok(census.backend == FW2_NETLINK && census.complete && !send_interrupts
+           && !recvmsg_interrupts,
+       "signals do not disturb it");
+    ok(recvmsg_cloexec, "no CGI inherits its socket");
+    recvmsg_flags = MSG_TRUNC;
+    fw2_sockdiag_count(&e, 1, &census, pool);
+    ok(census.backend == FW2_NETLINK && !census.complete,
+       "a cut datagram makes it incomplete");
+    foreign_sender = 4711;
+    fw2_sockdiag_count(&e, 1, &census, pool);
+    ok(census.tallies[0].n[FW2_FIN_WAIT2][FW2_PROCESS] == 0,
+       "a datagram of another sender's is not counted");
+    reset_all();
+}
+
+/* ------------------------------------------------------------- refusals -- */
+
+/* What a seccomp filter refuses: a system call where the low word of one of
+ * its arguments is `value`. */
+typedef struct rule {
+    unsigned int call;
+    unsigned int argument;
+    unsigned int value;
+    unsigned int error;
+} rule;
+
+static void confine(const rule *rules, int n)
+{
+    struct sock_filter code[64];
+    struct sock_fprog program;
+    unsigned short len = 0;
+    int i;
+
+    for (i = 0; i < n; i++) {
+        struct sock_filter one[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                     offsetof(struct seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, rules[i].call, 0, 3),
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                     offsetof(struct seccomp_data, args) + 8 * rules[i].argument
+                         + 4 * (htons(1) == 1)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, rules[i].value, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | rules[i].error)
+        };
+
+        memcpy(code + len, one, sizeof(one));
+        len = (unsigned short)(len + sizeof(one) / sizeof(one[0]));
+    }
+    code[len++] =
+        (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    program.len = len;
+    program.filter = code;
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) {
+        _exit(1);
+    }
+}
+
+static const char *census_text(void)
+{
+    return apr_psprintf(pool, "%s %d [%s] %s; %s; %s",
+                        fw2_backend_names[census.backend], census.complete,
+                        tally_text(census.tallies),
+                        census.refused[0] ? census.refused[0] : "-",
+                        census.refused[1] ? census.refused[1] : "-",
+                        census.refused[2] ? census.refused[2] : "-");
+}
+
+/* The census of a child that is confined by these rules. */
+static const char *confined(const rule *rules, int n, const fw2_endpoint *e)
+{
+    char *said = apr_pcalloc(pool, 4096);
+    int ends[2], status = 0;
+    ssize_t got, sum = 0;
+    pid_t child;
+
+    if (pipe(ends) || (child = fork()) < 0) {
+        return "no child";
+    }
+    if (child == 0) {
+        const char *text;
+
+        alarm(30); /* does not come with fork() */
+        confine(rules, n);
+        fw2_sockdiag_count(e, 1, &census, pool);
+        text = census_text();
+        _exit(write(ends[1], text, strlen(text)) < 0);
+    }
+    close(ends[1]);
+    while ((got = read(ends[0], said + sum, (size_t)(4095 - sum))) > 0) {
+        sum += got;
+    }
+    close(ends[0]);
+    waitpid(child, &status, 0);
+    return status ? "the child failed" : said;
+}
+
+/* That a confined child says this, if need be at a later try: under other
+ * programs' load /proc shows sockets twice (see fw2_sockdiag_count()). */
+static void says(const rule *rules, int n, const fw2_endpoint *e,
+                 const char *part, const char *what)
+{
+    apr_time_t until = deadline();
+    const char *said;
+
+    do {
+        said = confined(rules, n, e);
+    } while (!strstr(said, part) && nap(until));
+    has_str(said, part, what);
+}
+
+#define LOW(pointer) ((unsigned int)((uintptr_t)(pointer)&0xffffffffu))
+#define NETLINK_IS(error)                                                      \
+    {                                                                          \
+        SYS_socket, 0, AF_NETLINK, error                                       \
+    }
+#define TABLE_READ_IS(error)                                                   \
+    {                                                                          \
+        SYS_read, 2, 65536, error                                              \
+    }
+#define FILE_READ_IS(error)                                                    \
+    {                                                                          \
+        SYS_read, 2, 16383, error                                              \
+    }
+
+static void refused_netlink(const fw2_endpoint *e, unsigned int error,
+                            const char *sentence)
+{
+    rule rules[] = { NETLINK_IS(error) };
+
+    says(rules, 1, e,
+         apr_psprintf(pool, "procfs 1 [%s] ", only_fw2("2/0/0", FW2_PROCFS)),
+         "netlink refused: procfs has the same");
+    says(rules, 1, e,
+         apr_psprintf(pool,
+                      "] socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG):"
+                      " %s; -; -",
+                      sentence),
+         "and the census says why");
+}
+
+static void refused_socket(const fw2_endpoint *e)
+{
+    refused_netlink(e, EACCES,
+                    "Permission denied (SELinux refuses it without `allow "
+                    "httpd_t self:netlink_tcpdiag_socket { create read write "
+                    "getattr bind nlmsg_read };`)");
+    refused_netlink(e, EPERM,
+                    "Operation not permitted (a seccomp filter refuses it; "
+                    "it must let socket(AF_NETLINK) pass)");
+    refused_netlink(e, EAFNOSUPPORT,
+                    "Address family not supported by protocol (systemd's "
+                    "RestrictAddressFamilies= must list AF_NETLINK)");
+    refused_netlink(e, EPROTONOSUPPORT,
+                    "Protocol not supported (this kernel is without "
+                    "INET_DIAG)");
+    refused_netlink(e, EMFILE, "Too many open files");
+}
+
+static void refused_request(const fw2_endpoint *e)
+{
+    rule old[] = { { SYS_sendto, 2, LEGACY_LEN, EINVAL } };
+    rule both[] = { { SYS_sendto, 2, LEGACY_LEN, EOPNOTSUPP },
+                    { SYS_sendto, 2, LEGACY_LEN - 4, ENOENT } };
+    rule denied[] = { { SYS_sendto, 2, LEGACY_LEN, EACCES } };
+    rule lost[] = { { SYS_sendto, 2, LEGACY_LEN, 0 } };
+
+    says(old, 1, e,
+         apr_psprintf(pool, "netlink 1 [%s] -; -; -",
+                      only_fw2("2/0/0", FW2_NETLINK)),
+         "a kernel without the legacy request");
+    says(both, 2, e,
+         "a netlink sock_diag dump: No such file or directory (this kernel"
+         " is without INET_DIAG, or may not load its module); -; -",
+         "nor with the newer one");
+    says(denied, 1, e, "a netlink sock_diag dump: Permission denied (SELinux",
+         "a refusal is not asked again");
+    says(lost, 1, e,
+         "a netlink sock_diag dump: The timeout specified has expired (the"
+         " kernel did not answer)",
+         "without an answer it does not hang");
+}
+
+static void refused_proc(const fw2_endpoint *e)
+{
+    rule no_six[] = { NETLINK_IS(EACCES),
+                      { SYS_openat, 1, LOW(fw2_procfs_tables[1]), ENOENT } };
+    rule no_four[] = { NETLINK_IS(EACCES),
+                       { SYS_openat, 1, LOW(fw2_procfs_tables[0]), EACCES } };
+    rule no_read[] = { NETLINK_IS(EACCES), TABLE_READ_IS(EIO) };
+    rule nothing[] = { NETLINK_IS(EACCES), TABLE_READ_IS(EIO),
+                       FILE_READ_IS(EACCES) };
+    const char *empty =
+        expected("0/0/0", "0/0/0", "0/0/0", "0/0/0", "0/0/0", 0, -1);
+
+    says(no_six, 2, e,
+         apr_psprintf(pool, "procfs 1 [%s] ", only_fw2("2/0/0", FW2_PROCFS)),
+         "procfs without tcp6");
+    says(no_four, 2, e,
+         "/proc/self/net/tcp: Permission denied (an AppArmor profile must "
+         "allow `@{PROC}/@{pid}/net/tcp{,6} r,`); -",
+         "procfs without tcp");
+    says(no_read, 2, e, apr_psprintf(pool, "sockstat 0 [%s] ", empty),
+         "only sockstat is left");
+    says(no_read, 2, e, "; /proc/self/net/tcp: Input/output error; -",
+         "because of the second");
+    says(nothing, 3, e, apr_psprintf(pool, "nothing 0 [%s] ", empty),
+         "nothing is left");
+    says(nothing, 3, e,
+         "; /proc/self/net/sockstat: Permission denied (an AppArmor "
+         "profile must allow `@{PROC}/@{pid}/net/sockstat r,`)",
+         "because of the third");
+}
+
+static void test_refusals(void)
+{
+    fw2_endpoint e;
+
+    half_close(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1", 2);
+    counts(FW2_NETLINK, &e, 1, 0, only_fw2("2/0/0", FW2_NETLINK), "two");
+    refused_socket(&e);
+    refused_request(&e);
+    refused_proc(&e);
+    reset_all();
+}
+
+/* -------------------------------------------------------------- parsers -- */
+
+static fw2_count counting(const fw2_endpoint *e)
+{
+    fw2_count count;
+
+    count.endpoints = e;
+    count.n = 1;
+    count.tallies = apr_palloc(pool, sizeof(fw2_tally));
+    fw2_count_reset(&count);
+    return count;
+}
+
+/* The last parsed, in a block of exactly its size, for ASan's eyes. */
+static apr_status_t parse_netlink(fw2_count *count, const void *bytes,
+                                  size_t len)
+{
+    unsigned char *exact = malloc(len ? len : 1);
+    apr_status_t rv;
+
+    if (len) {
+        memcpy(exact, bytes, len);
+    }
+    fw2_count_reset(count);
+    rv = fw2_netlink_parse(count, exact, len);
+    free(exact);
+    return rv;
+}
+
+static fw2_endpoint dumped;
+
+/* At each length no more may be counted than there are whole messages. */
+static void test_netlink_truncated(const unsigned char *dump, size_t size)
+{
+    fw2_count count = counting(&dumped);
+    apr_int64_t whole, before = 0;
+    size_t len;
+    int wrong = 0, cut = 0;
+
+    parse_netlink(&count, dump, size);
+    whole = count.tallies->n[FW2_FIN_WAIT2][FW2_PROCESS];
+    ok(whole == 4 && count.complete, "a real dump: %d, complete", (int)whole);
+    for (len = 0; len < size; len++) {
+        apr_status_t rv = parse_netlink(&count, dump, len);
+        apr_int64_t n = count.tallies->n[FW2_FIN_WAIT2][FW2_PROCESS];
+
+        wrong += rv != APR_INCOMPLETE || n < before || n > before + 1;
+        before = n;
+        cut += !count.complete;
+    }
+    is_int(wrong, 0, "cut at every length: nothing counted twice");
+    ok(cut > (int)size * 9 / 10, "and incomplete: at %d of %d", cut, (int)size);
+}
+
+static unsigned int lcg(void)
+{
+    static unsigned int x = 12345; /* the same bytes in every run */
+
+    x = x * 1103515245u + 12345u;
+    return x >> 8;
+}
+
+static void test_netlink_hostile(const unsigned char *dump, size_t size)
+{
+    unsigned char *bytes = malloc(size);
+    fw2_count count = counting(&dumped);
+    int turn, i;
+
+    for (turn = 0; turn < 20000; turn++) {
+        memcpy(bytes, dump, size);
+        for (i = 0; i < 8; i++) {
+            bytes[lcg() % size] = (unsigned char)lcg();
+        }
+        parse_netlink(&count, bytes, turn % 4 ? size : lcg() % size);
+    }
+    for (turn = 0; turn < 2000; turn++) {
+        for (i = 0; i < 256; i++) {
+            bytes[i] = (unsigned char)lcg();
+        }
+        memset(bytes + 1, 0, 3); /* a believable length */
+        parse_netlink(&count, bytes, 256);
+    }
+    ok(1, "22,000 hostile dumps");
+    free(bytes);
+}
+
+/* A message with 4 bytes of payload. */
+static apr_status_t message(fw2_count *count, unsigned short type,
+                            unsigned int seq, unsigned short flags, int code,
+                            unsigned int len)
+{
+    struct {
+        struct nlmsghdr header;
+        int code;
+    } m;
+
+    memset(&m, 0, sizeof(m));
+    m.header.nlmsg_len = len;
+    m.header.nlmsg_type = type;
+    m.header.nlmsg_flags = flags;
+    m.header.nlmsg_seq = seq;
+    m.code = code;
+    return parse_netlink(count, &m, sizeof(m));
+}
+
+static void test_netlink_messages(void)
+{
+    struct {
+        struct nlmsghdr header;
+        char payload[4];
+    } odd = { { 18, NLMSG_NOOP, 0, 1, 0 }, "" };
+    fw2_count c = counting(&dumped);
+
+    is_int(message(&c, NLMSG_DONE, 1, 0, 0, 20), APR_SUCCESS, "the end");
+    ok(c.complete, "complete");
+    is_int(message(&c, NLMSG_DONE, 1, NLM_F_DUMP_INTR, 0, 20), APR_SUCCESS,
+           "the end of a disturbed dump");
+    ok(!c.complete, "incomplete");
+    is_int(message(&c, NLMSG_DONE, 1, 0, -ENOENT, 20), ENOENT, "failed");
+    is_int(message(&c, NLMSG_DONE, 2, 0, 0, 20), APR_INCOMPLETE,
+           "the end of something else");
+    is_int(message(&c, NLMSG_ERROR, 1, 0, -EINVAL, 20), EINVAL, "an error");
+    is_int(message(&c, NLMSG_ERROR, 1, 0, 0, 20), APR_INCOMPLETE,
+           "an acknowledgement");
+    is_int(message(&c, NLMSG_ERROR, 1, 0, (int)0x80000000, 20), EBADMSG,
+           "no errno");
+    is_int(message(&c, NLMSG_ERROR, 1, 0, 5, 20), EBADMSG, "nor this");
+    is_int(message(&c, NLMSG_ERROR, 1, 0, -EINVAL, 16), EBADMSG,
+           "an error without its code");
+    is_int(message(&c, NLMSG_NOOP, 1, 0, 0, 20), APR_INCOMPLETE, "a no-op");
+    ok(c.complete, "complete");
+    is_int(parse_netlink(&c, &odd, 18), APR_INCOMPLETE, "of no even length");
+    ok(c.complete, "complete");
+    message(&c, NLMSG_DONE, 1, 0, 0, 0);
+    ok(!c.complete, "a length of 0");
+    message(&c, NLMSG_DONE, 1, 0, 0, 15);
+    ok(!c.complete, "a length below the header's");
+    message(&c, NLMSG_DONE, 1, 0, 0, 0xffffffff);
+    ok(!c.complete, "a length beyond the buffer");
+    message(&c, TCPDIAG_GETSOCK, 1, 0, 0, 20);
+    ok(!c.complete, "a socket too short");
+}
+
+static void test_netlink(void)
+{
+    int complete, fd = listen_at("127.0.0.1", 0, 0, &dumped);
+
+    half_close(fd, "127.0.0.1", 4);
+    counts(FW2_NETLINK, &dumped, 1, 0, only_fw2("4/0/0", FW2_NETLINK), "four");
+    recvmsg_calls = 0;
+    count_by(FW2_NETLINK, &dumped, 1, &complete);
+    test_netlink_truncated(seen, seen_len);
+    test_netlink_hostile(seen, seen_len);
+    test_netlink_messages();
+    reset_all();
+}
+
+#define HEADING "  sl  local_address rem_address   st tx_queue rx_queue ...\n"
+#define LINE                                                                   \
+    "   0: 0100007F:0050 0100007F:D431 05 00000000:00000000 00:00000000 "      \
+    "00000000    33        0 1079 1 000000007a1a67c2 100 0 0 10 0\n"
+#define LINE6                                                                  \
+    "  10: 00000000000000000000000001000000:0051 "                             \
+    "00000000000000000000000001000000:D431 05 00000000:00000000 "              \
+    "03:00001768 00000000     0        0 0 3 000000007a1a67c2\n"
+
+static size_t parse_procfs(fw2_count *count, const char *text, size_t len)
+{
+    char *exact = malloc(len ? len : 1);
+    size_t used;
+
+    memcpy(exact, text, len);
+    fw2_count_reset(count);
+    used = fw2_procfs_parse(count, exact, len);
+    free(exact);
+    return used;
+}
+
+/* That a line is not understood. */
+static void malformed(fw2_count *count, const char *line)
+{
+    size_t len = strlen(line);
+
+    ok(parse_procfs(count, line, len) == len && !count->complete
+           && !count->tallies->n[FW2_FIN_WAIT2][FW2_PROCESS],
+       "malformed: %.40s", *line == '\n' ? "(empty)" : line);
+}
+
+static void test_procfs_malformed(fw2_count *c)
+{
+    malformed(c, "\n");
+    malformed(c, "   0:\n");
+    malformed(c, "   0: 0100007:0050 0100007F:D431 05 0:0 0:0 0 0 0 7\n");
+    malformed(c, "   0: 0100007F0100007F:0050 1:D431 05 0:0 0:0 0 0 0 7\n");
+    malformed(c, "   0: 0100007F:050 0100007F:D431 05 0:0 0:0 0 0 0 7\n");
+    malformed(c, "   0: 0100007F:00500 0100007F:D431 05 0:0 0 0 0 7\n");
+    malformed(c, "   0: 0100007F.0050 0100007F:D431 05 0:0 0:0 0 0 0 7\n");
+    malformed(c, "   0: 0100007F:0050 0100007F:D431 GG 0:0 0:0 0 0 0 7\n");
+    malformed(c, "   0: 0100007F:0050 0100007F:D431 05 0 0:0 0 0 0 7\n");
+    malformed(c, "   0: 0100007F:0050 0100007F:D431 05 0:0 0:0 0 0 0\n");
+    malformed(c, "   0: 0100007F:0050 0100007F:D431 05 0:0 0:0 0 0 0 x\n");
+}
+
+static void test_procfs_lines(void)
+{
+    static const char both[] = HEADING LINE LINE6 LINE;
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_endpoint e6 = endpoint("::1", 81, 0);
+    fw2_count c = counting(&e), c6 = counting(&e6);
+    size_t len, used;
+    int wrong = 0;
+
+    parse_procfs(&c, both, sizeof(both) - 1);
+    ok(c.complete && c.tallies->n[FW2_FIN_WAIT2][FW2_PROCESS] == 2,
+       "lines of IPv4");
+    parse_procfs(&c6, both, sizeof(both) - 1);
+    ok(c6.complete && c6.tallies->n[FW2_FIN_WAIT2][FW2_TIMEWAIT] == 1,
+       "a line of IPv6");
+    for (len = 0; len < sizeof(both); len++) {
+        used = parse_procfs(&c, both, len);
+        wrong += !c.complete || used > len || (used && both[used - 1] != '\n')
+                 || memchr(both + used, '\n', len - used) != NULL;
+    }
+    is_int(wrong, 0, "cut at every length: whole lines only");
+    test_procfs_malformed(&c);
+    for (len = 1; len < sizeof(LINE) - 1; len++) { /* every line cut short */
+        char *cut = apr_pstrcat(pool, apr_pstrmemdup(pool, LINE, len), "\n",
+                                LINE, NULL);
+
+        parse_procfs(&c, cut, strlen(cut));
+        wrong += c.tallies->n[FW2_FIN_WAIT2][FW2_PROCESS] < 1;
+    }
+    is_int(wrong, 0, "a line cut short does not hurt the next");
+}
+
+/* What is counted of a text that arrives `step` bytes at a time. */
+static const char *through_pipe(const char *text, size_t step, size_t size)
+{
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_count c = counting(&e);
+    size_t len = strlen(text), at;
+    int ends[2], status;
+    pid_t child;
+
+    if (pipe(ends) || (child = fork()) < 0) {
+        return "no child";
+    }
+    if (child == 0) {
+        close(ends[0]);
+        for (at = 0; at < len; at += step) {
+            if (write(ends[1], text + at, step < len - at ? step : len - at)
+                < 0) {
+                _exit(1);
+            }
+        }
+        _exit(0);
+    }
+    close(ends[1]);
+    fw2_procfs_read(&c, ends[0], apr_palloc(pool, size), size);
+    close(ends[0]);
+    waitpid(child, &status, 0);
+    return apr_psprintf(pool, "%d, complete %d",
+                        (int)c.tallies->n[FW2_FIN_WAIT2][FW2_PROCESS],
+                        c.complete);
+}
+
+static void test_procfs(void)
+{
+    char *lines = apr_pstrdup(pool, HEADING), *junk;
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_count c = counting(&e);
+    int i, turn;
+
+    test_procfs_lines();
+    for (i = 0; i < 50; i++) {
+        lines = apr_pstrcat(pool, lines, LINE, NULL);
+    }
+    is_str(through_pipe(lines, 1, 65536), "50, complete 1", "byte by byte");
+    is_str(through_pipe(lines, 4096, 200), "50, complete 1",
+           "through a buffer not much longer than a line");
+    is_str(through_pipe(lines, 4096, 64), "0, complete 0",
+           "through one that is too short");
+    is_str(through_pipe(HEADING LINE "   1: 0100007F", 7, 4096),
+           "1, complete 0", "an end within a line");
+    i = (int)strlen(lines);
+    for (turn = 0; turn < 5000; turn++) {
+        junk = apr_pstrmemdup(pool, lines, 1000);
+        while (lcg() % 8) {
+            junk[lcg() % 1000] = (char)lcg();
+        }
+        parse_procfs(&c, junk, 1000);
+    }
+    ok(1, "5,000 hostile tables");
+    is_int(fw2_procfs_read(&c, -1, lines, 10), EBADF, "a failing read");
+}
+
+/* --------------------------------------------------------------- limits -- */
+
+/* What a shell pipeline says. */
+static long long shell(const char *command)
+{
+    FILE *pipeline = popen(command, "r");
+    long long value = -2;
+
+    if (!pipeline || fscanf(pipeline, "%lld", &value) != 1) {
+        value = -1;
+    }
+    if (pipeline) {
+        pclose(pipeline);
+    }
+    return value;
+}
+
+/* That a limit is what the shell says; others' sockets come and go, so until
+ * it is. */
+static void limit_is(size_t field, const char *command, const char *what)
+{
+    apr_time_t until = deadline();
+    apr_int64_t got;
+    fw2_limits l;
+    long long said;
+
+    do {
+        memset(&l, 7, sizeof(l));
+        fw2_sockdiag_limits(&l);
+        memcpy(&got, (char *)&l + field, sizeof(got));
+        said = shell(command);
+    } while (got != said && nap(until));
+    is_int(got, said, what);
+}
+
+static void test_limits(void)
+{
+    fw2_endpoint e;
+
+    /* so that `tw` is not 0 */
+    orphan(pair_of(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1").server, 60);
+    limit_is(offsetof(fw2_limits, tcp_fin_timeout),
+             "cat /proc/sys/net/ipv4/tcp_fin_timeout", "tcp_fin_timeout");
+    limit_is(offsetof(fw2_limits, tcp_max_orphans),
+             "cat /proc/sys/net/ipv4/tcp_max_orphans 2>&1", "tcp_max_orphans");
+    limit_is(offsetof(fw2_limits, tcp_max_tw_buckets),
+             "cat /proc/sys/net/ipv4/tcp_max_tw_buckets", "tcp_max_tw_buckets");
+    limit_is(offsetof(fw2_limits, timewait),
+             "awk '$1 == \"TCP:\" { print $7 }' /proc/net/sockstat",
+             "timewait");
+    limit_is(offsetof(fw2_limits, orphans),
+             "awk '$1 == \"TCP:\" { print $5 }' /proc/net/sockstat", "orphans");
+    limit_is(offsetof(fw2_limits, timewait_overflow),
+             "awk '$1 == \"TcpExt:\" { for (i = 1; i <= NF; i++)"
+             " if (v) { if (i == v) print $i }"
+             " else if ($i == \"TCPTimeWaitOverflow\") w = i; v = w }'"
+             " /proc/net/netstat",
+             "timewait_overflow");
+    reset_all();
+}
+
+static void test_limits_refused(void)
+{
+    rule rules[] = { FILE_READ_IS(EACCES) };
+    fw2_limits l;
+    int status = 0;
+    pid_t child = fork();
+
+    if (child == 0) {
+        confine(rules, 1);
+        memset(&l, 7, sizeof(l));
+        fw2_sockdiag_limits(&l);
+        _exit(l.tcp_fin_timeout != -1 || l.tcp_max_orphans != -1
+              || l.orphans != -1 || l.tcp_max_tw_buckets != -1
+              || l.timewait != -1 || l.timewait_overflow != -1);
+    }
+    waitpid(child, &status, 0);
+    is_int(status, 0, "limits that cannot be read are -1");
+}
+
+int main(void)
+{
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    alarm(120); /* nothing above may hang, but this kills it if it does */
+    test_text();
+    test_find();
+    test_endpoint_of();
+    test_states();
+    test_specific();
+    test_shared();
+    test_ports();
+    test_census();
+    test_many();
+    test_interruptions();
+    test_refusals();
+    test_netlink();
+    test_procfs();
+    test_limits();
+    test_limits_refused();
+    apr_pool_destroy(pool);
+    apr_terminate();
+    return done_testing();
+}
