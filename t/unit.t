@@ -3,6 +3,7 @@
 
 use v5.36;
 use Test::More;
+use FinWait2Test ();    # for a network of our own
 
 my @sources = glob 't/unit/*.c';
 die "no unit tests here: run me from the top folder\n" if !@sources;
