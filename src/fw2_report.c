@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "apr_strings.h"
+
 static const fw2_dim states = { "state", fw2_state_names, FW2_STATES };
 static const fw2_dim holders = { "holder", fw2_holder_names, FW2_HOLDERS };
 
@@ -345,7 +347,10 @@ static void count_sockets(fw2_report *report, const fw2_endpoint *endpoints,
     report->snapshot.cost = census.cost;
     report->snapshot.backend = fw2_backend_names[census.backend];
     report->snapshot.complete = census.complete;
-    memcpy(report->missing, census.refused, sizeof(report->missing));
+    for (i = 0; i < FW2_BACKENDS; i++) {
+        report->missing[i] =
+            census.refused[i][0] ? apr_pstrdup(pool, census.refused[i]) : NULL;
+    }
 }
 
 void fw2_report_make(fw2_report *report, const fw2_endpoint *endpoints,

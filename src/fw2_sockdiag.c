@@ -256,8 +256,8 @@ static const struct {
     { FW2_SOCKSTAT, ENOENT, "/proc is not mounted here" }
 };
 
-static const char *refusal(apr_pool_t *pool, fw2_backend backend,
-                           const char *attempt, apr_status_t rv)
+static void refusal(char sentence[FW2_REFUSED_MAX], fw2_backend backend,
+                    const char *attempt, apr_status_t rv)
 {
     char said[128];
     apr_size_t i;
@@ -265,11 +265,12 @@ static const char *refusal(apr_pool_t *pool, fw2_backend backend,
     apr_strerror(rv, said, sizeof(said));
     for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
         if (hints[i].backend == backend && hints[i].error == rv) {
-            return apr_psprintf(pool, "%s: %s (%s)", attempt, said,
-                                hints[i].hint);
+            apr_snprintf(sentence, FW2_REFUSED_MAX, "%s: %s (%s)", attempt,
+                         said, hints[i].hint);
+            return;
         }
     }
-    return apr_psprintf(pool, "%s: %s", attempt, said);
+    apr_snprintf(sentence, FW2_REFUSED_MAX, "%s: %s", attempt, said);
 }
 
 static fw2_source *const sources[FW2_NOTHING] = {
@@ -279,7 +280,7 @@ static fw2_source *const sources[FW2_NOTHING] = {
 };
 
 static void count_from_best(fw2_count *count, fw2_census *census,
-                            apr_pool_t *pool, apr_pool_t *scratch)
+                            apr_pool_t *scratch)
 {
     const char *attempt = "";
     apr_status_t rv;
@@ -293,7 +294,7 @@ static void count_from_best(fw2_count *count, fw2_census *census,
             census->complete = count->complete;
             return;
         }
-        census->refused[i] = refusal(pool, (fw2_backend)i, attempt, rv);
+        refusal(census->refused[i], (fw2_backend)i, attempt, rv);
     }
     fw2_count_reset(count);
     census->backend = FW2_NOTHING;
@@ -324,7 +325,7 @@ void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n,
         count.n = n;
         count.tallies = census->tallies;
         apr_pool_create(&scratch, pool);
-        count_from_best(&count, census, pool, scratch);
+        count_from_best(&count, census, scratch);
         apr_pool_destroy(scratch);
     }
     census->cost = thread_cpu() - begun;

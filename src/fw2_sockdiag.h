@@ -73,16 +73,21 @@ typedef struct fw2_tally {
     apr_int64_t backlog_limit; /**< the most that may; -1: not known */
 } fw2_tally;
 
-/** One count of everything. */
+/** The longest sentence of a refusal, with its NUL. */
+#define FW2_REFUSED_MAX 256
+
+/** One count of everything. Without pointers but one, so that a copy, with the
+ *  tallies beside it, may lie in shared memory. */
 typedef struct fw2_census {
     fw2_backend backend;
     /** 0: the tallies are lower bounds, or (sockstat, nothing) not known. */
     int complete;
     apr_interval_time_t cost; /**< CPU time it took the calling thread */
-    /** Why the better sources were passed over: a sentence each, allocated
-     *  from the pool given, or NULL where the source was not tried or did. */
-    const char *refused[FW2_BACKENDS];
-    /** One an endpoint, in the order given; valid for netlink and procfs. */
+    /** Why the better sources were passed over: a sentence each, or "" where
+     *  the source was not tried or did. */
+    char refused[FW2_BACKENDS][FW2_REFUSED_MAX];
+    /** One an endpoint, in the order given, allocated from the pool given;
+     *  valid for netlink and procfs. */
     fw2_tally *tallies;
 } fw2_census;
 
@@ -131,7 +136,7 @@ int fw2_endpoint_find(const fw2_endpoint *endpoints, int n,
  * begins to count from the start and may repeat whole stretches of others, too
  * (tcp_seq_start(); in 2 of 730 walks of a table in turmoil). Without endpoints
  * nothing is asked: complete, and nominally netlink's.
- * @param pool For the tallies and sentences, and nothing else.
+ * @param pool For the tallies, and nothing else.
  */
 void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n,
                         fw2_census *census, apr_pool_t *pool);

@@ -690,7 +690,9 @@ static void test_census(void)
     is_str(tally_text(census.tallies), only_fw2("1/0/0", FW2_NETLINK),
            "it has the tally");
     for (i = 0; i < FW2_BACKENDS; i++) {
-        ok(!census.refused[i], "nothing refused by %s", fw2_backend_names[i]);
+        is_str(
+            census.refused[i], "",
+            apr_psprintf(pool, "nothing refused by %s", fw2_backend_names[i]));
     }
     for (i = 0; i < 100; i++) { /* far more than the clock's step */
         fw2_sockdiag_count(&e, 1, &census, pool);
@@ -809,9 +811,23 @@ static const char *census_text(void)
     return apr_psprintf(pool, "%s %d [%s] %s; %s; %s",
                         fw2_backend_names[census.backend], census.complete,
                         tally_text(census.tallies),
-                        census.refused[0] ? census.refused[0] : "-",
-                        census.refused[1] ? census.refused[1] : "-",
-                        census.refused[2] ? census.refused[2] : "-");
+                        *census.refused[0] ? census.refused[0] : "-",
+                        *census.refused[1] ? census.refused[1] : "-",
+                        *census.refused[2] ? census.refused[2] : "-");
+}
+
+/* A census that was copied, and whose pool is gone: ASan would see it. */
+static void count_and_copy(const fw2_endpoint *e)
+{
+    fw2_census counted;
+    apr_pool_t *own;
+
+    apr_pool_create_unmanaged(&own);
+    fw2_sockdiag_count(e, 1, &counted, own);
+    census = counted;
+    census.tallies = apr_pmemdup(pool, counted.tallies, sizeof(fw2_tally));
+    memset(&counted, 7, sizeof(counted));
+    apr_pool_destroy(own);
 }
 
 /* The census of a child that is confined by these rules. */
@@ -830,7 +846,7 @@ static const char *confined(const rule *rules, int n, const fw2_endpoint *e)
 
         alarm(30); /* does not come with fork() */
         confine(rules, n);
-        fw2_sockdiag_count(e, 1, &census, pool);
+        count_and_copy(e);
         text = census_text();
         _exit(write(ends[1], text, strlen(text)) < 0);
     }
