@@ -45,6 +45,7 @@
 #include "mpm_common.h"
 
 #include "ap_mpm.h"
+#include "mod_status.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -76,6 +77,7 @@ typedef struct {
 /* Made in post_config by the parent, read-only for its children. */
 static const fw2_listeners *listeners;
 static fw2_counters *counters;
+static fw2_sources sources; /* of the page */
 
 /* A child's own, made in child_init; read-only once it serves. */
 static fw2_hands hands;
@@ -135,6 +137,21 @@ static apr_status_t prepare_counters(server_rec *main_server, apr_pool_t *pconf,
     return APR_SUCCESS;
 }
 
+static apr_status_t prepare_memory(server_rec *main_server, apr_pool_t *pconf,
+                                   apr_pool_t *ptemp)
+{
+    apr_status_t rv = prepare_counters(main_server, pconf, ptemp);
+
+    sources.counters = counters;
+    sources.names = listeners->names;
+    sources.n = listeners->n;
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    return fw2_snapshot_create(&sources.snapshot, listeners->endpoints,
+                               listeners->n, pconf);
+}
+
 static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                                 apr_pool_t *ptemp, server_rec *s)
 {
@@ -145,18 +162,18 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
-    rv = prepare_counters(s, pconf, ptemp);
+    listeners = fw2_vhosts_listen(s, pconf);
+    rv = prepare_memory(s, pconf, ptemp);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_EMERG, rv, s,
                      "mod_finwait2 cannot have the shared memory that its "
-                     "counters need; httpd does not start. Without "
-                     "LoadModule finwait2_module it will");
+                     "counters and its page need; httpd does not start. "
+                     "Without LoadModule finwait2_module it will");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     fw2_sockdiag_limits(&limits);
     fw2_config_warn(s, limits.tcp_fin_timeout);
     fw2_vhosts_keepalive(s);
-    listeners = fw2_vhosts_listen(s, pconf);
     return OK;
 }
 
@@ -274,7 +291,17 @@ static int finwait2_handler(request_rec *r)
     int status;
 
     fw2_from_httpd();
-    status = fw2_status_handler(r, listeners, counters);
+    status = fw2_status_handler(r, &sources);
+    fw2_to_httpd();
+    return status;
+}
+
+static int finwait2_status_hook(request_rec *r, int flags)
+{
+    int status;
+
+    fw2_from_httpd();
+    status = fw2_status_block(r, flags, &sources);
     fw2_to_httpd();
     return status;
 }
@@ -303,6 +330,9 @@ static void finwait2_register_hooks(apr_pool_t *pool)
     ap_hook_pre_close_connection(finwait2_pre_close_connection, NULL, NULL,
                                  APR_HOOK_FIRST);
     ap_hook_handler(finwait2_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    /* Of mod_status, if that is there. */
+    APR_OPTIONAL_HOOK(ap, status_hook, finwait2_status_hook, NULL, NULL,
+                      APR_HOOK_MIDDLE);
 }
 
 AP_DECLARE_MODULE(finwait2) = { STANDARD20_MODULE_STUFF,

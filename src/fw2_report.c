@@ -55,6 +55,12 @@ static const fw2_metric snapshot_metrics[] = {
       .offset = APR_OFFSETOF(fw2_report, snapshot.complete),
       .help = "Whether every socket was counted; if not, counts are lower "
               "bounds" },
+    { .key = "counts",
+      .family = "snapshot_counts",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_report, snapshot.counts),
+      .help = "Times that they were counted; who asks soon after somebody "
+              "else is shown the same count" },
     { NULL }
 };
 
@@ -217,6 +223,16 @@ const fw2_section fw2_sections[] = {
     { NULL }
 };
 
+const fw2_section *fw2_section_find(const char *key)
+{
+    const fw2_section *section = fw2_sections;
+
+    while (strcmp(section->key, key)) {
+        section++;
+    }
+    return section;
+}
+
 int fw2_section_count(const fw2_section *section, const fw2_report *report)
 {
     return section->label
@@ -319,18 +335,18 @@ static void sum_up(fw2_report *report)
     }
 }
 
-static void count_sockets(fw2_report *report, const fw2_endpoint *endpoints,
-                          const char *const *names, apr_pool_t *pool)
+/* What the tables of the kernel's said. */
+static void report_shot(fw2_report *report, const fw2_shot *shot,
+                        const char *const *names)
 {
-    fw2_census census;
-    int i, counted;
+    const fw2_census *census = &shot->census;
+    int i, counted =
+               census->backend == FW2_NETLINK || census->backend == FW2_PROCFS;
 
-    fw2_sockdiag_count(endpoints, report->nlisteners, &census, pool);
-    counted = census.backend == FW2_NETLINK || census.backend == FW2_PROCFS;
     for (i = 0; i < report->nlisteners; i++) {
         report->listeners[i].listener = names[i];
         if (counted) {
-            report->listeners[i].tally = census.tallies[i];
+            report->listeners[i].tally = census->tallies[i];
         }
         else {
             set_unknown(&report->listeners[i].tally);
@@ -344,27 +360,39 @@ static void count_sockets(fw2_report *report, const fw2_endpoint *endpoints,
         report->half_closed.held = FW2_UNKNOWN;
         report->half_closed.orphan = FW2_UNKNOWN;
     }
-    report->snapshot.cost = census.cost;
-    report->snapshot.backend = fw2_backend_names[census.backend];
-    report->snapshot.complete = census.complete;
+    report->snapshot.age = shot->age;
+    report->snapshot.cost = census->cost;
+    report->snapshot.backend = fw2_backend_names[census->backend];
+    report->snapshot.complete = census->complete;
+    report->snapshot.counts = shot->counts;
     for (i = 0; i < FW2_BACKENDS; i++) {
-        report->missing[i] =
-            census.refused[i][0] ? apr_pstrdup(pool, census.refused[i]) : NULL;
+        report->missing[i] = *census->refused[i] ? census->refused[i] : NULL;
     }
+    report->limits = shot->limits;
 }
 
-void fw2_report_make(fw2_report *report, const fw2_endpoint *endpoints,
-                     const char *const *names, int n,
-                     const fw2_counters *counters, apr_pool_t *pool)
+static void report_fill(fw2_report *report, const fw2_sources *sources,
+                        const fw2_shot *shot, apr_pool_t *pool)
 {
-    apr_time_t counted_at;
+    report->nlisteners = sources->n;
+    report->listeners =
+        apr_pcalloc(pool, sources->n * sizeof(*report->listeners));
+    report_shot(report, shot, sources->names);
+    report->vhosts =
+        fw2_counters_vhosts(sources->counters, &report->nvhosts, pool);
+    fw2_counters_closer(sources->counters, &report->closer);
+}
 
-    report->nlisteners = n;
-    report->listeners = apr_pcalloc(pool, n * sizeof(*report->listeners));
-    counted_at = apr_time_now();
-    count_sockets(report, endpoints, names, pool);
-    report->vhosts = fw2_counters_vhosts(counters, &report->nvhosts, pool);
-    fw2_counters_closer(counters, &report->closer);
-    fw2_sockdiag_limits(&report->limits);
-    report->snapshot.age = apr_time_now() - counted_at;
+void fw2_report_make(fw2_report *report, const fw2_sources *sources,
+                     apr_pool_t *pool)
+{
+    report_fill(report, sources, fw2_snapshot_get(sources->snapshot, pool),
+                pool);
+}
+
+void fw2_report_last(fw2_report *report, const fw2_sources *sources,
+                     apr_pool_t *pool)
+{
+    report_fill(report, sources, fw2_snapshot_last(sources->snapshot, pool),
+                pool);
 }

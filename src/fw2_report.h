@@ -17,7 +17,7 @@
 #include "apr_time.h"
 
 #include "fw2_counters.h"
-#include "fw2_sockdiag.h"
+#include "fw2_snapshot.h"
 
 /** A number that the machine does not give. No number here is below 0. */
 #define FW2_UNKNOWN ((apr_int64_t)-1)
@@ -40,6 +40,7 @@ typedef struct fw2_report {
         apr_int64_t cost; /**< microseconds of CPU */
         const char *backend;
         apr_int64_t complete;
+        apr_int64_t counts; /**< of this configuration, ever */
     } snapshot;
     struct {
         apr_int64_t total, held, orphan; /**< sockets */
@@ -53,6 +54,14 @@ typedef struct fw2_report {
     const char *missing[FW2_BACKENDS]; /**< why a source was passed over: a
                                             sentence each, or NULL */
 } fw2_report;
+
+/** Where a report's figures come from. Any thread may read them. */
+typedef struct fw2_sources {
+    fw2_snapshot *snapshot;
+    const char *const *names; /**< its endpoints', as they shall be written */
+    int n;                    /**< of them */
+    const fw2_counters *counters;
+} fw2_sources;
 
 /** What a metric's value is in memory, and so how it is written. */
 typedef enum {
@@ -107,15 +116,19 @@ extern const fw2_section fw2_sections[];
 #define FW2_PREFIX "finwait2_"
 
 /**
- * Fill in all but `server`, which is the caller's to tell: count, read the
- * counters and the limits, sum up. Never fails; what is missing says so.
- * Blocks as long as fw2_sockdiag_count() does.
- * @param names Of the endpoints, as they shall be written; must outlive it.
- * @param pool What the report may point into.
+ * Fill in all but `server`, which is the caller's to tell. Never fails; what is
+ * missing says so. Blocks as fw2_snapshot_get() does.
+ * @param pool What the report may point into, beside the sources.
  */
-void fw2_report_make(fw2_report *report, const fw2_endpoint *endpoints,
-                     const char *const *names, int n,
-                     const fw2_counters *counters, apr_pool_t *pool);
+void fw2_report_make(fw2_report *report, const fw2_sources *sources,
+                     apr_pool_t *pool);
+
+/** The same, of what has been counted already. Never blocks. */
+void fw2_report_last(fw2_report *report, const fw2_sources *sources,
+                     apr_pool_t *pool);
+
+/** The section of this key, which there is. */
+const fw2_section *fw2_section_find(const char *key);
 
 /** A section's elements: how many, and the first. */
 int fw2_section_count(const fw2_section *section, const fw2_report *report);

@@ -160,7 +160,7 @@ static void set_headers(request_rec *r, const fw2_format *format, int refresh)
     }
 }
 
-static void describe_server(fw2_report *report)
+void fw2_status_describe(fw2_report *report)
 {
     int generation = 0;
 
@@ -192,8 +192,7 @@ static int refuse(request_rec *r)
     return OK;
 }
 
-int fw2_status_handler(request_rec *r, const fw2_listeners *listeners,
-                       const fw2_counters *counters)
+int fw2_status_handler(request_rec *r, const fw2_sources *sources)
 {
     fw2_query query;
     fw2_report report;
@@ -207,9 +206,8 @@ int fw2_status_handler(request_rec *r, const fw2_listeners *listeners,
         query.format = negotiate(r);
     }
     set_headers(r, query.format, query.refresh);
-    describe_server(&report);
-    fw2_report_make(&report, listeners->endpoints, listeners->names,
-                    listeners->n, counters, r->pool);
+    fw2_status_describe(&report);
+    fw2_report_make(&report, sources, r->pool);
     query.format->write(r, &report);
     return OK;
 }

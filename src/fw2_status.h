@@ -10,18 +10,22 @@
 
 #include "httpd.h"
 
-#include "fw2_counters.h"
-#include "fw2_vhosts.h"
+#include "fw2_report.h"
 
 /**
  * The content handler `finwait-status`. May be called from any thread; holds
  * no lock while it writes, so a slow reader delays nobody.
- * @param listeners Where to count.
- * @param counters What has happened.
+ * @param sources Where the figures come from.
  * @return DECLINED for another handler's request; 404 where FinWait2Status is
  *         Off (logged); 405 for all but GET and HEAD; else OK.
  */
-int fw2_status_handler(request_rec *r, const fw2_listeners *listeners,
-                       const fw2_counters *counters);
+int fw2_status_handler(request_rec *r, const fw2_sources *sources);
+
+/**
+ * mod_status's hook: what its page shows of ours, from the last snapshot;
+ * never counts. Any thread.
+ * @param flags mod_status's own.
+ */
+int fw2_status_block(request_rec *r, int flags, const fw2_sources *sources);
 
 #endif /* FW2_STATUS_H */

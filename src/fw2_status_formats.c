@@ -108,10 +108,11 @@ static void auto_metric(request_rec *r, const char *prefix,
     }
 }
 
-static void auto_element(request_rec *r, const fw2_section *section,
-                         const void *element, int i)
+static void auto_element(request_rec *r, const char *word,
+                         const fw2_section *section, const void *element, int i)
 {
-    const char *prefix = camel_case(r->pool, section->key);
+    const char *prefix =
+        apr_pstrcat(r->pool, word, camel_case(r->pool, section->key), NULL);
     const fw2_metric *metric;
 
     if (section->label) {
@@ -131,10 +132,18 @@ void fw2_write_auto(request_rec *r, const fw2_report *report)
 
     for (section = fw2_sections; section->key; section++) {
         for (i = 0; i < fw2_section_count(section, report); i++) {
-            auto_element(r, section, fw2_section_element(section, report, i),
-                         i);
+            auto_element(r, "", section,
+                         fw2_section_element(section, report, i), i);
         }
     }
+}
+
+void fw2_write_auto_facts(request_rec *r, const fw2_report *report,
+                          const char *section, const char *word)
+{
+    const fw2_section *found = fw2_section_find(section);
+
+    auto_element(r, word, found, fw2_section_element(found, report, 0), 0);
 }
 
 /* ?json */

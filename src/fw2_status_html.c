@@ -102,7 +102,11 @@ static void write_headline(request_rec *r, const fw2_report *report)
     apr_int64_t total = report->half_closed.total;
 
     if (total == FW2_UNKNOWN) {
-        ap_rputs("<h1>Half-closed connections could not be counted</h1>\n", r);
+        ap_rputs(report->snapshot.counts
+                     ? "<h1>Half-closed connections could not be counted</h1>\n"
+                     : "<h1>The first count is under way</h1>\n<p>Reload to "
+                       "see it.</p>\n",
+                 r);
         return;
     }
     ap_rprintf(r, "<h1><b>%" APR_INT64_T_FMT "</b> half-closed %s</h1>\n",
@@ -278,12 +282,9 @@ static void write_fact(request_rec *r, const fw2_metric *metric,
 static void write_facts(request_rec *r, const fw2_report *report,
                         const char *key)
 {
-    const fw2_section *section = fw2_sections;
+    const fw2_section *section = fw2_section_find(key);
     const fw2_metric *metric;
 
-    while (strcmp(section->key, key)) {
-        section++;
-    }
     ap_rprintf(r,
                "<div class=card><table class=facts><caption>%s</caption>"
                "<tbody>\n",

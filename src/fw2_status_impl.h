@@ -18,6 +18,14 @@ void fw2_write_json(request_rec *r, const fw2_report *report);
 void fw2_write_openmetrics(request_rec *r, const fw2_report *report);
 void fw2_write_prometheus(request_rec *r, const fw2_report *report);
 
+/** The facts of one section without elements, as fw2_write_auto() has them, with
+ *  a word in front of each key. */
+void fw2_write_auto_facts(request_rec *r, const fw2_report *report,
+                          const char *section, const char *word);
+
+/** Fill in what of a report only httpd knows. */
+void fw2_status_describe(fw2_report *report);
+
 /** Microseconds as seconds. */
 const char *fw2_seconds_text(apr_pool_t *pool, apr_int64_t usec);
 

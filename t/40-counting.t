@@ -9,6 +9,7 @@ use HTTP::Tiny;
 use IO::Socket::IP;
 use JSON::PP qw(decode_json);
 use Socket   qw(SOCK_STREAM SOL_SOCKET SO_RCVBUF);
+use Time::HiRes qw(time);
 
 my $ASK   = "GET /.generation HTTP/1.1\r\nHost: a\r\n\r\n";
 my $CANON = JSON::PP->new->canonical;
@@ -284,9 +285,14 @@ END
     my $at    = "127.0.0.1:$port";
     my $http  = HTTP::Tiny->new(timeout => 30, keep_alive => 1);
     my $page  = sub {
-        my $answer = $http->get("http://$at/finwait-status?json");
-        die $answer->{content} if !$answer->{success};
-        return decode_json($answer->{content})->{listeners}[0];
+        my $since = time;
+        return wait_for {
+            my $answer = $http->get("http://$at/finwait-status?json");
+            die $answer->{content} if !$answer->{success};
+            my $json = decode_json($answer->{content});
+            $json->{snapshot}{age_seconds} <= time - $since
+                && $json->{listeners}[0];
+        } 30, 'a count of after now';
     };
     my $empty = $page->();
     is $empty->{backlog}, 0, 'none at first';

@@ -5,8 +5,10 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
-use File::Temp ();
-use JSON::PP   qw(decode_json);
+use File::Temp  ();
+use JSON::PP    qw(decode_json);
+use POSIX       ();
+use Time::HiRes qw(time);
 
 my $PAGE    = '/finwait-status';
 my $SCRATCH = File::Temp->newdir;
@@ -100,7 +102,7 @@ sub settle ($httpd) {
 # that will be. A name that is not here is a name that clients do not know.
 my %NAMES = (
     server      => [[qw(mpm uptime_seconds generation)]],
-    snapshot    => [[qw(age_seconds cost_seconds backend complete)]],
+    snapshot    => [[qw(age_seconds cost_seconds backend complete counts)]],
     half_closed => [[qw(total held orphan)]],
     listeners   => [[qw(listener states backlog backlog_limit)]],
     vhosts      => [[qw(vhost held endings linger_seconds drained_bytes)],
@@ -117,7 +119,7 @@ my @ENDINGS = qw(acked peer_closed peer_reset silence total bytes evicted
                  stopped);
 
 # These change from one answer to the next, and are only to be there.
-my $MOVES = qr/age_|cost_|uptime_|tcp_orphans|tcp_timewait/;
+my $MOVES = qr/age_|cost_|counts_|uptime_|tcp_orphans|tcp_timewait/;
 
 # Where in the JSON a sample without labels is; names as documented.
 my %FAMILY = (
@@ -126,6 +128,7 @@ my %FAMILY = (
     'snapshot.age_seconds'      => 'snapshot_age_seconds',
     'snapshot.cost_seconds'     => 'snapshot_cost_seconds',
     'snapshot.complete'         => 'snapshot_complete',
+    'snapshot.counts'           => 'snapshot_counts_total',
     'half_closed.total'         => 'half_closed_connections',
     'half_closed.held'          => 'held_connections',
     'half_closed.orphan'        => 'orphan_connections',
@@ -220,6 +223,29 @@ END
         30, 'six orphans';
     return ($httpd, @clients);
 }
+
+# A client in a process of its own, so that all ask at the same time.
+sub asks ($httpd, $times) {
+    my $pid = fork // die "fork: $!\n";
+    return $pid if $pid;
+    my $failed = 0;
+    $failed ||= !$httpd->get('/finwait-status?json')->{success} for 1 .. $times;
+    POSIX::_exit($failed);
+}
+
+for_each_mpm {
+    my $httpd  = FinWait2Test->start(mpm => shift);
+    my $before = $httpd->json->{snapshot}{counts};
+    my $since  = time;
+    my @pids   = map { asks($httpd, 50) } 1 .. 8;
+    my $failed = grep { waitpid($_, 0) && $? } @pids;
+    is $failed, 0, 'eight ask fifty times each, at once';
+    # Each count serves for a second at least; json() asks for one of its own.
+    my $most = time - $since + 2;
+    my $counts = $httpd->json->{snapshot}{counts} - $before;
+    ok $counts <= $most + 2, 'one count serves many' or diag $counts;
+    $httpd->stop;
+};
 
 subtest 'every format parses, and all say the same' => sub {
     my ($httpd, @clients) = with_orphans();

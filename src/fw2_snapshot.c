@@ -1,0 +1,220 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "fw2_snapshot.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "apr_atomic.h"
+#include "apr_shm.h"
+
+/* A count is old after this, and after so many times its own CPU time. */
+#define OLD       apr_time_from_sec(1)
+#define OLD_COSTS 25
+
+/* The most CPU time that a count may take. */
+#define BUDGET (250 * (apr_interval_time_t)1000)
+
+/* Who has been counting for longer than this has died. */
+#define DEAD apr_time_from_sec(10)
+
+/* How long to wait for the very first count, and how often to look for it. */
+#define FIRST      (250 * (apr_interval_time_t)1000)
+#define FIRST_LOOK (5 * (apr_interval_time_t)1000)
+
+/* A count in the shared memory, with its tallies behind it. Its pointers mean
+ * nothing there. */
+typedef struct {
+    fw2_shot shot;
+    apr_time_t at; /* now() */
+} record;
+
+/* The shared memory; behind it two records of `words` each. All atomic. */
+typedef struct {
+    apr_uint64_t counts; /* published; the last is in record counts % 2 */
+    apr_uint64_t claim;  /* now() when the count under way began, or 0 */
+} segment;
+
+struct fw2_snapshot {
+    const fw2_endpoint *endpoints;
+    int n;
+    apr_size_t words; /* of a record with its tallies */
+    segment *segment;
+};
+
+/* Microseconds of a clock that nobody sets, the same in all processes. */
+static apr_time_t now(void)
+{
+    struct timespec t = { 0, 0 };
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return apr_time_from_sec(t.tv_sec) + t.tv_nsec / 1000;
+}
+
+apr_status_t fw2_snapshot_create(fw2_snapshot **snapshot,
+                                 const fw2_endpoint *endpoints, int n,
+                                 apr_pool_t *pool)
+{
+    fw2_snapshot *made = apr_palloc(pool, sizeof(*made));
+    apr_size_t size;
+    apr_shm_t *shm;
+    apr_status_t rv;
+
+    made->endpoints = endpoints;
+    made->n = n;
+    made->words = (sizeof(record) + (apr_size_t)n * sizeof(fw2_tally))
+                  / sizeof(apr_uint64_t);
+    size = sizeof(segment) + 2 * made->words * sizeof(apr_uint64_t);
+    rv = apr_shm_create(&shm, size, NULL, pool);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    made->segment = apr_shm_baseaddr_get(shm);
+    memset(made->segment, 0, size);
+    *snapshot = made;
+    return APR_SUCCESS;
+}
+
+/* ------------------------------------------------------ in shared memory -- */
+
+static apr_uint64_t *place_of(const fw2_snapshot *snapshot, apr_uint64_t counts)
+{
+    apr_uint64_t *places = (apr_uint64_t *)(snapshot->segment + 1);
+
+    return places + counts % 2 * snapshot->words;
+}
+
+static void publish(const fw2_snapshot *snapshot, const record *made,
+                    apr_uint64_t counts)
+{
+    const apr_uint64_t *from = (const apr_uint64_t *)made;
+    apr_uint64_t *to = place_of(snapshot, counts);
+    apr_size_t i;
+
+    for (i = 0; i < snapshot->words; i++) {
+        apr_atomic_set64(&to[i], from[i]);
+    }
+    apr_atomic_set64(&snapshot->segment->counts, counts);
+}
+
+/* Copy the last record out; all zeros if there is none. */
+static record *copy(const fw2_snapshot *snapshot, apr_pool_t *pool)
+{
+    record *copied = apr_pcalloc(pool, snapshot->words * sizeof(apr_uint64_t));
+    apr_uint64_t *to = (apr_uint64_t *)copied, *from, counts;
+    apr_size_t i;
+
+    do {
+        counts = apr_atomic_read64(&snapshot->segment->counts);
+        from = place_of(snapshot, counts);
+        for (i = 0; counts && i < snapshot->words; i++) {
+            to[i] = apr_atomic_read64(&from[i]);
+        }
+    } while (apr_atomic_read64(&snapshot->segment->counts) != counts);
+    copied->shot.census.tallies = (fw2_tally *)(copied + 1);
+    return copied;
+}
+
+/* ---------------------------------------------------------------- a count -- */
+
+static int is_fresh(const record *last)
+{
+    apr_interval_time_t old = OLD_COSTS * last->shot.census.cost;
+
+    return last->shot.counts && now() - last->at < (old > OLD ? old : OLD);
+}
+
+/* Become the one who counts; returns what to release it with, or 0. */
+static apr_uint64_t claim(const fw2_snapshot *snapshot)
+{
+    apr_uint64_t *claimed = &snapshot->segment->claim;
+    apr_uint64_t since = apr_atomic_read64(claimed), mine = (apr_uint64_t)now();
+
+    if (since && mine - since < (apr_uint64_t)DEAD) {
+        return 0;
+    }
+    return apr_atomic_cas64(claimed, mine, since) == since ? mine : 0;
+}
+
+static record *count(const fw2_snapshot *snapshot, apr_uint64_t counts,
+                     apr_pool_t *pool)
+{
+    record *made = apr_pcalloc(pool, snapshot->words * sizeof(apr_uint64_t));
+    apr_size_t size = (apr_size_t)snapshot->n * sizeof(fw2_tally);
+
+    made->at = now();
+    fw2_sockdiag_limits(&made->shot.limits);
+    fw2_sockdiag_count(snapshot->endpoints, snapshot->n, &made->shot.census,
+                       pool);
+    memcpy(made + 1, made->shot.census.tallies, size);
+    made->shot.census.tallies = (fw2_tally *)(made + 1);
+    made->shot.counts = (apr_int64_t)counts;
+    return made;
+}
+
+/* Count and publish, unless somebody has since `last`, or is at it. */
+static record *renew(const fw2_snapshot *snapshot, record *last,
+                     apr_pool_t *pool)
+{
+    apr_uint64_t mine = claim(snapshot), counts;
+
+    if (!mine) {
+        return last;
+    }
+    counts = apr_atomic_read64(&snapshot->segment->counts);
+    if (counts != (apr_uint64_t)last->shot.counts) {
+        last = copy(snapshot, pool);
+    }
+    else {
+        last = count(snapshot, counts + 1, pool);
+        /* Whoever thought this process dead writes there now. */
+        if (apr_atomic_read64(&snapshot->segment->claim) == mine) {
+            publish(snapshot, last, counts + 1);
+        }
+    }
+    (void)apr_atomic_cas64(&snapshot->segment->claim, 0, mine);
+    return last;
+}
+
+static record *await_first(const fw2_snapshot *snapshot, apr_pool_t *pool)
+{
+    apr_time_t until = now() + FIRST;
+
+    while (!apr_atomic_read64(&snapshot->segment->counts) && now() < until) {
+        apr_sleep(FIRST_LOOK);
+    }
+    return copy(snapshot, pool);
+}
+
+static const fw2_shot *show(record *last)
+{
+    fw2_shot *shot = &last->shot;
+
+    if (shot->counts) {
+        shot->age = now() - last->at;
+    }
+    else {
+        shot->census.backend = FW2_NOTHING;
+        memset(&shot->limits, 0xff, sizeof(shot->limits)); /* all unknown */
+    }
+    return shot;
+}
+
+const fw2_shot *fw2_snapshot_get(fw2_snapshot *snapshot, apr_pool_t *pool)
+{
+    record *last = copy(snapshot, pool);
+
+    if (!is_fresh(last)) {
+        last = renew(snapshot, last, pool);
+    }
+    if (!last->shot.counts) {
+        last = await_first(snapshot, pool);
+    }
+    return show(last);
+}
+
+const fw2_shot *fw2_snapshot_last(const fw2_snapshot *snapshot,
+                                  apr_pool_t *pool)
+{
+    return show(copy(snapshot, pool));
+}

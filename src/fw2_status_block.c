@@ -1,0 +1,58 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* What the page of mod_status shows: a few lines, of what has been counted
+ * already. It is asked for every few seconds, and must cost nothing. */
+
+#include "fw2_status.h"
+
+#include "http_main.h"
+#include "http_protocol.h"
+#include "mod_status.h"
+
+#include "fw2_config.h"
+#include "fw2_status_impl.h"
+
+static const char *const facts[] = { "half_closed", "snapshot", "closer",
+                                     NULL };
+
+static void write_paragraph(request_rec *r, const fw2_report *report)
+{
+    ap_rputs("<hr />\n<h2>Half-closed connections</h2>\n<p>", r);
+    if (report->half_closed.total == FW2_UNKNOWN) {
+        ap_rputs(report->snapshot.counts
+                     ? "They could not be counted.</p>\n"
+                     : "They have not been counted yet. Whoever looks at "
+                       "finwait-status counts them.</p>\n",
+                 r);
+        return;
+    }
+    ap_rprintf(r,
+               "%" APR_INT64_T_FMT ", of which httpd holds %" APR_INT64_T_FMT
+               " and the kernel %" APR_INT64_T_FMT "; counted %s seconds ago. "
+               "httpd lingers on %" APR_INT64_T_FMT " of %" APR_INT64_T_FMT
+               " that it may.</p>\n",
+               report->half_closed.total, report->half_closed.held,
+               report->half_closed.orphan,
+               fw2_seconds_text(r->pool, report->snapshot.age),
+               report->closer.held, report->closer.capacity);
+}
+
+int fw2_status_block(request_rec *r, int flags, const fw2_sources *sources)
+{
+    fw2_report report;
+    int i;
+
+    if (!fw2_config_status(ap_server_conf)) {
+        return DECLINED;
+    }
+    fw2_status_describe(&report);
+    fw2_report_last(&report, sources, r->pool);
+    if (!(flags & AP_STATUS_SHORT)) {
+        write_paragraph(r, &report);
+        return OK;
+    }
+    for (i = 0; facts[i]; i++) {
+        fw2_write_auto_facts(r, &report, facts[i], "FinWait2");
+    }
+    return OK;
+}

@@ -1,0 +1,71 @@
+# What mod_status's page has of ours: HTML and ?auto, from the last count only.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+
+my $CONF = <<'END';
+FinWait2Linger always
+FinWait2LingerIdle 60s
+<Location "/server-status">
+    SetHandler server-status
+</Location>
+END
+
+my $GET = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+sub block ($httpd, $query = '') {
+    my $answer = $httpd->get("/server-status$query");
+    die "$answer->{status} $answer->{content}" if !$answer->{success};
+    return $answer->{content};
+}
+
+# Twice the same key would be one of mod_status's own.
+sub facts ($text) {
+    my %facts;
+    for (split /\n/, $text) {
+        my ($key, $value) = /^(FinWait2\w+): (.*)/ or next;
+        fail("$key twice") if exists $facts{$key};
+        $facts{$key} = $value;
+    }
+    return \%facts;
+}
+
+for_each_mpm {
+    my $httpd = FinWait2Test->start(mpm => shift, modules => ['status'],
+                                    conf => $CONF);
+    like block($httpd), qr{<h2>Half-closed.*have not been counted yet}s,
+        'before anybody has counted it says so';
+    my $facts = facts(block($httpd, '?auto'));
+    is $facts->{FinWait2SnapshotCounts}, 0, 'and does not count itself';
+    is $facts->{FinWait2HalfClosedTotal}, undef, 'so there are no numbers';
+
+    my @held = map {
+        scalar silent_client('127.0.0.1', $httpd->port, $GET)
+    } 1 .. 3;
+    my $json = wait_for {
+        my $now = $httpd->json;
+        $now->{half_closed}{held} == 3 && $now;
+    } 30, 'three to be held';
+    $facts = facts(block($httpd, '?auto'));
+    is $facts->{FinWait2HalfClosedHeld}, 3, '?auto has what was counted';
+    is $facts->{FinWait2CloserHeld}, 3, 'and what the closer holds';
+    ok $facts->{FinWait2SnapshotAgeSeconds} > 0, 'with its age';
+    like block($httpd), qr{<p>\d+, of which httpd holds 3 and the kernel \d},
+        'as has HTML';
+    block($httpd) for 1 .. 5;
+    is facts(block($httpd, '?auto'))->{FinWait2SnapshotCounts},
+        $json->{snapshot}{counts}, 'to look is not to count';
+    undef @held;
+    $httpd->stop;
+};
+
+subtest 'FinWait2Status Off' => sub {
+    my $httpd = FinWait2Test->start(modules => ['status'], page => 0,
+                                    conf => $CONF);
+    unlike block($httpd, $_), qr/half.?closed/i, "nothing in '$_'"
+        for '', '?auto';
+    $httpd->stop;
+};
+
+done_testing;

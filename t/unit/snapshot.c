@@ -1,0 +1,272 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The room snapshot, with real counts of the real tables, by threads and by
+ * processes. Two things are put between libc and the room: the clock can be
+ * set forward, and a count can be stopped in its middle.
+ */
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "apr_atomic.h"
+#include "apr_general.h"
+#include "apr_strings.h"
+
+#include "fw2_snapshot.h"
+#include "tap.h"
+
+#define READERS 16
+
+static apr_pool_t *pool;
+static fw2_endpoint endpoint;
+
+/* ---------------------------------------- between libc and the room ----- */
+
+static apr_uint32_t ahead; /* atomic: seconds that the clock is */
+static apr_uint32_t held;  /* atomic: counts that are stopped */
+static apr_uint32_t hold;  /* atomic: whether to stop them */
+
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    int status = (int)syscall(SYS_clock_gettime, clock, t);
+
+    t->tv_sec += (time_t)apr_atomic_read32(&ahead);
+    return status;
+}
+
+ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
+{
+    apr_atomic_inc32(&held);
+    while (apr_atomic_read32(&hold)) {
+        usleep(1000);
+    }
+    apr_atomic_dec32(&held);
+    return syscall(SYS_recvmsg, fd, msg, flags);
+}
+
+static int wait_until(const apr_uint32_t *value, apr_uint32_t wanted)
+{
+    int i;
+
+    for (i = 0; i < 20000; i++) {
+        if (apr_atomic_read32((apr_uint32_t *)value) == wanted) {
+            return 1;
+        }
+        usleep(1000);
+    }
+    return 0;
+}
+
+/* --------------------------------------------------------- what is tested */
+
+static fw2_snapshot *snapshot_make(void)
+{
+    fw2_snapshot *snapshot = NULL;
+
+    if (fw2_snapshot_create(&snapshot, &endpoint, 1, pool) != APR_SUCCESS) {
+        printf("Bail out! no shared memory\n");
+        exit(1);
+    }
+    return snapshot;
+}
+
+static fw2_shot get(fw2_snapshot *snapshot)
+{
+    return *fw2_snapshot_get(snapshot, pool);
+}
+
+static fw2_shot last(const fw2_snapshot *snapshot)
+{
+    return *fw2_snapshot_last(snapshot, pool);
+}
+
+static void test_ages(void)
+{
+    fw2_snapshot *snapshot = snapshot_make();
+    fw2_shot shot = last(snapshot);
+
+    ok(!shot.counts && shot.census.backend == FW2_NOTHING
+           && !shot.census.complete,
+       "before the first count nothing is known");
+    shot = get(snapshot);
+    ok(shot.counts == 1 && shot.census.backend == FW2_NETLINK
+           && shot.census.complete && shot.limits.tcp_fin_timeout > 0,
+       "the first who asks counts");
+    is_int(shot.census.tallies[0].backlog, 0, "the tallies come with it");
+    is_int(get(snapshot).counts, 1, "the next is shown the same");
+    apr_atomic_set32(&ahead, 5);
+    shot = last(snapshot);
+    ok(shot.counts == 1 && shot.age >= apr_time_from_sec(5),
+       "to look at the last one never counts, and tells its age");
+    shot = get(snapshot);
+    ok(shot.counts == 2 && shot.age < apr_time_from_sec(5),
+       "what is old is counted again");
+    is_int(last(snapshot).counts, 2, "and shown to all");
+    apr_atomic_set32(&ahead, 0);
+}
+
+static apr_uint32_t most; /* atomic: `counts` of what any reader was shown */
+
+static void *reader(void *snapshot)
+{
+    apr_pool_t *mine;
+    apr_uint32_t counts;
+
+    apr_pool_create(&mine, NULL);
+    counts = (apr_uint32_t)fw2_snapshot_get(snapshot, mine)->counts;
+    if (counts > apr_atomic_read32(&most)) {
+        apr_atomic_set32(&most, counts);
+    }
+    apr_pool_destroy(mine);
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    fw2_snapshot *snapshot = snapshot_make();
+    pthread_t threads[READERS];
+    fw2_shot shot;
+    int i;
+
+    apr_atomic_set32(&hold, 1);
+    pthread_create(&threads[0], NULL, reader, snapshot);
+    ok(wait_until(&held, 1), "a first count under way");
+    shot = get(snapshot);
+    ok(!shot.counts && shot.census.backend == FW2_NOTHING,
+       "others do not wait for it for long, nor count themselves");
+    for (i = 1; i < READERS; i++) {
+        pthread_create(&threads[i], NULL, reader, snapshot);
+    }
+    apr_atomic_set32(&hold, 0);
+    for (i = 0; i < READERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    is_int(apr_atomic_read32(&most), 1, "many ask, one counts");
+
+    apr_atomic_set32(&ahead, 5);
+    apr_atomic_set32(&hold, 1);
+    pthread_create(&threads[0], NULL, reader, snapshot);
+    ok(wait_until(&held, 1), "a second count under way");
+    shot = get(snapshot);
+    ok(shot.counts == 1 && shot.age >= apr_time_from_sec(5),
+       "others are shown the old one at once");
+    apr_atomic_set32(&hold, 0);
+    pthread_join(threads[0], NULL);
+    is_int(last(snapshot).counts, 2, "until it is done");
+    apr_atomic_set32(&ahead, 0);
+}
+
+/* Writers and readers at full speed; ThreadSanitizer looks on. */
+static void *renewer(void *snapshot)
+{
+    int i;
+
+    for (i = 0; i < 50; i++) {
+        apr_atomic_add32(&ahead, 2);
+        reader(snapshot);
+    }
+    return NULL;
+}
+
+static void test_turmoil(void)
+{
+    fw2_snapshot *snapshot = snapshot_make();
+    pthread_t threads[READERS];
+    fw2_shot shot;
+    int i;
+
+    for (i = 0; i < READERS; i++) {
+        pthread_create(&threads[i], NULL, renewer, snapshot);
+    }
+    for (i = 0; i < READERS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    shot = get(snapshot);
+    ok(shot.counts > 1 && shot.counts <= 50 * READERS + 1
+           && shot.census.backend == FW2_NETLINK,
+       "readers and counts at full speed");
+    apr_atomic_set32(&ahead, 0);
+}
+
+static void test_processes(void)
+{
+    fw2_snapshot *snapshot = snapshot_make();
+    pid_t children[READERS];
+    int i, status, wrong = 0;
+
+    for (i = 0; i < READERS; i++) {
+        children[i] = fork();
+        if (children[i] == 0) {
+            _exit(get(snapshot).counts != 1);
+        }
+    }
+    for (i = 0; i < READERS; i++) {
+        waitpid(children[i], &status, 0);
+        wrong += status != 0;
+    }
+    is_int(wrong, 0, "many processes ask, one counts");
+    is_int(last(snapshot).counts, 1, "and once");
+}
+
+/* A process is killed in the middle of its count. */
+static void test_death(void)
+{
+    fw2_snapshot *snapshot = snapshot_make();
+    int ends[2], status;
+    char byte;
+    pid_t child;
+
+    get(snapshot);
+    apr_atomic_set32(&ahead, 5);
+    if (pipe(ends) || (child = fork()) < 0) {
+        ok(0, "a child");
+        return;
+    }
+    if (child == 0) {
+        pthread_t thread;
+
+        apr_atomic_set32(&hold, 1);
+        pthread_create(&thread, NULL, reader, snapshot);
+        wait_until(&held, 1);
+        (void)!write(ends[1], "!", 1);
+        pause();
+    }
+    (void)!read(ends[0], &byte, 1);
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    close(ends[0]);
+    close(ends[1]);
+    is_int(get(snapshot).counts, 1, "a dead one's count is waited for");
+    apr_atomic_set32(&ahead, 20);
+    is_int(get(snapshot).counts, 2, "but not for ever");
+    apr_atomic_set32(&ahead, 0);
+}
+
+int main(void)
+{
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    alarm(120); /* nothing above may hang, but this kills it if it does */
+    endpoint.port = 9;
+    endpoint.v4 = 1;
+    endpoint.addr[10] = endpoint.addr[11] = 0xff;
+    endpoint.addr[12] = 127;
+    endpoint.addr[15] = 1;
+    test_ages();
+    test_threads();
+    test_turmoil();
+    test_processes();
+    test_death();
+    apr_pool_destroy(pool);
+    apr_terminate();
+    return done_testing();
+}
