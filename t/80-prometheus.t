@@ -1,0 +1,231 @@
+# conf/prometheus-rules.yml and conf/grafana-dashboard.json: each metric that
+# they name exists, each rule fires on one side of its condition and is silent
+# on the other, and a real Prometheus that scrapes a real httpd says what the
+# page says, and sends the alerts.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use File::Temp ();
+use HTTP::Tiny ();
+use JSON::PP   qw(decode_json encode_json);
+
+my $RULES     = 'conf/prometheus-rules.yml';
+my $DASHBOARD = 'conf/grafana-dashboard.json';
+my $SCRATCH   = File::Temp->newdir;
+my $LIMIT     = 60;    # seconds for whatever is waited for
+
+sub slurp ($path) {
+    open my $in, '<', $path or die "$path: $!\n";
+    local $/;
+    return <$in>;
+}
+
+sub spew ($path, $text) {
+    open my $out, '>', $path or die "$path: $!\n";
+    print $out $text;
+    close $out or die "$path: $!\n";
+}
+
+my $rules  = slurp($RULES);
+my @alerts = $rules =~ /^ +- alert: (\w+)/mg;
+
+#---- the names ----------------------------------------------------------------
+
+subtest 'only metrics that there are' => sub {
+    my %known = map { $_ => 1 }
+        slurp('docs/mod_finwait2.md') =~ /^\| `(finwait2_\w+)` \|/mg;
+    for my $path ($RULES, $DASHBOARD) {
+        my @named = slurp($path) =~ /\b(finwait2_\w+)/g;
+        ok @named > 5, "$path names metrics";
+        is_deeply [grep { !$known{ s/_(?:bucket|count|sum)$//r } } @named], [],
+            "$path: and each is in the manual";
+    }
+    my $board = decode_json(slurp($DASHBOARD));
+    is_deeply [grep { !@{ $_->{targets} } } @{ $board->{panels} }], [],
+        'no panel without a query';
+    # Grafana is not in Debian; its queries are Prometheus's, as a rule's are.
+    my $groups = "groups: [{ name: panels, rules: [\n";
+    $groups .= '{ record: a, expr: ' . encode_json([$_->{expr}]) =~ s/^\[|\]$//gr
+        . " },\n" for map { @{ $_->{targets} } } @{ $board->{panels} };
+    spew("$SCRATCH/panels.yml", "$groups] }]\n");
+    my $said = `promtool check rules --lint=none $SCRATCH/panels.yml 2>&1`;
+    is $?, 0, 'and Prometheus understands them' or diag $said;
+};
+
+#---- the conditions -----------------------------------------------------------
+
+# Series as promtool takes them, a minute apart, for an hour or a day and a half;
+# true when it fires at the end, false when it does not.
+my $HOUR  = 60;
+my $DAY   = 2160;
+my @SIDES = (
+    FinWait2MiniSocketsNearLimit => { tcp_timewait_sockets => "81x$HOUR",
+                                      tcp_max_tw_buckets   => "100x$HOUR" }, 1,
+    FinWait2MiniSocketsNearLimit => { tcp_timewait_sockets => "80x$HOUR",
+                                      tcp_max_tw_buckets   => "100x$HOUR" }, 0,
+    FinWait2MiniSocketsNearLimit => { tcp_timewait_sockets => "81x$HOUR" }, 0,
+    FinWait2MiniSocketsOverflow  => { tcp_timewait_overflows_total =>
+                                      "7x@{[$HOUR - 5]} 8x4" }, 1,
+    FinWait2MiniSocketsOverflow  => { tcp_timewait_overflows_total =>
+                                      "7x$HOUR" }, 0,
+    FinWait2OrphansNearLimit     => { tcp_orphans     => "26x$HOUR",
+                                      tcp_max_orphans => "100x$HOUR" }, 1,
+    FinWait2OrphansNearLimit     => { tcp_orphans     => "25x$HOUR",
+                                      tcp_max_orphans => "100x$HOUR" }, 0,
+    FinWait2HeldNearCapacity     => { closer_held_connections     => "51x$HOUR",
+                                      closer_capacity_connections =>
+                                      "100x$HOUR" }, 1,
+    FinWait2HeldNearCapacity     => { closer_held_connections     => "50x$HOUR",
+                                      closer_capacity_connections =>
+                                      "100x$HOUR" }, 0,
+    FinWait2Evictions            => { closer_evicted_total =>
+                                      "0x@{[$HOUR - 5]} 3x4" }, 1,
+    FinWait2Evictions            => { closer_evicted_total => "3x$HOUR" }, 0,
+    FinWait2WorkersLinger        => { closer_fallback_total =>
+                                      "0x@{[$HOUR - 5]} 3x4" }, 1,
+    FinWait2WorkersLinger        => { closer_fallback_total => "3x$HOUR" }, 0,
+    FinWait2BacklogFull          => { listener_backlog_connections => "9x$HOUR",
+                                      listener_backlog_limit => "9x$HOUR" }, 1,
+    FinWait2BacklogFull          => { listener_backlog_connections => "8x$HOUR",
+                                      listener_backlog_limit => "9x$HOUR" }, 0,
+    FinWait2Growing              => { orphan_connections =>
+                                      "500x@{[$DAY - 30]} 2000x29" }, 1,
+    FinWait2Growing              => { orphan_connections => "2000x$DAY" }, 0,
+    FinWait2Growing              => { orphan_connections =>
+                                      "5x@{[$DAY - 30]} 900x29" }, 0,
+    FinWait2NotCounted           => { snapshot_complete => "0x$HOUR" }, 1,
+    FinWait2NotCounted           => { snapshot_complete => "1x$HOUR" }, 0,
+);
+
+# `5x3` is 5 and three times 5 again to promtool, as `5+0x3`.
+sub rule_test ($alert, $series) {
+    my $minutes = $alert eq 'FinWait2Growing' ? $DAY : $HOUR;
+    my $text = "  - interval: 1m\n    input_series:\n";
+    for my $name (sort keys %$series) {
+        my $values = join ' ', map { s/x/+0x/r } split ' ', $series->{$name};
+        my $label = $name =~ /^listener/ ? '{listener="a"}' : '';
+        $text .= "      - series: 'finwait2_$name$label'\n"
+               . "        values: '$values'\n";
+    }
+    return "$text    promql_expr_test: []\n    alert_rule_test:\n"
+         . "      - eval_time: ${minutes}m\n        alertname: $alert\n"
+         . "        exp_alerts: []\n";
+}
+
+# promtool compares annotations, too, so who shall fire is asked of its
+# complaint about an alert that nobody expected.
+subtest 'both sides of each condition' => sub {
+    my (%fired, %silent);
+    my $n = 0;
+    my @sides = @SIDES;
+    while (my ($alert, $series, $fires) = splice @sides, 0, 3) {
+        $n++;
+        my $file = "$SCRATCH/side-$n.yml";
+        spew("$SCRATCH/rules.yml", $rules);
+        spew($file, "rule_files: [rules.yml]\nevaluation_interval: 1m\n"
+                  . "tests:\n" . rule_test($alert, $series));
+        my $said = `promtool test rules $file 2>&1`;
+        my $did = $said =~ /alertname="$alert"/ || 0;
+        like $said, qr/SUCCESS|FAILED/, "$alert $n: promtool decides";
+        is $did, $fires, "$alert $n: " . ($fires ? 'fires' : 'is silent')
+            or diag $said;
+        ($fires ? $fired{$alert} : $silent{$alert})++;
+    }
+    is_deeply [grep { !$fired{$_} || !$silent{$_} } @alerts], [],
+        'no rule is left out';
+};
+
+#---- a real Prometheus --------------------------------------------------------
+
+my $prometheus;    # its process
+
+sub prometheus ($target, $port) {
+    # At once: in a test nobody waits for minutes.
+    spew("$SCRATCH/now.yml", $rules =~ s/^( +for:) \w+/$1 0s/mgr);
+    spew("$SCRATCH/prometheus.yml", <<"END");
+global: { scrape_interval: 1s, evaluation_interval: 1s }
+rule_files: [now.yml]
+scrape_configs:
+  - job_name: httpd
+    metrics_path: /finwait-status
+    static_configs: [{ targets: ["$target"] }]
+END
+    $prometheus = fork // die "fork: $!\n";
+    if (!$prometheus) {
+        open STDOUT, '>', "$SCRATCH/log";
+        open STDERR, '>&', \*STDOUT;
+        exec 'prometheus', "--config.file=$SCRATCH/prometheus.yml",
+            "--storage.tsdb.path=$SCRATCH/data",
+            "--web.listen-address=127.0.0.1:$port", '--log.level=warn';
+    }
+}
+
+END {
+    if ($prometheus) {
+        my $status = $?;
+        kill TERM => $prometheus;
+        waitpid $prometheus, 0;
+        $? = $status;
+    }
+}
+
+sub api ($port, $path) {
+    my $answer = HTTP::Tiny->new->get("http://127.0.0.1:$port/api/v1/$path");
+    return $answer->{success} ? decode_json($answer->{content})->{data} : undef;
+}
+
+sub value ($port, $query) {
+    my $data = api($port, "query?query=$query") or return;
+    return map { $_->{value}[1] } @{ $data->{result} };
+}
+
+sub firing ($port) {
+    my $data = api($port, 'alerts') or return;
+    return map { $_->{labels}{alertname} => 1 }
+        grep { $_->{state} eq 'firing' } @{ $data->{alerts} };
+}
+
+subtest 'a real Prometheus' => sub {
+    my $httpd = FinWait2Test->start(mpm => 'worker', conf => <<'END');
+StartServers 1
+ServerLimit 1
+ThreadsPerChild 32
+MaxRequestWorkers 32
+FinWait2Linger always
+FinWait2LingerIdle 60s
+FinWait2LingerTotal 60s
+FinWait2LingerSlots 5
+END
+    my $port = FinWait2Test::free_port();
+    prometheus('127.0.0.1:' . $httpd->port, $port);
+    # A counter that does not exist yet cannot increase.
+    wait_for { value($port, 'finwait2_closer_evicted_total') } $LIMIT,
+        'the first scrape';
+    is_deeply { firing($port) }, {}, 'all is quiet at first';
+
+    my @clients = map {
+        scalar silent_client('127.0.0.1', $httpd->port,
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    } 1 .. 8;
+    my %firing;
+    wait_for {
+        %firing = firing($port);
+        $firing{FinWait2HeldNearCapacity} && $firing{FinWait2Evictions};
+    } $LIMIT, 'the alerts';
+    is_deeply [sort keys %firing],
+        [qw(FinWait2Evictions FinWait2HeldNearCapacity)],
+        'real clients that do not close set off these, and no other';
+    wait_for {
+        my $json = $httpd->json;
+        my ($held) = value($port, 'finwait2_closer_held_connections');
+        my ($ends) = value($port,
+            'sum(finwait2_lingers_ended_total{ending="evicted"})');
+        $held == $json->{closer}{held} && $ends == $json->{closer}{evicted};
+    } $LIMIT, 'Prometheus to have the figures of the page';
+    pass 'Prometheus has the figures of the page';
+    undef @clients;
+    $httpd->stop;
+};
+
+done_testing;
