@@ -92,17 +92,32 @@ typedef struct fw2_census {
 } fw2_census;
 
 /**
- * What the network namespace says of itself; each -1 where it does not.
- * Of these, `orphans` and `tcp_max_orphans` are the whole machine's even
- * inside a container, the others the namespace's own (measured).
+ * What the network namespace says of itself; each -1 where it does not. Those
+ * of the first group are the namespace's own (measured). Those of the second
+ * are the whole machine's even inside a container, which does not see the two
+ * limits among them.
  */
 typedef struct fw2_limits {
     apr_int64_t tcp_fin_timeout;    /**< seconds */
-    apr_int64_t tcp_max_orphans;    /**< sockets; hidden in a container */
-    apr_int64_t orphans;            /**< full sockets without a descriptor */
     apr_int64_t tcp_max_tw_buckets; /**< mini-sockets */
     apr_int64_t timewait;           /**< mini-sockets, FIN_WAIT_2 included */
-    apr_int64_t timewait_overflow;  /**< mini-sockets refused since boot */
+    apr_int64_t timewait_overflow;  /**< mini-sockets refused, ever */
+    apr_int64_t inuse;  /**< full AF_INET sockets, orphans and listeners
+                             included */
+    apr_int64_t inuse6; /**< the same of AF_INET6, such with IPv4 peers
+                             included */
+    apr_int64_t listen_overflows; /**< connections that found the queue of an
+                                       accepting socket full, ever */
+    apr_int64_t listen_drops;     /**< connections given up before they were
+                                       accepted, of that or any reason, ever */
+    apr_int64_t aborts_on_memory; /**< connections reset for want of memory or
+                                       for too many orphans, ever */
+
+    apr_int64_t tcp_max_orphans; /**< sockets; hidden in a container */
+    apr_int64_t orphans;         /**< full sockets without a descriptor */
+    apr_int64_t mem_pages;       /**< pages of memory in TCP's buffers */
+    apr_int64_t tcp_mem_max;     /**< the most such pages: tcp_mem's third
+                                      number; hidden in a container */
 } fw2_limits;
 
 /**
@@ -141,7 +156,18 @@ int fw2_endpoint_find(const fw2_endpoint *endpoints, int n,
 void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n,
                         fw2_census *census, apr_pool_t *pool);
 
-/** Read the limits; fields that cannot be read are -1. Never fails. */
+/** Read the limits, each file of /proc once; fields that cannot be read are
+ *  -1. Never fails. */
 void fw2_sockdiag_limits(fw2_limits *limits);
+
+/**
+ * The CPU time that a count through netlink will take, from how many sockets
+ * there are; /proc takes three to ten times that. By measurements of a
+ * machine with common settings; sockets of other namespaces cost, too (0.2 us
+ * each), and are not seen.
+ * @param limits What is -1 in there is taken for none.
+ * @return Microseconds.
+ */
+apr_interval_time_t fw2_sockdiag_predict(const fw2_limits *limits);
 
 #endif /* FW2_SOCKDIAG_H */

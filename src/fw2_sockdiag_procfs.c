@@ -22,7 +22,9 @@
 /* net/netstat is the longest of the short files, with 6 KB. */
 #define FILE_BUFFER (16 * 1024)
 
+#define IPV4     "/proc/sys/net/ipv4/"
 #define SOCKSTAT "/proc/self/net/sockstat"
+#define NETSTAT  "/proc/self/net/netstat"
 
 const char *const fw2_procfs_tables[2] = {
     "/proc/self/net/tcp",
@@ -270,11 +272,13 @@ apr_status_t fw2_sockstat_count(fw2_count *count, const char **attempt,
 
 /* Where in its file a limit stands. */
 typedef enum {
-    ALONE,  /* the file is one number */
+    FIRST,  /* the file's first number */
+    THIRD,  /* its third */
     BESIDE, /* the line is names and numbers by turns */
     BELOW   /* a line of names is followed by one of numbers */
 } place;
 
+/* Rows of one file stand together, and it is read once for them. */
 static const struct {
     size_t field;
     const char *path;
@@ -282,15 +286,25 @@ static const struct {
     const char *line; /* begins with this word */
     const char *name;
 } limit_rows[] = {
-    { offsetof(fw2_limits, tcp_fin_timeout),
-      "/proc/sys/net/ipv4/tcp_fin_timeout", ALONE, "", "" },
-    { offsetof(fw2_limits, tcp_max_orphans),
-      "/proc/sys/net/ipv4/tcp_max_orphans", ALONE, "", "" },
-    { offsetof(fw2_limits, tcp_max_tw_buckets),
-      "/proc/sys/net/ipv4/tcp_max_tw_buckets", ALONE, "", "" },
+    { offsetof(fw2_limits, tcp_fin_timeout), IPV4 "tcp_fin_timeout", FIRST, "",
+      "" },
+    { offsetof(fw2_limits, tcp_max_orphans), IPV4 "tcp_max_orphans", FIRST, "",
+      "" },
+    { offsetof(fw2_limits, tcp_max_tw_buckets), IPV4 "tcp_max_tw_buckets",
+      FIRST, "", "" },
+    { offsetof(fw2_limits, tcp_mem_max), IPV4 "tcp_mem", THIRD, "", "" },
+    { offsetof(fw2_limits, inuse), SOCKSTAT, BESIDE, "TCP:", "inuse" },
     { offsetof(fw2_limits, orphans), SOCKSTAT, BESIDE, "TCP:", "orphan" },
     { offsetof(fw2_limits, timewait), SOCKSTAT, BESIDE, "TCP:", "tw" },
-    { offsetof(fw2_limits, timewait_overflow), "/proc/self/net/netstat", BELOW,
+    { offsetof(fw2_limits, mem_pages), SOCKSTAT, BESIDE, "TCP:", "mem" },
+    { offsetof(fw2_limits, inuse6), SOCKSTAT "6", BESIDE, "TCP6:", "inuse" },
+    { offsetof(fw2_limits, listen_overflows), NETSTAT, BELOW,
+      "TcpExt:", "ListenOverflows" },
+    { offsetof(fw2_limits, listen_drops), NETSTAT, BELOW,
+      "TcpExt:", "ListenDrops" },
+    { offsetof(fw2_limits, aborts_on_memory), NETSTAT, BELOW,
+      "TcpExt:", "TCPAbortOnMemory" },
+    { offsetof(fw2_limits, timewait_overflow), NETSTAT, BELOW,
       "TcpExt:", "TCPTimeWaitOverflow" }
 };
 
@@ -308,8 +322,8 @@ static const char *line_find(const char *text, const char *word)
 static const char *word_at(const char *line, int i)
 {
     while (i-- > 0) {
-        line += strcspn(line, " \n");
-        if (*line != ' ') {
+        line += strcspn(line, " \t\n");
+        if (*line != ' ' && *line != '\t') {
             return NULL;
         }
         line++;
@@ -324,7 +338,7 @@ static int word_find(const char *line, const char *name)
     int i = 0;
 
     for (; line; line = word_at(line, 1), i++) {
-        if (strcspn(line, " \n") == len && !memcmp(line, name, len)) {
+        if (strcspn(line, " \t\n") == len && !memcmp(line, name, len)) {
             return i;
         }
     }
@@ -337,8 +351,11 @@ static const char *limit_find(const char *text, place where, const char *line,
     const char *at = line_find(text, line);
     int i;
 
-    if (where == ALONE || !at) {
-        return at;
+    if (!at) {
+        return NULL;
+    }
+    if (where == FIRST || where == THIRD) {
+        return word_at(at, where == FIRST ? 0 : 2);
     }
     i = word_find(at, name);
     if (i < 0) {
@@ -355,19 +372,21 @@ static const char *limit_find(const char *text, place where, const char *line,
 void fw2_sockdiag_limits(fw2_limits *limits)
 {
     char text[FILE_BUFFER] = "";
-    const char *word;
+    const char *word, *path = "";
     apr_int64_t value;
     apr_size_t i;
 
     for (i = 0; i < sizeof(limit_rows) / sizeof(limit_rows[0]); i++) {
-        value = -1;
-        if (file_read(limit_rows[i].path, text) == APR_SUCCESS) {
-            word = limit_find(text, limit_rows[i].where, limit_rows[i].line,
-                              limit_rows[i].name);
-            if (word && *word >= '0' && *word <= '9') {
-                value = strtoll(word, NULL, 10);
+        if (strcmp(path, limit_rows[i].path) != 0) {
+            path = limit_rows[i].path;
+            if (file_read(path, text) != APR_SUCCESS) {
+                text[0] = '\0';
             }
         }
+        word = limit_find(text, limit_rows[i].where, limit_rows[i].line,
+                          limit_rows[i].name);
+        value =
+            word && *word >= '0' && *word <= '9' ? strtoll(word, NULL, 10) : -1;
         memcpy((char *)limits + limit_rows[i].field, &value, sizeof(value));
     }
 }

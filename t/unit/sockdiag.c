@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -89,6 +91,41 @@ ssize_t send(int fd, const void *bytes, size_t len, int flags)
     }
     sent_len = len;
     return syscall(SYS_sendto, fd, bytes, len, flags, NULL, 0);
+}
+
+/* Files that are not what they are on this machine. */
+static struct fake {
+    const char *path;
+    const char *text; /* NULL: there is no such file */
+} fakes[8];
+static int fakes_n, opens;
+
+int open(const char *path, int flags, ...)
+{
+    int i, fd;
+
+    opens++;
+    for (i = 0; i < fakes_n && strcmp(fakes[i].path, path) != 0; i++) {
+    }
+    if (i == fakes_n) {
+        return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0600);
+    }
+    if (!fakes[i].text) {
+        errno = ENOENT;
+        return -1;
+    }
+    fd = memfd_create("fake", MFD_CLOEXEC);
+    if (write(fd, fakes[i].text, strlen(fakes[i].text)) < 0) {
+        return -1;
+    }
+    lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
+static void fake(const char *path, const char *text)
+{
+    fakes[fakes_n].path = path;
+    fakes[fakes_n++].text = text;
 }
 
 /* ------------------------------------------------------------- sockets -- */
@@ -1301,23 +1338,67 @@ static long long shell(const char *command)
     return value;
 }
 
-/* That a limit is what the shell says; others' sockets come and go, so until
- * it is. */
+static apr_int64_t field_of(const fw2_limits *l, size_t field)
+{
+    apr_int64_t value;
+
+    memcpy(&value, (const char *)l + field, sizeof(value));
+    return value;
+}
+
+static int is_between(long long a, long long x, long long b)
+{
+    return a < b ? a <= x && x <= b : b <= x && x <= a;
+}
+
+/* That a limit is what the shell says before and after, or between; others'
+ * sockets come and go, so until it is. */
 static void limit_is(size_t field, const char *command, const char *what)
 {
     apr_time_t until = deadline();
+    long long before, after;
     apr_int64_t got;
     fw2_limits l;
-    long long said;
 
     do {
         memset(&l, 7, sizeof(l));
+        before = shell(command);
         fw2_sockdiag_limits(&l);
-        memcpy(&got, (char *)&l + field, sizeof(got));
-        said = shell(command);
-    } while (got != said && nap(until));
-    is_int(got, said, what);
+        after = shell(command);
+        got = field_of(&l, field);
+    } while (!is_between(before, got, after) && nap(until));
+    ok(is_between(before, got, after),
+       "%s: %" APR_INT64_T_FMT " is %lld, then %lld", what, got, before, after);
 }
+
+/* A number of a line in /proc/net/sockstat or its like. */
+static void stat_is(size_t field, const char *file, const char *line,
+                    const char *word)
+{
+    limit_is(field,
+             apr_psprintf(pool,
+                          "awk '$1 == \"%s:\" { for (i = 2; i < NF; i++) if "
+                          "($i == \"%s\") print $(i + 1) }' /proc/net/%s",
+                          line, word, file),
+             word);
+}
+
+/* A counter in /proc/net/netstat. */
+static void counter_is(size_t field, const char *word)
+{
+    limit_is(field,
+             apr_psprintf(pool,
+                          "awk '$1 == \"TcpExt:\" { for (i = 1; i <= NF; i++)"
+                          " if (v) { if (i == v) print $i }"
+                          " else if ($i == \"%s\") w = i; v = w }'"
+                          " /proc/net/netstat",
+                          word),
+             word);
+}
+
+#define LIMIT(field) offsetof(fw2_limits, field)
+#define IPV4         "/proc/sys/net/ipv4/"
+#define PROC_NET     "/proc/self/net/"
 
 static void test_limits(void)
 {
@@ -1325,24 +1406,107 @@ static void test_limits(void)
 
     /* so that `tw` is not 0 */
     orphan(pair_of(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1").server, 60);
-    limit_is(offsetof(fw2_limits, tcp_fin_timeout),
-             "cat /proc/sys/net/ipv4/tcp_fin_timeout", "tcp_fin_timeout");
-    limit_is(offsetof(fw2_limits, tcp_max_orphans),
-             "cat /proc/sys/net/ipv4/tcp_max_orphans 2>&1", "tcp_max_orphans");
-    limit_is(offsetof(fw2_limits, tcp_max_tw_buckets),
-             "cat /proc/sys/net/ipv4/tcp_max_tw_buckets", "tcp_max_tw_buckets");
-    limit_is(offsetof(fw2_limits, timewait),
-             "awk '$1 == \"TCP:\" { print $7 }' /proc/net/sockstat",
-             "timewait");
-    limit_is(offsetof(fw2_limits, orphans),
-             "awk '$1 == \"TCP:\" { print $5 }' /proc/net/sockstat", "orphans");
-    limit_is(offsetof(fw2_limits, timewait_overflow),
-             "awk '$1 == \"TcpExt:\" { for (i = 1; i <= NF; i++)"
-             " if (v) { if (i == v) print $i }"
-             " else if ($i == \"TCPTimeWaitOverflow\") w = i; v = w }'"
-             " /proc/net/netstat",
-             "timewait_overflow");
+    pair_of(listen_at("::", 0, 0, &e), "127.0.0.1"); /* nor TCP6's `inuse` */
+    limit_is(LIMIT(tcp_fin_timeout), "cat " IPV4 "tcp_fin_timeout",
+             "tcp_fin_timeout");
+    limit_is(LIMIT(tcp_max_orphans), "cat " IPV4 "tcp_max_orphans 2>&1",
+             "tcp_max_orphans");
+    limit_is(LIMIT(tcp_max_tw_buckets), "cat " IPV4 "tcp_max_tw_buckets",
+             "tcp_max_tw_buckets");
+    limit_is(LIMIT(tcp_mem_max), "cut -f 3 " IPV4 "tcp_mem 2>&1", "tcp_mem");
+    stat_is(LIMIT(timewait), "sockstat", "TCP", "tw");
+    stat_is(LIMIT(orphans), "sockstat", "TCP", "orphan");
+    stat_is(LIMIT(inuse), "sockstat", "TCP", "inuse");
+    stat_is(LIMIT(mem_pages), "sockstat", "TCP", "mem");
+    stat_is(LIMIT(inuse6), "sockstat6", "TCP6", "inuse");
+    counter_is(LIMIT(timewait_overflow), "TCPTimeWaitOverflow");
+    counter_is(LIMIT(listen_overflows), "ListenOverflows");
+    counter_is(LIMIT(listen_drops), "ListenDrops");
+    counter_is(LIMIT(aborts_on_memory), "TCPAbortOnMemory");
     reset_all();
+}
+
+/* The limits that are read of these fakes and of what else there is. */
+static const char *limits_text(void)
+{
+    fw2_limits l;
+
+    memset(&l, 7, sizeof(l));
+    opens = 0;
+    fw2_sockdiag_limits(&l);
+    fakes_n = 0;
+    return apr_psprintf(pool, "%d %d %d %d, %d %d %d %d %d, %d %d %d %d",
+                        (int)l.tcp_fin_timeout, (int)l.tcp_max_tw_buckets,
+                        (int)l.tcp_max_orphans, (int)l.tcp_mem_max,
+                        (int)l.inuse, (int)l.inuse6, (int)l.orphans,
+                        (int)l.timewait, (int)l.mem_pages,
+                        (int)l.listen_overflows, (int)l.listen_drops,
+                        (int)l.aborts_on_memory, (int)l.timewait_overflow);
+}
+
+static void fake_limits(const char *mem, const char *sockstat, const char *six,
+                        const char *netstat)
+{
+    fake(IPV4 "tcp_fin_timeout", "1\n");
+    fake(IPV4 "tcp_max_tw_buckets", "2\n");
+    fake(IPV4 "tcp_max_orphans", "3\n");
+    fake(IPV4 "tcp_mem", mem);
+    fake(PROC_NET "sockstat", sockstat);
+    fake(PROC_NET "sockstat6", six);
+    fake(PROC_NET "netstat", netstat);
+}
+
+static void test_limits_parsed(void)
+{
+    fake_limits("97\t98\t4\n",
+                "sockets: used 77\nTCP: inuse 5 orphan 7 tw 8 alloc 99 mem 9\n"
+                "UDP: inuse 66 mem 67\n",
+                "TCP6: inuse 6\nUDP6: inuse 66\n",
+                "TcpExt: A ListenOverflows ListenDrops TCPAbortOnMemory B "
+                "TCPTimeWaitOverflow\nTcpExt: 90 10 11 12 91 13\n"
+                "IpExt: ListenDrops\nIpExt: 92\n");
+    is_str(limits_text(), "1 2 3 4, 5 6 7 8 9, 10 11 12 13", "all limits");
+    is_int(opens, 7, "each file is read once");
+    fake_limits("", "", "", "");
+    is_str(limits_text(), "1 2 3 -1, -1 -1 -1 -1 -1, -1 -1 -1 -1",
+           "empty files");
+    fake_limits(NULL, NULL, NULL, NULL);
+    is_str(limits_text(), "1 2 3 -1, -1 -1 -1 -1 -1, -1 -1 -1 -1",
+           "missing ones: nothing of the files before them");
+    fake_limits("1 2", "TCP: inuse\norphan 1 tw x mem -5",
+                "TCP6: inuse \nTCP6: inuse 6\n",
+                "TcpExt: ListenOverflows ListenDrops\nTcpExt: 1\n");
+    is_str(limits_text(), "1 2 3 -1, -1 -1 -1 -1 -1, 1 -1 -1 -1", "cut ones");
+    fake_limits("1\n2\n3\n", "TCP:\n", "\n\n\n", "TcpExt: ListenDrops");
+    is_str(limits_text(), "1 2 3 -1, -1 -1 -1 -1 -1, -1 -1 -1 -1",
+           "in the wrong lines");
+}
+
+static void test_predict(void)
+{
+    fw2_limits none, some;
+    apr_interval_time_t least;
+
+    memset(&none, 0xff, sizeof(none)); /* -1: not known */
+    least = fw2_sockdiag_predict(&none);
+    ok(least > 0 && least < 1000, "an empty walk: %d us", (int)least);
+    some = none;
+    some.timewait = 1000;
+    is_int(fw2_sockdiag_predict(&some), least + 400, "1,000 mini-sockets");
+    some.inuse = 30;
+    some.inuse6 = 200;
+    is_int(fw2_sockdiag_predict(&some), least + 630, "230 full ones beside");
+}
+
+static int is_unknown(const fw2_limits *l)
+{
+    size_t field;
+    int unknown = 1;
+
+    for (field = 0; field < sizeof(*l); field += sizeof(apr_int64_t)) {
+        unknown = unknown && field_of(l, field) == -1;
+    }
+    return unknown;
 }
 
 static void test_limits_refused(void)
@@ -1356,12 +1520,37 @@ static void test_limits_refused(void)
         confine(rules, 1);
         memset(&l, 7, sizeof(l));
         fw2_sockdiag_limits(&l);
-        _exit(l.tcp_fin_timeout != -1 || l.tcp_max_orphans != -1
-              || l.orphans != -1 || l.tcp_max_tw_buckets != -1
-              || l.timewait != -1 || l.timewait_overflow != -1);
+        _exit(!is_unknown(&l));
     }
     waitpid(child, &status, 0);
     is_int(status, 0, "limits that cannot be read are -1");
+}
+
+/* What a container sees, whose network namespace is not the first. */
+static void test_limits_contained(void)
+{
+    static const char what[] = "limits in a container";
+    fw2_limits l;
+    int status = 0;
+    pid_t child = fork();
+
+    if (child == 0) {
+        if (unshare(CLONE_NEWNET)) {
+            _exit(2);
+        }
+        fw2_sockdiag_limits(&l);
+        _exit(l.tcp_max_orphans != -1 || l.tcp_mem_max != -1 || l.orphans < 0
+              || l.mem_pages < 0 || l.inuse != 0 || l.inuse6 != 0
+              || l.timewait != 0 || l.listen_drops != 0
+              || l.tcp_fin_timeout < 0);
+    }
+    waitpid(child, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 2) {
+        skip(what, "may not make a network namespace");
+    }
+    else {
+        is_int(status, 0, what);
+    }
 }
 
 int main(void)
@@ -1383,7 +1572,10 @@ int main(void)
     test_netlink();
     test_procfs();
     test_limits();
+    test_limits_parsed();
     test_limits_refused();
+    test_limits_contained();
+    test_predict();
     apr_pool_destroy(pool);
     apr_terminate();
     return done_testing();
