@@ -34,6 +34,12 @@ const char *const fw2_backend_names[FW2_BACKENDS] = {
     "nothing",
 };
 
+const apr_int64_t fw2_left_bounds[FW2_LEFT_BOUNDS] = {
+    1 * APR_USEC_PER_SEC,   5 * APR_USEC_PER_SEC,  10 * APR_USEC_PER_SEC,
+    20 * APR_USEC_PER_SEC,  30 * APR_USEC_PER_SEC, 60 * APR_USEC_PER_SEC,
+    120 * APR_USEC_PER_SEC,
+};
+
 static const unsigned char mapped_prefix[12] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff,
 };
@@ -153,10 +159,10 @@ int fw2_endpoint_find(const fw2_endpoint *endpoints, int n,
 
 fw2_holder fw2_holder_of(unsigned int timer, apr_uint64_t inode)
 {
-    /* 3 is the timer of mini-sockets and of nothing else: inet_diag's
+    /* The timer of mini-sockets and of nothing else: inet_diag's
      * inet_twsk_diag_fill(), /proc's get_timewait4_sock(). The user id tells
      * nothing: mini-sockets have 0, and so has all that is root's. */
-    if (timer == 3) {
+    if (timer == FW2_TIMER_TIMEWAIT) {
         return FW2_TIMEWAIT;
     }
     return inode ? FW2_PROCESS : FW2_KERNEL;
@@ -167,6 +173,8 @@ void fw2_count_reset(fw2_count *count)
     int i;
 
     count->complete = 1;
+    memset(&count->left, 0, sizeof(count->left));
+    memset(&count->undelivered, 0, sizeof(count->undelivered));
     memset(count->tallies, 0, (apr_size_t)count->n * sizeof(*count->tallies));
     for (i = 0; i < count->n; i++) {
         count->tallies[i].backlog_limit = -1;
@@ -207,6 +215,65 @@ static fw2_state state_of(unsigned int linux_state)
     }
 }
 
+static int is_half_closed(fw2_state state)
+{
+    return state == FW2_FIN_WAIT1 || state == FW2_FIN_WAIT2
+           || state == FW2_CLOSING;
+}
+
+static void count_left(fw2_left *left, apr_interval_time_t time)
+{
+    int i;
+
+    for (i = 0; i < FW2_LEFT_BOUNDS && time > fw2_left_bounds[i]; i++) {
+    }
+    left->n[i]++;
+    left->sum += time;
+    if (time > left->longest) {
+        left->longest = time;
+    }
+}
+
+/* The keep-alive timer is an orphan's end in FIN_WAIT_2 only; that of a socket
+ * with a descriptor is what SO_KEEPALIVE has set, two hours most often. */
+static void count_orphan(fw2_count *count, fw2_state state, const fw2_row *row)
+{
+    if (row->holder == FW2_TIMEWAIT) {
+        count_left(&count->left, row->expires);
+    }
+    else if (state != FW2_FIN_WAIT2) {
+        count->left.unbounded++;
+    }
+    else if (row->timer == FW2_TIMER_KEEPALIVE) {
+        count_left(&count->left, row->expires + count->orphan_rest);
+    }
+    else {
+        count->left.unknown++;
+    }
+}
+
+/* The FIN counts as a byte: tcp_diag_get_info(). */
+static void count_undelivered(fw2_undelivered *sum, const fw2_row *row)
+{
+    if (row->wqueue > 1) {
+        sum->sockets[row->holder]++;
+        sum->bytes[row->holder] += row->wqueue - 1;
+    }
+    if (row->timer == FW2_TIMER_PROBE) {
+        sum->shut[row->holder]++;
+    }
+}
+
+static void count_closing(fw2_count *count, fw2_state state, const fw2_row *row)
+{
+    if (state == FW2_FIN_WAIT1) {
+        count_undelivered(&count->undelivered, row);
+    }
+    if (row->holder != FW2_PROCESS && is_half_closed(state)) {
+        count_orphan(count, state, row);
+    }
+}
+
 void fw2_count_row(fw2_count *count, const fw2_row *row)
 {
     fw2_state state = state_of(row->state);
@@ -224,6 +291,7 @@ void fw2_count_row(fw2_count *count, const fw2_row *row)
     }
     else {
         count->tallies[i].n[state][row->holder]++;
+        count_closing(count, state, row);
     }
 }
 
@@ -292,6 +360,8 @@ static void count_from_best(fw2_count *count, fw2_census *census,
         if (rv == APR_SUCCESS) {
             census->backend = (fw2_backend)i;
             census->complete = count->complete;
+            census->left = count->left;
+            census->undelivered = count->undelivered;
             return;
         }
         refusal(census->refused[i], (fw2_backend)i, attempt, rv);
@@ -299,6 +369,16 @@ static void count_from_best(fw2_count *count, fw2_census *census,
     fw2_count_reset(count);
     census->backend = FW2_NOTHING;
     census->complete = 0;
+}
+
+/* With a timeout above 60 s an orphan is a full socket for the part above it
+ * (__tcp_close()), then a mini-socket for as long again, and not for 60 s
+ * (tcp_keepalive_timer(); measured). */
+static apr_interval_time_t orphan_rest(void)
+{
+    apr_int64_t timeout = fw2_procfs_fin_timeout();
+
+    return timeout > 60 ? apr_time_from_sec(timeout - 60) : 0;
 }
 
 /* What a walk costs at least (measured): looking into the 524,288 buckets that
@@ -345,6 +425,7 @@ void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n,
         count.endpoints = endpoints;
         count.n = n;
         count.tallies = census->tallies;
+        count.orphan_rest = orphan_rest();
         apr_pool_create(&scratch, pool);
         count_from_best(&count, census, scratch);
         apr_pool_destroy(scratch);

@@ -73,6 +73,37 @@ typedef struct fw2_tally {
     apr_int64_t backlog_limit; /**< the most that may; -1: not known */
 } fw2_tally;
 
+/** The classes of time left: bounds in microseconds, and one more class for
+ *  what is above the last. */
+#define FW2_LEFT_BOUNDS 7
+extern const apr_int64_t fw2_left_bounds[FW2_LEFT_BOUNDS];
+
+/**
+ * How long the half-closed sockets that no process holds will live on, if
+ * their peers stay silent. A mini-socket's timer says it. A full socket in
+ * FIN_WAIT_2 tells only when it will become a mini-socket, which lives for
+ * tcp_fin_timeout less 60 s; that is added. What TCP_LINGER2 has given it
+ * instead is not shown: with 120 s it mostly lives for 60 s more than is said.
+ * In FIN_WAIT_1 and CLOSING all depends on the peer.
+ */
+typedef struct fw2_left {
+    apr_int64_t n[FW2_LEFT_BOUNDS + 1]; /**< each its own class only */
+    apr_int64_t sum;                    /**< microseconds, of all classes */
+    apr_int64_t longest;   /**< microseconds; 0: none is in a class */
+    apr_int64_t unknown;   /**< FIN_WAIT_2 without a timer that says it */
+    apr_int64_t unbounded; /**< FIN_WAIT_1 and CLOSING */
+} fw2_left;
+
+/** What the peers of the sockets in FIN_WAIT_1 have not acknowledged, by
+ *  holder; mini-sockets never are in that state. */
+typedef struct fw2_undelivered {
+    apr_int64_t sockets[FW2_HOLDERS]; /**< with bytes of a response, which is
+                                           more than a FIN */
+    apr_int64_t bytes[FW2_HOLDERS];   /**< the sum of those, without FINs */
+    apr_int64_t shut[FW2_HOLDERS];    /**< sockets whose peer's window is too
+                                           small for what is left to send */
+} fw2_undelivered;
+
 /** The longest sentence of a refusal, with its NUL. */
 #define FW2_REFUSED_MAX 256
 
@@ -89,6 +120,8 @@ typedef struct fw2_census {
     /** One an endpoint, in the order given, allocated from the pool given;
      *  valid for netlink and procfs. */
     fw2_tally *tallies;
+    fw2_left left; /**< this and the next: of all endpoints together */
+    fw2_undelivered undelivered;
 } fw2_census;
 
 /**

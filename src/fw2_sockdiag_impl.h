@@ -21,15 +21,24 @@ enum {
     FW2_TCP_CLOSING = 11
 };
 
+/** Its numbers of timers, the same in both: inet_sk_diag_fill(). */
+enum {
+    FW2_TIMER_KEEPALIVE = 2, /**< and, of an orphan, the one that ends it */
+    FW2_TIMER_TIMEWAIT = 3,
+    FW2_TIMER_PROBE = 4 /**< of a window that is shut */
+};
+
 /** One row of the kernel's socket table. */
 typedef struct fw2_row {
     unsigned int state; /**< Linux's number */
     fw2_holder holder;
-    unsigned char addr[16]; /**< local; IPv4 mapped */
-    apr_uint16_t port;      /**< local; host byte order */
-    apr_int64_t rqueue;     /**< of a listener: connections that wait */
-    apr_int64_t wqueue;     /**< of a listener: the most that may; -1: the
+    unsigned char addr[16];      /**< local; IPv4 mapped */
+    apr_uint16_t port;           /**< local; host byte order */
+    apr_int64_t rqueue;          /**< of a listener: connections that wait */
+    apr_int64_t wqueue;          /**< of a listener: the most that may; -1: the
                                  source does not tell */
+    unsigned int timer;          /**< Linux's number */
+    apr_interval_time_t expires; /**< until it goes off; 0 and up */
 } fw2_row;
 
 /** A count under way. */
@@ -37,6 +46,10 @@ typedef struct fw2_count {
     const fw2_endpoint *endpoints;
     int n;
     fw2_tally *tallies;
+    fw2_left left;
+    fw2_undelivered undelivered;
+    /** What an orphan in FIN_WAIT_2 has left when its timer goes off. */
+    apr_interval_time_t orphan_rest;
     int complete; /**< a source that missed something sets this to 0 */
 } fw2_count;
 
@@ -82,6 +95,9 @@ apr_status_t fw2_netlink_parse(fw2_count *count, const unsigned char *at,
                                apr_size_t left);
 
 #endif
+
+/** tcp_fin_timeout in seconds, or -1. */
+apr_int64_t fw2_procfs_fin_timeout(void);
 
 /** What fw2_procfs_count reads: IPv4's table, then IPv6's. */
 extern const char *const fw2_procfs_tables[2];

@@ -187,6 +187,14 @@ static apr_size_t request_build(unsigned char request[REQUEST_MAX],
 
 /* ---------------------------------------------------------- the answer -- */
 
+/* Older kernels let it run below 0 (jiffies_to_msecs() of a difference). */
+static apr_interval_time_t time_of(apr_uint32_t milliseconds)
+{
+    return milliseconds <= APR_INT32_MAX
+               ? apr_time_from_msec((apr_interval_time_t)milliseconds)
+               : 0;
+}
+
 static void message_count(fw2_count *count, const unsigned char *payload,
                           apr_size_t len)
 {
@@ -209,6 +217,8 @@ static void message_count(fw2_count *count, const unsigned char *payload,
     row.port = ntohs(msg.id.idiag_sport);
     row.rqueue = msg.idiag_rqueue;
     row.wqueue = msg.idiag_wqueue;
+    row.timer = msg.idiag_timer;
+    row.expires = time_of(msg.idiag_expires);
     fw2_count_row(count, &row);
 }
 

@@ -22,9 +22,10 @@
 /* net/netstat is the longest of the short files, with 6 KB. */
 #define FILE_BUFFER (16 * 1024)
 
-#define IPV4     "/proc/sys/net/ipv4/"
-#define SOCKSTAT "/proc/self/net/sockstat"
-#define NETSTAT  "/proc/self/net/netstat"
+#define IPV4        "/proc/sys/net/ipv4/"
+#define FIN_TIMEOUT IPV4 "tcp_fin_timeout"
+#define SOCKSTAT    "/proc/self/net/sockstat"
+#define NETSTAT     "/proc/self/net/netstat"
 
 const char *const fw2_procfs_tables[2] = {
     "/proc/self/net/tcp",
@@ -119,11 +120,20 @@ static int take_address(cursor *c, unsigned char addr[16])
     return 0;
 }
 
-/* Two numbers with a colon between. */
+/* Two numbers of 32 bits with a colon between, and nothing after them. */
 static int take_pair(cursor *c, apr_uint64_t *first, apr_uint64_t *second)
 {
-    return take_number(c, 16, first) && take_char(c, ':')
-           && take_digits(c, 16, 8, second) > 0;
+    skip_blanks(c);
+    return take_digits(c, 16, 8, first) > 0 && take_char(c, ':')
+           && take_digits(c, 16, 8, second) > 0 && take_char(c, ' ');
+}
+
+/* The kernel counts in ticks of a clock that it shows to processes only:
+ * jiffies_delta_to_clock_t(). */
+static apr_interval_time_t time_of(apr_uint64_t ticks)
+{
+    return (apr_interval_time_t)ticks
+           * (APR_USEC_PER_SEC / sysconf(_SC_CLK_TCK));
 }
 
 /* get_tcp4_sock(), get_tcp6_sock() and their like for mini-sockets and
@@ -131,13 +141,13 @@ static int take_pair(cursor *c, apr_uint64_t *first, apr_uint64_t *second)
  *   sl: local:port peer:port st tx:rx tr:when retrnsmt uid timeout inode */
 static int take_line(cursor c, fw2_row *row)
 {
-    apr_uint64_t port, state, tx, rx, timer, inode;
+    apr_uint64_t port, state, tx, rx, timer, when, inode;
 
     if (!skip_word(&c) || !take_address(&c, row->addr) || !take_char(&c, ':')
         || take_digits(&c, 16, 4, &port) != 4 || !skip_word(&c)
         || !take_number(&c, 16, &state) || !take_pair(&c, &tx, &rx)
-        || !take_number(&c, 16, &timer) || !skip_word(&c) || !skip_word(&c)
-        || !skip_word(&c) || !skip_word(&c) || !take_number(&c, 10, &inode)) {
+        || !take_pair(&c, &timer, &when) || !skip_word(&c) || !skip_word(&c)
+        || !skip_word(&c) || !take_number(&c, 10, &inode)) {
         return 0;
     }
     row->port = (apr_uint16_t)port;
@@ -145,6 +155,8 @@ static int take_line(cursor c, fw2_row *row)
     row->holder = fw2_holder_of((unsigned int)timer, inode);
     row->rqueue = (apr_int64_t)rx;
     row->wqueue = state == FW2_TCP_LISTEN ? -1 : (apr_int64_t)tx;
+    row->timer = (unsigned int)timer;
+    row->expires = time_of(when);
     return 1;
 }
 
@@ -286,8 +298,7 @@ static const struct {
     const char *line; /* begins with this word */
     const char *name;
 } limit_rows[] = {
-    { offsetof(fw2_limits, tcp_fin_timeout), IPV4 "tcp_fin_timeout", FIRST, "",
-      "" },
+    { offsetof(fw2_limits, tcp_fin_timeout), FIN_TIMEOUT, FIRST, "", "" },
     { offsetof(fw2_limits, tcp_max_orphans), IPV4 "tcp_max_orphans", FIRST, "",
       "" },
     { offsetof(fw2_limits, tcp_max_tw_buckets), IPV4 "tcp_max_tw_buckets",
@@ -369,10 +380,23 @@ static const char *limit_find(const char *text, place where, const char *line,
     return at ? word_at(at, i) : NULL;
 }
 
+/* The number that a word is, or -1. */
+static apr_int64_t number_of(const char *word)
+{
+    return word && *word >= '0' && *word <= '9' ? strtoll(word, NULL, 10) : -1;
+}
+
+apr_int64_t fw2_procfs_fin_timeout(void)
+{
+    char text[FILE_BUFFER];
+
+    return file_read(FIN_TIMEOUT, text) == APR_SUCCESS ? number_of(text) : -1;
+}
+
 void fw2_sockdiag_limits(fw2_limits *limits)
 {
     char text[FILE_BUFFER] = "";
-    const char *word, *path = "";
+    const char *path = "";
     apr_int64_t value;
     apr_size_t i;
 
@@ -383,10 +407,8 @@ void fw2_sockdiag_limits(fw2_limits *limits)
                 text[0] = '\0';
             }
         }
-        word = limit_find(text, limit_rows[i].where, limit_rows[i].line,
-                          limit_rows[i].name);
-        value =
-            word && *word >= '0' && *word <= '9' ? strtoll(word, NULL, 10) : -1;
+        value = number_of(limit_find(text, limit_rows[i].where,
+                                     limit_rows[i].line, limit_rows[i].name));
         memcpy((char *)limits + limit_rows[i].field, &value, sizeof(value));
     }
 }

@@ -20,8 +20,10 @@
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -255,8 +257,9 @@ static pair pair_of(int listener, const char *addr)
     return p;
 }
 
-/* Writes more than the client's window, so that no FIN gets through. */
-static void fill(int fd)
+/* Writes more than the client's window, so that no FIN gets through; returns
+ * how much. */
+static long fill(int fd)
 {
     static const char bytes[65536];
     int buffer = 262144;
@@ -272,6 +275,7 @@ static void fill(int fd)
         printf("Bail out! only %ld bytes written\n", sum);
         exit(1);
     }
+    return sum;
 }
 
 /* How long anything here is waited for. */
@@ -341,19 +345,34 @@ static const char *only_fw2(const char *fw2, int source)
                     source == FW2_NETLINK ? BACKLOG : -1);
 }
 
-static fw2_tally *count_by(int source, const fw2_endpoint *endpoints, int n,
-                           int *complete)
+static fw2_count counting(const fw2_endpoint *endpoints, int n)
 {
     fw2_count count;
-    const char *attempt;
 
+    memset(&count, 0, sizeof(count));
     count.endpoints = endpoints;
     count.n = n;
     count.tallies = apr_palloc(pool, (size_t)n * sizeof(fw2_tally));
     fw2_count_reset(&count);
-    if (sources[source](&count, &attempt, pool) != APR_SUCCESS) {
-        count.complete = -1;
+    return count;
+}
+
+static void count_from(int source, fw2_count *count)
+{
+    const char *attempt;
+
+    fw2_count_reset(count);
+    if (sources[source](count, &attempt, pool) != APR_SUCCESS) {
+        count->complete = -1;
     }
+}
+
+static fw2_tally *count_by(int source, const fw2_endpoint *endpoints, int n,
+                           int *complete)
+{
+    fw2_count count = counting(endpoints, n);
+
+    count_from(source, &count);
     *complete = count.complete;
     return count.tallies;
 }
@@ -568,6 +587,198 @@ static void test_states(void)
            "IPv6 at a dual-stack [::]");
     counts(FW2_PROCFS, &e, 1, 0, only_fw2("1/1/1", FW2_PROCFS),
            "IPv6 at a dual-stack [::]");
+    reset_all();
+}
+
+/* ---------------------------------------- time left, and undelivered -- */
+
+static const char *left_text(const fw2_left *left)
+{
+    char *text = (char *)"";
+    int i;
+
+    for (i = 0; i <= FW2_LEFT_BOUNDS; i++) {
+        text = apr_psprintf(pool, "%s%d ", text, (int)left->n[i]);
+    }
+    return apr_psprintf(pool, "%sunknown %d unbounded %d", text,
+                        (int)left->unknown, (int)left->unbounded);
+}
+
+static const char *undelivered_text(const fw2_undelivered *u)
+{
+    char *text = (char *)"";
+    int i;
+
+    for (i = 0; i < FW2_HOLDERS; i++) {
+        text = apr_psprintf(pool, "%s%d:%ld,%d shut ", text, (int)u->sockets[i],
+                            (long)u->bytes[i], (int)u->shut[i]);
+    }
+    return text;
+}
+
+/* Counts until the times left are as expected, or time is up. */
+static fw2_left has_left(int source, const fw2_endpoint *e, const char *wanted,
+                         const char *what)
+{
+    fw2_count count = counting(e, 1);
+    apr_time_t until = deadline();
+
+    do {
+        count_from(source, &count);
+    } while (strcmp(left_text(&count.left), wanted) != 0 && nap(until));
+    is_str(left_text(&count.left), wanted,
+           apr_psprintf(pool, "%s: %s", fw2_backend_names[source], what));
+    return count.left;
+}
+
+/* Held in FIN_WAIT_2, with keep-alive's timer of two hours. */
+static void make_kept_alive(int listener, const char *addr)
+{
+    int fd = pair_of(listener, addr).server, on = 1;
+
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    shutdown(fd, SHUT_WR);
+}
+
+/* 60 s are a mini-socket's, 120 s a full one's that has half of it ahead. */
+static void test_left(void)
+{
+    static const int seconds[] = { 5, 5, 5, 60, 60, 120 };
+    static const char wanted[] = "0 3 0 0 0 3 0 0 unknown 0 unbounded 2";
+    fw2_endpoint e;
+    int fd = listen_at("::", 0, 0, &e), i, s;
+
+    make_kept_alive(fd, "127.0.0.1");
+    make_fin_wait1(fd, "127.0.0.1", 1, 0);
+    make_fin_wait1(fd, "::1", 0, 0);
+    make_fin_wait1(fd, "127.0.0.1", 0, 1);
+    shutdown(pair_of(fd, "::1").client, SHUT_WR);
+    make_last_ack(fd, "127.0.0.1", 0);
+    for (i = 0; i < (int)(sizeof(seconds) / sizeof(seconds[0])); i++) {
+        orphan(pair_of(fd, i % 2 ? "::1" : "127.0.0.1").server, seconds[i]);
+    }
+    for (s = 0; s < SOURCES; s++) {
+        fw2_left left = has_left(s, &e, wanted, "time left");
+
+        ok(left.longest > 55 * APR_USEC_PER_SEC
+               && left.longest <= 60 * APR_USEC_PER_SEC,
+           "the longest: %ld us", (long)left.longest);
+        ok(left.sum > 150 * APR_USEC_PER_SEC
+               && left.sum <= 195 * APR_USEC_PER_SEC,
+           "the sum: %ld us", (long)left.sum);
+    }
+    fw2_sockdiag_count(&e, 1, &census, pool);
+    is_str(left_text(&census.left), wanted, "the census has it");
+    reset_all();
+    make_kept_alive(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1");
+    for (s = 0; s < SOURCES; s++) {
+        counts(s, &e, 1, 0, only_fw2("1/0/0", s), "one is kept alive");
+        is_int(has_left(s, &e, "0 0 0 0 0 0 0 0 unknown 0 unbounded 0",
+                        "nothing of one that is held")
+                   .longest,
+               0, "nor the longest");
+    }
+    reset_all();
+}
+
+/* The peer is gone: nothing reaches it, not even an acknowledgement. */
+static void vanish(int client)
+{
+    struct sock_filter nothing[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+    struct sock_fprog program = { 1, nothing };
+
+    if (setsockopt(client, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+                   sizeof(program))) {
+        perror("Bail out! SO_ATTACH_FILTER");
+        exit(1);
+    }
+}
+
+/* Sends so much to a peer that has vanished, and closes. */
+static void make_vanished(int listener, const char *addr, int bytes, int held)
+{
+    static const char zeros[1000];
+    pair p = pair_of(listener, addr);
+
+    vanish(p.client);
+    if (write(p.server, zeros, (size_t)bytes) != bytes) {
+        perror("Bail out! write");
+        exit(1);
+    }
+    if (held) {
+        shutdown(p.server, SHUT_WR);
+    }
+    else {
+        unkeep_close(p.server);
+    }
+}
+
+/* Closes before a shut window; returns what the peer's kernel has not got. */
+static long make_shut(int listener, const char *addr, int held)
+{
+    pair p = pair_of(listener, addr);
+    long sum = fill(p.server);
+    apr_time_t until = deadline();
+    int unread = 0, out = 0;
+
+    do {
+        ioctl(p.client, FIONREAD, &unread);
+        ioctl(p.server, TIOCOUTQ, &out);
+    } while (unread + out != sum && nap(until));
+    if (held) {
+        shutdown(p.server, SHUT_WR);
+    }
+    else {
+        unkeep_close(p.server);
+    }
+    return sum - unread;
+}
+
+static void is_undelivered(int source, const fw2_endpoint *e,
+                           const char *wanted, const char *what)
+{
+    fw2_count count = counting(e, 1);
+    apr_time_t until = deadline();
+
+    do {
+        count_from(source, &count);
+    } while (strcmp(undelivered_text(&count.undelivered), wanted) != 0
+             && nap(until));
+    is_str(undelivered_text(&count.undelivered), wanted,
+           apr_psprintf(pool, "%s: %s", fw2_backend_names[source], what));
+}
+
+static void test_undelivered(void)
+{
+    fw2_endpoint e;
+    int fd = listen_at("::", 0, 0, &e), s;
+    long held, orphaned;
+    const char *wanted;
+
+    make_vanished(fd, "127.0.0.1", 0, 1);
+    make_vanished(fd, "::1", 0, 0);
+    for (s = 0; s < SOURCES; s++) {
+        counts(s, &e, 1, 0,
+               expected("1/1/0", "0/0/0", "0/0/0", "0/0/0", "0/0/0", 0,
+                        s == FW2_NETLINK ? BACKLOG : -1),
+               "two peers have vanished");
+        is_undelivered(s, &e, "0:0,0 shut 0:0,0 shut 0:0,0 shut ",
+                       "a FIN is no byte of a response");
+    }
+    make_vanished(fd, "127.0.0.1", 1000, 1);
+    make_vanished(fd, "127.0.0.1", 1, 0);
+    make_vanished(fd, "::1", 99, 0);
+    held = make_shut(fd, "127.0.0.1", 1);
+    orphaned = make_shut(fd, "::1", 0) + make_shut(fd, "127.0.0.1", 0);
+    fill(pair_of(fd, "127.0.0.1").server); /* not closed */
+    make_last_ack(fd, "127.0.0.1", 0);     /* closed by the peer first */
+    wanted = apr_psprintf(pool, "2:%ld,1 shut 4:%ld,2 shut 0:0,0 shut ",
+                          held + 1000, orphaned + 100);
+    for (s = 0; s < SOURCES; s++) {
+        is_undelivered(s, &e, wanted, "bytes not acknowledged");
+    }
+    fw2_sockdiag_count(&e, 1, &census, pool);
+    is_str(undelivered_text(&census.undelivered), wanted, "the census has it");
     reset_all();
 }
 
@@ -867,8 +1078,10 @@ static void count_and_copy(const fw2_endpoint *e)
     apr_pool_destroy(own);
 }
 
-/* The census of a child that is confined by these rules. */
-static const char *confined(const rule *rules, int n, const fw2_endpoint *e)
+typedef const char *speech(const void *about);
+
+/* What a child says that is not like its parent any more. */
+static const char *child_says(speech *say, const void *about)
 {
     char *said = apr_pcalloc(pool, 4096);
     int ends[2], status = 0;
@@ -882,9 +1095,7 @@ static const char *confined(const rule *rules, int n, const fw2_endpoint *e)
         const char *text;
 
         alarm(30); /* does not come with fork() */
-        confine(rules, n);
-        count_and_copy(e);
-        text = census_text();
+        text = say(about);
         _exit(write(ends[1], text, strlen(text)) < 0);
     }
     close(ends[1]);
@@ -896,16 +1107,32 @@ static const char *confined(const rule *rules, int n, const fw2_endpoint *e)
     return status ? "the child failed" : said;
 }
 
+typedef struct confinement {
+    const rule *rules;
+    int n;
+    const fw2_endpoint *e;
+} confinement;
+
+static const char *confined_census(const void *about)
+{
+    const confinement *by = about;
+
+    confine(by->rules, by->n);
+    count_and_copy(by->e);
+    return census_text();
+}
+
 /* That a confined child says this, if need be at a later try: under other
  * programs' load /proc shows sockets twice (see fw2_sockdiag_count()). */
 static void says(const rule *rules, int n, const fw2_endpoint *e,
                  const char *part, const char *what)
 {
+    confinement by = { rules, n, e };
     apr_time_t until = deadline();
     const char *said;
 
     do {
-        said = confined(rules, n, e);
+        said = child_says(confined_census, &by);
     } while (!strstr(said, part) && nap(until));
     has_str(said, part, what);
 }
@@ -1027,17 +1254,6 @@ static void test_refusals(void)
 
 /* -------------------------------------------------------------- parsers -- */
 
-static fw2_count counting(const fw2_endpoint *e)
-{
-    fw2_count count;
-
-    count.endpoints = e;
-    count.n = 1;
-    count.tallies = apr_palloc(pool, sizeof(fw2_tally));
-    fw2_count_reset(&count);
-    return count;
-}
-
 /* The last parsed, in a block of exactly its size, for ASan's eyes. */
 static apr_status_t parse_netlink(fw2_count *count, const void *bytes,
                                   size_t len)
@@ -1059,7 +1275,7 @@ static fw2_endpoint dumped;
 /* At each length no more may be counted than there are whole messages. */
 static void test_netlink_truncated(const unsigned char *dump, size_t size)
 {
-    fw2_count count = counting(&dumped);
+    fw2_count count = counting(&dumped, 1);
     apr_int64_t whole, before = 0;
     size_t len;
     int wrong = 0, cut = 0;
@@ -1090,7 +1306,7 @@ static unsigned int lcg(void)
 static void test_netlink_hostile(const unsigned char *dump, size_t size)
 {
     unsigned char *bytes = malloc(size);
-    fw2_count count = counting(&dumped);
+    fw2_count count = counting(&dumped, 1);
     int turn, i;
 
     for (turn = 0; turn < 20000; turn++) {
@@ -1136,7 +1352,7 @@ static void test_netlink_messages(void)
         struct nlmsghdr header;
         char payload[4];
     } odd = { { 18, NLMSG_NOOP, 0, 1, 0 }, "" };
-    fw2_count c = counting(&dumped);
+    fw2_count c = counting(&dumped, 1);
 
     is_int(message(&c, NLMSG_DONE, 1, 0, 0, 20), APR_SUCCESS, "the end");
     ok(c.complete, "complete");
@@ -1182,6 +1398,140 @@ static void test_netlink(void)
     reset_all();
 }
 
+/* ------------------------------------------------------ single sockets -- */
+
+/* Counts a socket of ours, of which both sources say this. */
+static void add_row(fw2_count *count, unsigned int state, apr_uint64_t inode,
+                    unsigned int timer, apr_interval_time_t expires,
+                    apr_int64_t wqueue)
+{
+    fw2_row row;
+
+    memset(&row, 0, sizeof(row));
+    memcpy(row.addr, count->endpoints[0].addr, sizeof(row.addr));
+    row.port = count->endpoints[0].port;
+    row.state = state;
+    row.holder = fw2_holder_of(timer, inode);
+    row.timer = timer;
+    row.expires = expires;
+    row.wqueue = wqueue;
+    fw2_count_row(count, &row);
+}
+
+static void test_classes(void)
+{
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_count c = counting(&e, 1);
+    int i;
+
+    for (i = 0; i < FW2_LEFT_BOUNDS; i++) {
+        ok(i == 0 || fw2_left_bounds[i] > fw2_left_bounds[i - 1],
+           "bound %d is above those before it", i);
+        add_row(&c, 5, 0, 3, fw2_left_bounds[i], 0);
+    }
+    is_str(left_text(&c.left), "1 1 1 1 1 1 1 0 unknown 0 unbounded 0",
+           "a bound is in its class");
+    fw2_count_reset(&c);
+    for (i = 0; i < FW2_LEFT_BOUNDS; i++) {
+        add_row(&c, 5, 0, 3, fw2_left_bounds[i] + 1, 0);
+    }
+    is_str(left_text(&c.left), "0 1 1 1 1 1 1 1 unknown 0 unbounded 0",
+           "what is above it is not");
+    is_int(c.left.longest, 120000001, "the longest");
+    is_int(c.left.sum, 246000007, "the sum");
+    fw2_count_reset(&c);
+    is_str(left_text(&c.left), "0 0 0 0 0 0 0 0 unknown 0 unbounded 0",
+           "begun again: no time left");
+    is_int(c.left.longest + c.left.sum, 0, "nor the longest, nor the sum");
+}
+
+/* States and timers by their numbers in Linux. */
+static void test_timers(void)
+{
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_count c = counting(&e, 1);
+
+    c.orphan_rest = 40 * APR_USEC_PER_SEC;
+    add_row(&c, 5, 0, 2, 30 * APR_USEC_PER_SEC, 0);
+    is_int(c.left.longest, 70 * APR_USEC_PER_SEC,
+           "a full orphan has the rest of its time, too");
+    add_row(&c, 5, 0, 3, 50 * APR_USEC_PER_SEC, 0);
+    is_int(c.left.longest, 70 * APR_USEC_PER_SEC, "a mini-socket has not");
+    add_row(&c, 5, 7, 2, 7200 * APR_USEC_PER_SEC, 0);
+    add_row(&c, 8, 0, 2, 7200 * APR_USEC_PER_SEC, 0);
+    add_row(&c, 9, 0, 1, APR_USEC_PER_SEC, 0);
+    add_row(&c, 6, 0, 3, APR_USEC_PER_SEC, 0);
+    is_str(left_text(&c.left), "0 0 0 0 0 1 1 0 unknown 0 unbounded 0",
+           "only of half-closed ones that are not held");
+    add_row(&c, 5, 0, 0, 0, 0);
+    add_row(&c, 5, 0, 1, APR_USEC_PER_SEC, 0);
+    add_row(&c, 4, 0, 1, APR_USEC_PER_SEC, 1);
+    add_row(&c, 4, 0, 2, 7200 * APR_USEC_PER_SEC, 1);
+    add_row(&c, 4, 7, 1, APR_USEC_PER_SEC, 1);
+    add_row(&c, 11, 0, 1, APR_USEC_PER_SEC, 1);
+    is_str(left_text(&c.left), "0 0 0 0 0 1 1 0 unknown 2 unbounded 3",
+           "no end is known of the others");
+}
+
+static void test_queues(void)
+{
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_count c = counting(&e, 1);
+
+    add_row(&c, 4, 7, 1, 0, 0);
+    add_row(&c, 4, 7, 1, 0, 1);
+    add_row(&c, 4, 7, 1, 0, 2);
+    add_row(&c, 4, 7, 4, 0, 101);
+    add_row(&c, 4, 0, 4, 0, 1);
+    add_row(&c, 5, 7, 4, 0, 50); /* other states */
+    add_row(&c, 11, 7, 4, 0, 50);
+    add_row(&c, 9, 0, 4, 0, 50);
+    add_row(&c, 10, 7, 4, 0, 50);
+    is_str(undelivered_text(&c.undelivered),
+           "2:101,1 shut 0:0,1 shut 0:0,0 shut ", "bytes behind a FIN");
+    fw2_count_reset(&c);
+    is_str(undelivered_text(&c.undelivered),
+           "0:0,0 shut 0:0,0 shut 0:0,0 shut ", "begun again: none");
+}
+
+/* A mini-socket, and one in FIN_WAIT_1, through netlink's parser. */
+static void test_netlink_numbers(void)
+{
+    struct {
+        struct nlmsghdr header;
+        struct inet_diag_msg body;
+    } m;
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_count c = counting(&e, 1);
+
+    memset(&m, 0, sizeof(m));
+    m.header.nlmsg_len = sizeof(m);
+    m.header.nlmsg_type = TCPDIAG_GETSOCK;
+    m.header.nlmsg_seq = FW2_NETLINK_SEQ;
+    m.body.idiag_family = AF_INET;
+    m.body.id.idiag_sport = htons(80);
+    m.body.id.idiag_src[0] = htonl(INADDR_LOOPBACK);
+    m.body.idiag_state = 5;
+    m.body.idiag_timer = 3;
+    m.body.idiag_expires = 59921;
+    parse_netlink(&c, &m, sizeof(m));
+    is_int(c.left.sum, 59921000, "netlink's milliseconds");
+    m.body.idiag_expires = (apr_uint32_t)-4;
+    parse_netlink(&c, &m, sizeof(m));
+    is_str(left_text(&c.left), "1 0 0 0 0 0 0 0 unknown 0 unbounded 0",
+           "less than none: about to end");
+    is_int(c.left.sum, 0, "at once");
+    m.body.idiag_expires = 0x7fffffff;
+    parse_netlink(&c, &m, sizeof(m));
+    is_int(c.left.longest, 0x7fffffff * 1000LL, "the most it can say");
+    m.body.idiag_state = 4;
+    m.body.idiag_timer = 4;
+    m.body.idiag_wqueue = 0xffffffff;
+    parse_netlink(&c, &m, sizeof(m));
+    is_str(undelivered_text(&c.undelivered),
+           "0:0,0 shut 1:4294967294,1 shut 0:0,0 shut ", "its longest queue");
+}
+
 #define HEADING "  sl  local_address rem_address   st tx_queue rx_queue ...\n"
 #define LINE                                                                   \
     "   0: 0100007F:0050 0100007F:D431 05 00000000:00000000 00:00000000 "      \
@@ -1201,6 +1551,31 @@ static size_t parse_procfs(fw2_count *count, const char *text, size_t len)
     used = fw2_procfs_parse(count, exact, len);
     free(exact);
     return used;
+}
+
+/* A line of an orphan at 127.0.0.1:80. */
+static const char *orphan_line(const char *rest)
+{
+    return apr_pstrcat(pool, "   0: 0100007F:0050 0100007F:D431 ", rest, "\n",
+                       NULL);
+}
+
+static void test_procfs_numbers(void)
+{
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_count c = counting(&e, 1);
+    const char *line;
+
+    line = orphan_line("05 00000000:00000000 03:00001768 00000000 0 0 0 3");
+    parse_procfs(&c, line, strlen(line));
+    is_int(c.left.sum, 59920000, "/proc's ticks");
+    line = orphan_line("05 00000000:00000000 03:FFFFFFFF 00000000 0 0 0 3");
+    parse_procfs(&c, line, strlen(line));
+    is_int(c.left.longest, 0xffffffff * 10000LL, "the most that is taken");
+    line = orphan_line("04 FFFFFFFF:00000000 04:00000001 00000000 0 0 0 3");
+    parse_procfs(&c, line, strlen(line));
+    is_str(undelivered_text(&c.undelivered),
+           "0:0,0 shut 1:4294967294,1 shut 0:0,0 shut ", "its longest queue");
 }
 
 /* That a line is not understood. */
@@ -1224,6 +1599,12 @@ static void test_procfs_malformed(fw2_count *c)
     malformed(c, "   0: 0100007F.0050 0100007F:D431 05 0:0 0:0 0 0 0 7\n");
     malformed(c, "   0: 0100007F:0050 0100007F:D431 GG 0:0 0:0 0 0 0 7\n");
     malformed(c, "   0: 0100007F:0050 0100007F:D431 05 0 0:0 0 0 0 7\n");
+    malformed(c, orphan_line("05 000000000:0 0:0 0 0 0 7"));
+    malformed(c, orphan_line("05 0:000000000 0:0 0 0 0 7"));
+    malformed(c, orphan_line("05 0:0 0 0 0 0 7"));
+    malformed(c, orphan_line("05 0:0 0: 0 0 0 7"));
+    malformed(c, orphan_line("05 0:0 0:000000000 0 0 0 7"));
+    malformed(c, orphan_line("05 0:0 0:0x 0 0 0 7"));
     malformed(c, "   0: 0100007F:0050 0100007F:D431 05 0:0 0:0 0 0 0\n");
     malformed(c, "   0: 0100007F:0050 0100007F:D431 05 0:0 0:0 0 0 0 x\n");
 }
@@ -1233,7 +1614,7 @@ static void test_procfs_lines(void)
     static const char both[] = HEADING LINE LINE6 LINE;
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
     fw2_endpoint e6 = endpoint("::1", 81, 0);
-    fw2_count c = counting(&e), c6 = counting(&e6);
+    fw2_count c = counting(&e, 1), c6 = counting(&e6, 1);
     size_t len, used;
     int wrong = 0;
 
@@ -1264,7 +1645,7 @@ static void test_procfs_lines(void)
 static const char *through_pipe(const char *text, size_t step, size_t size)
 {
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
-    fw2_count c = counting(&e);
+    fw2_count c = counting(&e, 1);
     size_t len = strlen(text), at;
     int ends[2], status;
     pid_t child;
@@ -1295,10 +1676,11 @@ static void test_procfs(void)
 {
     char *lines = apr_pstrdup(pool, HEADING), *junk;
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
-    fw2_count c = counting(&e);
+    fw2_count c = counting(&e, 1);
     int i, turn;
 
     test_procfs_lines();
+    test_procfs_numbers();
     for (i = 0; i < 50; i++) {
         lines = apr_pstrcat(pool, lines, LINE, NULL);
     }
@@ -1319,6 +1701,67 @@ static void test_procfs(void)
     }
     ok(1, "5,000 hostile tables");
     is_int(fw2_procfs_read(&c, -1, lines, 10), EBADF, "a failing read");
+}
+
+/* --------------------------------------- a network of our own, changed -- */
+
+static int loopback_up(void)
+{
+    struct ifreq request;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), rv;
+
+    memset(&request, 0, sizeof(request));
+    apr_cpystrn(request.ifr_name, "lo", sizeof(request.ifr_name));
+    request.ifr_flags = IFF_UP;
+    rv = ioctl(fd, SIOCSIFFLAGS, &request);
+    close(fd);
+    return rv == 0;
+}
+
+static int fin_timeout_set(const char *seconds)
+{
+    int fd = open("/proc/sys/net/ipv4/tcp_fin_timeout", O_WRONLY);
+    ssize_t put = write(fd, seconds, strlen(seconds));
+
+    close(fd);
+    return put > 0;
+}
+
+static const char *long_timeout_left(const void *unused)
+{
+    rule rules[] = { NETLINK_IS(EACCES) };
+    fw2_endpoint e;
+    const char *text;
+
+    (void)unused;
+    if (unshare(CLONE_NEWNET) || !loopback_up() || !fin_timeout_set("100")) {
+        return "";
+    }
+    orphan(pair_of(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1").server, 0);
+    fw2_sockdiag_count(&e, 1, &census, pool);
+    text = apr_pstrcat(pool, fw2_backend_names[census.backend], " ",
+                       left_text(&census.left), "; ", NULL);
+    confine(rules, 1);
+    fw2_sockdiag_count(&e, 1, &census, pool);
+    return apr_pstrcat(pool, text, fw2_backend_names[census.backend], " ",
+                       left_text(&census.left), NULL);
+}
+
+/* With 100 s an orphan lives for 80: twice what is above 60 s. */
+static void test_long_timeout(void)
+{
+    static const char what[] = "time left where tcp_fin_timeout is above 60 s";
+    const char *said = child_says(long_timeout_left, NULL);
+
+    if (*said) {
+        is_str(said,
+               "netlink 0 0 0 0 0 0 1 0 unknown 0 unbounded 0; "
+               "procfs 0 0 0 0 0 0 1 0 unknown 0 unbounded 0",
+               what);
+    }
+    else {
+        skip(what, "may not make a network namespace");
+    }
 }
 
 /* --------------------------------------------------------------- limits -- */
@@ -1498,59 +1941,52 @@ static void test_predict(void)
     is_int(fw2_sockdiag_predict(&some), least + 630, "230 full ones beside");
 }
 
-static int is_unknown(const fw2_limits *l)
+static const char *limits_refused(const void *rules)
 {
-    size_t field;
-    int unknown = 1;
-
-    for (field = 0; field < sizeof(*l); field += sizeof(apr_int64_t)) {
-        unknown = unknown && field_of(l, field) == -1;
-    }
-    return unknown;
+    confine(rules, 1);
+    return limits_text();
 }
 
 static void test_limits_refused(void)
 {
     rule rules[] = { FILE_READ_IS(EACCES) };
-    fw2_limits l;
-    int status = 0;
-    pid_t child = fork();
 
-    if (child == 0) {
-        confine(rules, 1);
-        memset(&l, 7, sizeof(l));
-        fw2_sockdiag_limits(&l);
-        _exit(!is_unknown(&l));
+    is_str(child_says(limits_refused, rules),
+           "-1 -1 -1 -1, -1 -1 -1 -1 -1, -1 -1 -1 -1",
+           "limits that cannot be read are -1");
+}
+
+static const char *limits_contained(const void *unused)
+{
+    fw2_limits l;
+
+    (void)unused;
+    if (unshare(CLONE_NEWNET)) {
+        return "";
     }
-    waitpid(child, &status, 0);
-    is_int(status, 0, "limits that cannot be read are -1");
+    fw2_sockdiag_limits(&l);
+    return apr_psprintf(pool, "hidden %d %d, shown %d %d, own %d %d %d %d",
+                        (int)l.tcp_max_orphans, (int)l.tcp_mem_max,
+                        l.orphans >= 0, l.mem_pages >= 0, (int)l.inuse,
+                        (int)l.inuse6, (int)l.timewait, (int)l.listen_drops);
 }
 
 /* What a container sees, whose network namespace is not the first. */
 static void test_limits_contained(void)
 {
-    static const char what[] = "limits in a container";
-    fw2_limits l;
-    int status = 0;
-    pid_t child = fork();
+    fw2_endpoint e;
+    const char *said;
 
-    if (child == 0) {
-        if (unshare(CLONE_NEWNET)) {
-            _exit(2);
-        }
-        fw2_sockdiag_limits(&l);
-        _exit(l.tcp_max_orphans != -1 || l.tcp_mem_max != -1 || l.orphans < 0
-              || l.mem_pages < 0 || l.inuse != 0 || l.inuse6 != 0
-              || l.timewait != 0 || l.listen_drops != 0
-              || l.tcp_fin_timeout < 0);
-    }
-    waitpid(child, &status, 0);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 2) {
-        skip(what, "may not make a network namespace");
+    pair_of(listen_at("::", 0, 0, &e), "127.0.0.1");
+    said = child_says(limits_contained, NULL);
+    if (*said) {
+        is_str(said, "hidden -1 -1, shown 1 1, own 0 0 0 0",
+               "limits in a container");
     }
     else {
-        is_int(status, 0, what);
+        skip("limits in a container", "may not make a network namespace");
     }
+    reset_all();
 }
 
 int main(void)
@@ -1562,6 +1998,8 @@ int main(void)
     test_find();
     test_endpoint_of();
     test_states();
+    test_left();
+    test_undelivered();
     test_specific();
     test_shared();
     test_ports();
@@ -1570,7 +2008,12 @@ int main(void)
     test_interruptions();
     test_refusals();
     test_netlink();
+    test_classes();
+    test_timers();
+    test_queues();
+    test_netlink_numbers();
     test_procfs();
+    test_long_timeout();
     test_limits();
     test_limits_parsed();
     test_limits_refused();
