@@ -9,10 +9,19 @@
 static const fw2_dim states = { "state", fw2_state_names, FW2_STATES };
 static const fw2_dim holders = { "holder", fw2_holder_names, FW2_HOLDERS };
 
+/* Those that may have something to deliver. */
+static const fw2_dim full_holders = { "holder", fw2_holder_names,
+                                      FW2_TIMEWAIT };
+
+static const fw2_scale linger_scale = { fw2_bounds, FW2_BOUNDS };
+static const fw2_scale left_scale = { fw2_left_bounds, FW2_LEFT_BOUNDS };
+
 static const fw2_dim endings = { "ending", fw2_ending_names, FW2_ENDINGS };
 
 #define NOT_COUNTED "no source of the kernel's tables could be read"
 #define NOT_SHOWN   "the kernel does not show it here"
+#define NOT_IN_CONTAINER                                                       \
+    "a container does not show it: it is the whole machine's"
 
 static const fw2_metric server_metrics[] = {
     { .key = "mpm",
@@ -84,6 +93,56 @@ static const fw2_metric half_closed_metrics[] = {
     { NULL }
 };
 
+static const fw2_metric remaining_metrics[] = {
+    { .key = "seconds",
+      .family = "remaining_seconds",
+      .kind = FW2_TIMES,
+      .scale = &left_scale,
+      .offset = APR_OFFSETOF(fw2_report, remaining.n),
+      .help = "How long orphans will live on if their clients stay silent",
+      .unknown = NOT_COUNTED },
+    { .key = "longest_seconds",
+      .family = "remaining_longest_seconds",
+      .kind = FW2_SECONDS,
+      .offset = APR_OFFSETOF(fw2_report, remaining.longest),
+      .help = "The longest of these times",
+      .unknown = NOT_COUNTED },
+    { .key = "unknown",
+      .family = "remaining_unknown_connections",
+      .offset = APR_OFFSETOF(fw2_report, remaining.unknown),
+      .help = "Orphans in FIN_WAIT_2 whose time is not shown",
+      .unknown = NOT_COUNTED },
+    { .key = "unbounded",
+      .family = "remaining_unbounded_connections",
+      .offset = APR_OFFSETOF(fw2_report, remaining.unbounded),
+      .help = "Orphans in FIN_WAIT_1 or CLOSING: it depends on the client",
+      .unknown = NOT_COUNTED },
+    { NULL }
+};
+
+static const fw2_metric undelivered_metrics[] = {
+    { .key = "connections",
+      .family = "undelivered_connections",
+      .offset = APR_OFFSETOF(fw2_report, undelivered.sockets),
+      .dims = { &full_holders },
+      .help = "Connections that httpd has ended, with bytes of a response that "
+              "the client has not acknowledged",
+      .unknown = NOT_COUNTED },
+    { .key = "bytes",
+      .family = "undelivered_bytes",
+      .offset = APR_OFFSETOF(fw2_report, undelivered.bytes),
+      .dims = { &full_holders },
+      .help = "These bytes",
+      .unknown = NOT_COUNTED },
+    { .key = "shut_windows",
+      .family = "undelivered_shut_windows",
+      .offset = APR_OFFSETOF(fw2_report, undelivered.shut),
+      .dims = { &full_holders },
+      .help = "Of these connections, those whose client has no room for more",
+      .unknown = NOT_COUNTED },
+    { NULL }
+};
+
 static const fw2_metric listener_metrics[] = {
     { .key = "states",
       .family = "listener_connections",
@@ -118,6 +177,8 @@ static const fw2_metric vhost_metrics[] = {
     { .key = "linger_seconds",
       .family = "linger_seconds",
       .kind = FW2_TIMES,
+      .counter = 1,
+      .scale = &linger_scale,
       .offset = APR_OFFSETOF(fw2_vhost_totals, linger),
       .help = "How long lingers took" },
     { .key = "drained_bytes",
@@ -170,7 +231,7 @@ static const fw2_metric limit_metrics[] = {
       .offset = APR_OFFSETOF(fw2_report, limits.tcp_max_orphans),
       .help = "Orphans that are full sockets (FIN_WAIT_1) at most, on the "
               "whole machine",
-      .unknown = "a container does not show it: it is the whole machine's" },
+      .unknown = NOT_IN_CONTAINER },
     { .key = "orphans",
       .family = "tcp_orphans",
       .offset = APR_OFFSETOF(fw2_report, limits.orphans),
@@ -195,6 +256,47 @@ static const fw2_metric limit_metrics[] = {
       .help = "Mini-sockets that vanished for want of room since the system "
               "started",
       .unknown = NOT_SHOWN },
+    { .key = "listen_overflows",
+      .family = "tcp_listen_overflows",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_report, limits.listen_overflows),
+      .help = "Connections that found no room among those that wait to be "
+              "accepted, of all programs here",
+      .unknown = NOT_SHOWN },
+    { .key = "listen_drops",
+      .family = "tcp_listen_drops",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_report, limits.listen_drops),
+      .help = "Connections lost before they were accepted, for that or any "
+              "reason",
+      .unknown = NOT_SHOWN },
+    { .key = "memory_aborts",
+      .family = "tcp_memory_aborts",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_report, limits.aborts_on_memory),
+      .help = "Connections reset for want of memory, or for too many orphans",
+      .unknown = NOT_SHOWN },
+    { .key = "tcp_mem",
+      .family = "tcp_memory_pages",
+      .offset = APR_OFFSETOF(fw2_report, limits.mem_pages),
+      .help = "Pages of memory in TCP's buffers, on the whole machine even in "
+              "a container",
+      .unknown = NOT_SHOWN },
+    { .key = "tcp_mem_max",
+      .family = "tcp_memory_max_pages",
+      .offset = APR_OFFSETOF(fw2_report, limits.tcp_mem_max),
+      .help = "The most such pages (net.ipv4.tcp_mem, the third number)",
+      .unknown = NOT_IN_CONTAINER },
+    { .key = "descriptors",
+      .family = "descriptors",
+      .offset = APR_OFFSETOF(fw2_report, descriptors.open),
+      .help = "Open descriptors of the child that counted",
+      .unknown = NOT_SHOWN },
+    { .key = "descriptor_limit",
+      .family = "descriptor_limit",
+      .offset = APR_OFFSETOF(fw2_report, descriptors.limit),
+      .help = "Those that it may have (ulimit -n)",
+      .unknown = NOT_SHOWN },
     { NULL }
 };
 
@@ -204,6 +306,12 @@ const fw2_section fw2_sections[] = {
     { .key = "half_closed",
       .title = "Half-closed connections",
       .metrics = half_closed_metrics },
+    { .key = "remaining",
+      .title = "How long orphans will live",
+      .metrics = remaining_metrics },
+    { .key = "undelivered",
+      .title = "Not delivered",
+      .metrics = undelivered_metrics },
     { .key = "listeners",
       .title = "Listeners",
       .label = "listener",
@@ -288,25 +396,13 @@ const char *fw2_metric_text(const fw2_metric *metric, const void *element)
     return *(const char *const *)at;
 }
 
-const fw2_histogram *fw2_metric_times(const fw2_metric *metric,
-                                      const void *element)
+fw2_times fw2_metric_times(const fw2_metric *metric, const void *element)
 {
     const char *at = (const char *)element + metric->offset;
+    fw2_times times = { metric->scale, (const apr_int64_t *)at, 0 };
 
-    return (const fw2_histogram *)at;
-}
-
-static void set_unknown(fw2_tally *tally)
-{
-    int state, holder;
-
-    for (state = 0; state < FW2_STATES; state++) {
-        for (holder = 0; holder < FW2_HOLDERS; holder++) {
-            tally->n[state][holder] = FW2_UNKNOWN;
-        }
-    }
-    tally->backlog = FW2_UNKNOWN;
-    tally->backlog_limit = FW2_UNKNOWN;
+    times.sum = times.n[metric->scale->n + 1];
+    return times;
 }
 
 static void add_half_closed(fw2_report *report, const fw2_tally *tally)
@@ -349,16 +445,19 @@ static void report_shot(fw2_report *report, const fw2_shot *shot,
             report->listeners[i].tally = census->tallies[i];
         }
         else {
-            set_unknown(&report->listeners[i].tally);
+            memset(&report->listeners[i].tally, 0xff, sizeof(fw2_tally));
         }
     }
     if (counted) {
         sum_up(report);
+        report->remaining = census->left;
+        report->undelivered = census->undelivered;
     }
     else {
-        report->half_closed.total = FW2_UNKNOWN;
-        report->half_closed.held = FW2_UNKNOWN;
-        report->half_closed.orphan = FW2_UNKNOWN;
+        /* Whoever has only -1 in it is all FW2_UNKNOWN. */
+        memset(&report->half_closed, 0xff, sizeof(report->half_closed));
+        memset(&report->remaining, 0xff, sizeof(report->remaining));
+        memset(&report->undelivered, 0xff, sizeof(report->undelivered));
     }
     report->snapshot.age = shot->age;
     report->snapshot.cost = census->cost;
@@ -369,6 +468,8 @@ static void report_shot(fw2_report *report, const fw2_shot *shot,
         report->missing[i] = *census->refused[i] ? census->refused[i] : NULL;
     }
     report->limits = shot->limits;
+    report->descriptors.open = shot->descriptors;
+    report->descriptors.limit = shot->descriptor_limit;
 }
 
 static void report_fill(fw2_report *report, const fw2_sources *sources,

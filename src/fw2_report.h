@@ -50,7 +50,12 @@ typedef struct fw2_report {
     fw2_vhost_totals *vhosts;
     int nvhosts;
     fw2_closer_totals closer;
+    fw2_left remaining;          /**< all FW2_UNKNOWN where nobody counted */
+    fw2_undelivered undelivered; /**< the same */
     fw2_limits limits;
+    struct {
+        apr_int64_t open, limit; /**< of the process that counted */
+    } descriptors;
     const char *missing[FW2_BACKENDS]; /**< why a source was passed over: a
                                             sentence each, or NULL */
 } fw2_report;
@@ -69,7 +74,9 @@ typedef enum {
     FW2_SECONDS, /**< apr_int64_t microseconds */
     FW2_FLAG,    /**< apr_int64_t, 0 or 1 */
     FW2_TEXT,    /**< const char * */
-    FW2_TIMES    /**< fw2_histogram */
+    FW2_TIMES    /**< a histogram: apr_int64_t[], a class each of the scale's
+                      bounds and one more, then their sum in microseconds; its
+                      first is FW2_UNKNOWN if all are */
 } fw2_kind;
 
 /** A dimension of a metric that is an array: its label and the label's
@@ -80,6 +87,19 @@ typedef struct fw2_dim {
     int n;
 } fw2_dim;
 
+/** The bounds of a histogram's classes, in microseconds. */
+typedef struct fw2_scale {
+    const apr_int64_t *bounds;
+    int n;
+} fw2_scale;
+
+/** A histogram's numbers. */
+typedef struct fw2_times {
+    const fw2_scale *scale;
+    const apr_int64_t *n; /**< each class its own only; one more than bounds */
+    apr_int64_t sum;      /**< microseconds */
+} fw2_times;
+
 /** The most dimensions that a metric has. */
 #define FW2_DIMS 2
 
@@ -89,8 +109,10 @@ typedef struct fw2_metric {
     const char *family; /**< for OpenMetrics, after `finwait2_`; a text's is
                              an info family that texts of a section share */
     fw2_kind kind;
-    int counter;       /**< it only grows, until httpd or the system starts */
-    apr_size_t offset; /**< in its section's element */
+    int counter; /**< it only grows, until httpd or the system starts; a
+                            histogram: its numbers do */
+    const fw2_scale *scale;        /**< a histogram's */
+    apr_size_t offset;             /**< in its section's element */
     const fw2_dim *dims[FW2_DIMS]; /**< the outer first; NULL: fewer */
     const char *help;              /**< a sentence for a person */
     const char *unknown; /**< why the machine may not give it, or NULL where
@@ -148,7 +170,6 @@ int fw2_metric_index(const fw2_metric *metric, int cell, int dim);
 apr_int64_t fw2_metric_number(const fw2_metric *metric, const void *element,
                               int cell);
 const char *fw2_metric_text(const fw2_metric *metric, const void *element);
-const fw2_histogram *fw2_metric_times(const fw2_metric *metric,
-                                      const void *element);
+fw2_times fw2_metric_times(const fw2_metric *metric, const void *element);
 
 #endif /* FW2_REPORT_H */

@@ -5,7 +5,10 @@
 #include <string.h>
 #include <time.h>
 
+#include <sys/resource.h>
+
 #include "apr_atomic.h"
+#include "apr_file_info.h"
 #include "apr_shm.h"
 
 /* A count is old after this, and after so many times its own CPU time. */
@@ -136,6 +139,33 @@ static apr_uint64_t claim(const fw2_snapshot *snapshot)
     return apr_atomic_cas64(claimed, mine, since) == since ? mine : 0;
 }
 
+/* The directory's own descriptor is one of them while it is read. */
+static apr_int64_t count_descriptors(apr_pool_t *pool)
+{
+    apr_int64_t n = -1;
+    apr_finfo_t entry;
+    apr_dir_t *dir;
+
+    if (apr_dir_open(&dir, "/proc/self/fd", pool) != APR_SUCCESS) {
+        return -1;
+    }
+    while (apr_dir_read(&entry, APR_FINFO_NAME, dir) == APR_SUCCESS) {
+        n += *entry.name != '.';
+    }
+    apr_dir_close(dir);
+    return n;
+}
+
+static apr_int64_t descriptors_at_most(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY) {
+        return -1;
+    }
+    return (apr_int64_t)limit.rlim_cur;
+}
+
 static record *count(const fw2_snapshot *snapshot, apr_uint64_t counts,
                      apr_pool_t *pool)
 {
@@ -144,6 +174,8 @@ static record *count(const fw2_snapshot *snapshot, apr_uint64_t counts,
 
     made->at = now();
     fw2_sockdiag_limits(&made->shot.limits);
+    made->shot.descriptors = count_descriptors(pool);
+    made->shot.descriptor_limit = descriptors_at_most();
     fw2_sockdiag_count(snapshot->endpoints, snapshot->n, &made->shot.census,
                        pool);
     memcpy(made + 1, made->shot.census.tallies, size);
@@ -196,6 +228,7 @@ static const fw2_shot *show(record *last)
     else {
         shot->census.backend = FW2_NOTHING;
         memset(&shot->limits, 0xff, sizeof(shot->limits)); /* all unknown */
+        shot->descriptors = shot->descriptor_limit = -1;
     }
     return shot;
 }

@@ -29,8 +29,11 @@
 typedef struct fw2_shot {
     fw2_census census;       /**< its tallies are one an endpoint */
     fw2_limits limits;       /**< read at the same time */
-    apr_interval_time_t age; /**< microseconds since */
-    apr_int64_t counts;      /**< how many there were, this one included;
+    apr_int64_t descriptors; /**< open ones of the process that counted; -1:
+                                  not known */
+    apr_int64_t descriptor_limit; /**< that it may have; the same */
+    apr_interval_time_t age;      /**< microseconds since */
+    apr_int64_t counts;           /**< how many there were, this one included;
                                   0: none yet, and nothing here is known */
 } fw2_shot;
 

@@ -67,20 +67,18 @@ static const char *auto_key(apr_pool_t *pool, const char *prefix,
     return key;
 }
 
-static void auto_times(request_rec *r, const char *key,
-                       const fw2_histogram *times)
+static void auto_times(request_rec *r, const char *key, fw2_times times)
 {
     apr_int64_t below = 0;
     int i;
 
-    for (i = 0; i < FW2_BOUNDS; i++) {
-        below += times->n[i];
+    for (i = 0; i < times.scale->n; i++) {
+        below += times.n[i];
         ap_rprintf(r, "%sLe%s: %" APR_INT64_T_FMT "\n", key,
-                   fw2_seconds_text(r->pool, fw2_bounds[i]), below);
+                   fw2_seconds_text(r->pool, times.scale->bounds[i]), below);
     }
     ap_rprintf(r, "%sCount: %" APR_INT64_T_FMT "\n%sSum: %s\n", key,
-               below + times->n[FW2_BOUNDS], key,
-               fw2_seconds_text(r->pool, times->sum));
+               below + times.n[i], key, fw2_seconds_text(r->pool, times.sum));
 }
 
 static void auto_metric(request_rec *r, const char *prefix,
@@ -96,12 +94,14 @@ static void auto_metric(request_rec *r, const char *prefix,
             ap_rprintf(r, "%s: %s\n", key, fw2_metric_text(metric, element));
             continue;
         }
-        if (metric->kind == FW2_TIMES) {
-            auto_times(r, key, fw2_metric_times(metric, element));
+        number = fw2_metric_number(metric, element, cell);
+        if (number == FW2_UNKNOWN) {
             continue;
         }
-        number = fw2_metric_number(metric, element, cell);
-        if (number != FW2_UNKNOWN) {
+        if (metric->kind == FW2_TIMES) {
+            auto_times(r, key, fw2_metric_times(metric, element));
+        }
+        else {
             ap_rprintf(r, "%s: %s\n", key,
                        fw2_number_text(r->pool, metric, number));
         }
@@ -173,20 +173,19 @@ static const char *json_string(apr_pool_t *pool, const char *text)
     return quoted;
 }
 
-static void json_times(request_rec *r, const fw2_histogram *times)
+static void json_times(request_rec *r, fw2_times times)
 {
     apr_int64_t below = 0;
     int i;
 
     ap_rputs("{\"buckets\":[", r);
-    for (i = 0; i < FW2_BOUNDS; i++) {
-        below += times->n[i];
+    for (i = 0; i < times.scale->n; i++) {
+        below += times.n[i];
         ap_rprintf(r, "%s[%s,%" APR_INT64_T_FMT "]", i ? "," : "",
-                   fw2_seconds_text(r->pool, fw2_bounds[i]), below);
+                   fw2_seconds_text(r->pool, times.scale->bounds[i]), below);
     }
     ap_rprintf(r, "],\"sum\":%s,\"count\":%" APR_INT64_T_FMT "}",
-               fw2_seconds_text(r->pool, times->sum),
-               below + times->n[FW2_BOUNDS]);
+               fw2_seconds_text(r->pool, times.sum), below + times.n[i]);
 }
 
 static void json_value(request_rec *r, const fw2_metric *metric,
@@ -198,13 +197,12 @@ static void json_value(request_rec *r, const fw2_metric *metric,
         ap_rputs(json_string(r->pool, fw2_metric_text(metric, element)), r);
         return;
     }
-    if (metric->kind == FW2_TIMES) {
-        json_times(r, fw2_metric_times(metric, element));
-        return;
-    }
     number = fw2_metric_number(metric, element, cell);
     if (number == FW2_UNKNOWN) {
         ap_rputs("null", r);
+    }
+    else if (metric->kind == FW2_TIMES) {
+        json_times(r, fw2_metric_times(metric, element));
     }
     else if (metric->kind == FW2_FLAG) {
         ap_rputs(number ? "true" : "false", r);
@@ -317,24 +315,32 @@ static void expose_sample(const fw2_exposition *to, const fw2_metric *metric,
                *labels ? "{" : "", labels, *labels ? "}" : "", value);
 }
 
+/* Of what is now, and does not grow, OpenMetrics has another type. */
+static int is_now(const fw2_exposition *to, const fw2_metric *metric)
+{
+    return to->open && !metric->counter;
+}
+
 static void expose_times(const fw2_exposition *to, const fw2_metric *metric,
-                         const char *labels, const fw2_histogram *times)
+                         const char *labels, fw2_times times)
 {
     apr_pool_t *pool = to->r->pool;
     apr_int64_t below = 0;
     const char *le, *count = "";
     int i;
 
-    for (i = 0; i <= FW2_BOUNDS; i++) {
-        below += times->n[i];
-        le = i < FW2_BOUNDS ? fw2_seconds_text(pool, fw2_bounds[i]) : "+Inf";
+    for (i = 0; i <= times.scale->n; i++) {
+        below += times.n[i];
+        le = i < times.scale->n ? fw2_seconds_text(pool, times.scale->bounds[i])
+                                : "+Inf";
         count = apr_psprintf(pool, "%" APR_INT64_T_FMT, below);
         expose_sample(to, metric, "_bucket", add_label(pool, labels, "le", le),
                       count);
     }
-    expose_sample(to, metric, "_sum", labels,
-                  fw2_seconds_text(pool, times->sum));
-    expose_sample(to, metric, "_count", labels, count);
+    expose_sample(to, metric, is_now(to, metric) ? "_gsum" : "_sum", labels,
+                  fw2_seconds_text(pool, times.sum));
+    expose_sample(to, metric, is_now(to, metric) ? "_gcount" : "_count", labels,
+                  count);
 }
 
 static void expose_number(const fw2_exposition *to, const fw2_metric *metric,
@@ -369,7 +375,9 @@ static void expose_element(const fw2_exposition *to, const fw2_metric *metric,
         return;
     }
     if (metric->kind == FW2_TIMES) {
-        expose_times(to, metric, labels, fw2_metric_times(metric, element));
+        if (fw2_metric_number(metric, element, 0) != FW2_UNKNOWN) {
+            expose_times(to, metric, labels, fw2_metric_times(metric, element));
+        }
         return;
     }
     for (cell = 0; cell < fw2_metric_cells(metric); cell++) {
@@ -388,7 +396,7 @@ static void announce(const fw2_exposition *to, const fw2_metric *metric)
         suffix = to->open ? "" : "_info";
     }
     else if (metric->kind == FW2_TIMES) {
-        type = "histogram";
+        type = is_now(to, metric) ? "gaugehistogram" : "histogram";
     }
     else if (metric->counter && !to->open) {
         suffix = "_total";
