@@ -176,7 +176,7 @@ static record *count(const fw2_snapshot *snapshot, apr_uint64_t counts,
     fw2_sockdiag_limits(&made->shot.limits);
     made->shot.descriptors = count_descriptors(pool);
     made->shot.descriptor_limit = descriptors_at_most();
-    fw2_sockdiag_count(snapshot->endpoints, snapshot->n, &made->shot.census,
+    fw2_sockdiag_count(snapshot->endpoints, snapshot->n, 0, &made->shot.census,
                        pool);
     memcpy(made + 1, made->shot.census.tallies, size);
     made->shot.census.tallies = (fw2_tally *)(made + 1);

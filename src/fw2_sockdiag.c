@@ -52,7 +52,7 @@ void fw2_address_map(unsigned char addr[16], const void *v4)
     memcpy(addr + sizeof(mapped_prefix), v4, 4);
 }
 
-static int is_mapped(const unsigned char addr[16])
+int fw2_is_mapped(const unsigned char addr[16])
 {
     return !memcmp(addr, mapped_prefix, sizeof(mapped_prefix));
 }
@@ -128,10 +128,10 @@ static int endpoint_rank(const fw2_endpoint *endpoint,
     if (!memcmp(endpoint->addr, addr, sizeof(endpoint->addr))) {
         return 3;
     }
-    if (is_mapped(endpoint->addr)) {
-        return is_mapped(addr) && is_any(endpoint->addr + 12, 4) ? 2 : 0;
+    if (fw2_is_mapped(endpoint->addr)) {
+        return fw2_is_mapped(addr) && is_any(endpoint->addr + 12, 4) ? 2 : 0;
     }
-    if (endpoint->v6only && is_mapped(addr)) {
+    if (endpoint->v6only && fw2_is_mapped(addr)) {
         return 0;
     }
     return is_any(endpoint->addr, 16) ? 1 : 0;
@@ -175,6 +175,9 @@ void fw2_count_reset(fw2_count *count)
     count->complete = 1;
     memset(&count->left, 0, sizeof(count->left));
     memset(&count->undelivered, 0, sizeof(count->undelivered));
+    if (count->peers) {
+        fw2_peers_reset(count->peers);
+    }
     memset(count->tallies, 0, (apr_size_t)count->n * sizeof(*count->tallies));
     for (i = 0; i < count->n; i++) {
         count->tallies[i].backlog_limit = -1;
@@ -269,8 +272,14 @@ static void count_closing(fw2_count *count, fw2_state state, const fw2_row *row)
     if (state == FW2_FIN_WAIT1) {
         count_undelivered(&count->undelivered, row);
     }
-    if (row->holder != FW2_PROCESS && is_half_closed(state)) {
+    if (!is_half_closed(state)) {
+        return;
+    }
+    if (row->holder != FW2_PROCESS) {
         count_orphan(count, state, row);
+    }
+    if (count->peers) {
+        fw2_peers_add(count->peers, row->peer);
     }
 }
 
@@ -347,8 +356,8 @@ static fw2_source *const sources[FW2_NOTHING] = {
     fw2_sockstat_count,
 };
 
-static void count_from_best(fw2_count *count, fw2_census *census,
-                            apr_pool_t *scratch)
+static fw2_backend count_from_best(fw2_count *count, fw2_census *census,
+                                   apr_pool_t *scratch)
 {
     const char *attempt = "";
     apr_status_t rv;
@@ -358,17 +367,13 @@ static void count_from_best(fw2_count *count, fw2_census *census,
         fw2_count_reset(count);
         rv = sources[i](count, &attempt, scratch);
         if (rv == APR_SUCCESS) {
-            census->backend = (fw2_backend)i;
-            census->complete = count->complete;
-            census->left = count->left;
-            census->undelivered = count->undelivered;
-            return;
+            return (fw2_backend)i;
         }
         refusal(census->refused[i], (fw2_backend)i, attempt, rv);
     }
     fw2_count_reset(count);
-    census->backend = FW2_NOTHING;
-    census->complete = 0;
+    count->complete = 0;
+    return FW2_NOTHING;
 }
 
 /* With a timeout above 60 s an orphan is a full socket for the part above it
@@ -410,7 +415,23 @@ static apr_interval_time_t thread_cpu(void)
     return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
 }
 
-void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n,
+static void census_count(fw2_census *census, fw2_count *count, int peers,
+                         apr_pool_t *scratch)
+{
+    count->orphan_rest = orphan_rest();
+    count->peers = peers > 0 ? fw2_peers_make(scratch) : NULL;
+    census->backend = count_from_best(count, census, scratch);
+    census->complete = count->complete;
+    census->left = count->left;
+    census->undelivered = count->undelivered;
+    if (count->peers) {
+        fw2_peers_top(count->peers,
+                      peers < FW2_PEERS_MAX ? peers : FW2_PEERS_MAX,
+                      &census->peers);
+    }
+}
+
+void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n, int peers,
                         fw2_census *census, apr_pool_t *pool)
 {
     apr_interval_time_t begun = thread_cpu();
@@ -425,9 +446,8 @@ void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n,
         count.endpoints = endpoints;
         count.n = n;
         count.tallies = census->tallies;
-        count.orphan_rest = orphan_rest();
         apr_pool_create(&scratch, pool);
-        count_from_best(&count, census, scratch);
+        census_count(census, &count, peers, scratch);
         apr_pool_destroy(scratch);
     }
     census->cost = thread_cpu() - begun;

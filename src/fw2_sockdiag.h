@@ -104,6 +104,25 @@ typedef struct fw2_undelivered {
                                            small for what is left to send */
 } fw2_undelivered;
 
+/** The most peers that are listed. */
+#define FW2_PEERS_MAX 50
+
+/** A peer, or for IPv6 all peers of a /64, which is what one has of those. */
+typedef struct fw2_peer {
+    unsigned char addr[16]; /**< IPv4 mapped, or IPv6 without its last half */
+    apr_int64_t n;          /**< half-closed sockets, whoever holds them */
+} fw2_peer;
+
+/** The peers with the most half-closed sockets. */
+typedef struct fw2_peers {
+    int n;             /**< how many are listed */
+    int seen;          /**< how many there are that were counted apart */
+    apr_int64_t other; /**< sockets of yet others; above 0, the list is not
+                            exact: one that has no more than these may be
+                            missing. What is listed is right all the same */
+    fw2_peer top[FW2_PEERS_MAX]; /**< the most first */
+} fw2_peers;
+
 /** The longest sentence of a refusal, with its NUL. */
 #define FW2_REFUSED_MAX 256
 
@@ -122,6 +141,7 @@ typedef struct fw2_census {
     fw2_tally *tallies;
     fw2_left left; /**< this and the next: of all endpoints together */
     fw2_undelivered undelivered;
+    fw2_peers peers; /**< the same; all 0 unless asked for */
 } fw2_census;
 
 /**
@@ -165,6 +185,9 @@ apr_status_t fw2_endpoint_of(int fd, fw2_endpoint *endpoint);
 /** Spell an endpoint as httpd's Listen does: `10.0.0.1:80`, `[::]:80`. */
 const char *fw2_endpoint_text(apr_pool_t *pool, const fw2_endpoint *endpoint);
 
+/** Spell a peer: `192.0.2.7`, `2001:db8::/64`. */
+const char *fw2_peer_text(apr_pool_t *pool, const fw2_peer *peer);
+
 /**
  * The endpoint that a connection with this local end was accepted at: the
  * most specific of those with its port that take its address.
@@ -184,9 +207,11 @@ int fw2_endpoint_find(const fw2_endpoint *endpoints, int n,
  * begins to count from the start and may repeat whole stretches of others, too
  * (tcp_seq_start(); in 2 of 730 walks of a table in turmoil). Without endpoints
  * nothing is asked: complete, and nominally netlink's.
+ * @param peers How many peers to list; 0: none, which costs nothing. Personal
+ *              data.
  * @param pool For the tallies, and nothing else.
  */
-void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n,
+void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n, int peers,
                         fw2_census *census, apr_pool_t *pool);
 
 /** Read the limits, each file of /proc once; fields that cannot be read are

@@ -34,12 +34,16 @@ typedef struct fw2_row {
     fw2_holder holder;
     unsigned char addr[16];      /**< local; IPv4 mapped */
     apr_uint16_t port;           /**< local; host byte order */
+    unsigned char peer[16];      /**< the other end; IPv4 mapped */
     apr_int64_t rqueue;          /**< of a listener: connections that wait */
     apr_int64_t wqueue;          /**< of a listener: the most that may; -1: the
                                  source does not tell */
     unsigned int timer;          /**< Linux's number */
     apr_interval_time_t expires; /**< until it goes off; 0 and up */
 } fw2_row;
+
+/** Counts by peer. */
+typedef struct fw2_peer_table fw2_peer_table;
 
 /** A count under way. */
 typedef struct fw2_count {
@@ -48,6 +52,7 @@ typedef struct fw2_count {
     fw2_tally *tallies;
     fw2_left left;
     fw2_undelivered undelivered;
+    fw2_peer_table *peers; /**< NULL: not wanted */
     /** What an orphan in FIN_WAIT_2 has left when its timer goes off. */
     apr_interval_time_t orphan_rest;
     int complete; /**< a source that missed something sets this to 0 */
@@ -55,6 +60,9 @@ typedef struct fw2_count {
 
 /** Make an IPv4 address of 4 bytes a mapped one. */
 void fw2_address_map(unsigned char addr[16], const void *v4);
+
+/** Whether it is one, or IPv6. */
+int fw2_is_mapped(const unsigned char addr[16]);
 
 /** Who keeps a socket, of what both sources say about it. */
 fw2_holder fw2_holder_of(unsigned int timer, apr_uint64_t inode);
@@ -64,6 +72,18 @@ void fw2_count_reset(fw2_count *count);
 
 /** Count a row, if it is in a state and at an endpoint that are counted. */
 void fw2_count_row(fw2_count *count, const fw2_row *row);
+
+/** A table of 192 KB. To be reset before it is used. */
+fw2_peer_table *fw2_peers_make(apr_pool_t *pool);
+
+/** Forget all peers. */
+void fw2_peers_reset(fw2_peer_table *table);
+
+/** A peer, IPv4 mapped, has one socket more. */
+void fw2_peers_add(fw2_peer_table *table, const unsigned char addr[16]);
+
+/** List the first `most` of them, which is from 1 to FW2_PEERS_MAX. */
+void fw2_peers_top(const fw2_peer_table *table, int most, fw2_peers *peers);
 
 /**
  * A source counts everything it can see.

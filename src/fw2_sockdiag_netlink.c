@@ -195,6 +195,17 @@ static apr_interval_time_t time_of(apr_uint32_t milliseconds)
                : 0;
 }
 
+static void address_of(unsigned char addr[16], unsigned char family,
+                       const void *words)
+{
+    if (family == AF_INET) {
+        fw2_address_map(addr, words);
+    }
+    else {
+        memcpy(addr, words, 16);
+    }
+}
+
 static void message_count(fw2_count *count, const unsigned char *payload,
                           apr_size_t len)
 {
@@ -206,12 +217,8 @@ static void message_count(fw2_count *count, const unsigned char *payload,
         return;
     }
     memcpy(&msg, payload, sizeof(msg));
-    if (msg.idiag_family == AF_INET) {
-        fw2_address_map(row.addr, msg.id.idiag_src);
-    }
-    else {
-        memcpy(row.addr, msg.id.idiag_src, sizeof(row.addr));
-    }
+    address_of(row.addr, msg.idiag_family, msg.id.idiag_src);
+    address_of(row.peer, msg.idiag_family, msg.id.idiag_dst);
     row.state = msg.idiag_state;
     row.holder = fw2_holder_of(msg.idiag_timer, msg.idiag_inode);
     row.port = ntohs(msg.id.idiag_sport);

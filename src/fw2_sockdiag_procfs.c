@@ -120,6 +120,13 @@ static int take_address(cursor *c, unsigned char addr[16])
     return 0;
 }
 
+/* An end of a connection: an address, a colon and a port of four digits. */
+static int take_end(cursor *c, unsigned char addr[16], apr_uint64_t *port)
+{
+    return take_address(c, addr) && take_char(c, ':')
+           && take_digits(c, 16, 4, port) == 4 && take_char(c, ' ');
+}
+
 /* Two numbers of 32 bits with a colon between, and nothing after them. */
 static int take_pair(cursor *c, apr_uint64_t *first, apr_uint64_t *second)
 {
@@ -141,13 +148,13 @@ static apr_interval_time_t time_of(apr_uint64_t ticks)
  *   sl: local:port peer:port st tx:rx tr:when retrnsmt uid timeout inode */
 static int take_line(cursor c, fw2_row *row)
 {
-    apr_uint64_t port, state, tx, rx, timer, when, inode;
+    apr_uint64_t port, peer_port, state, tx, rx, timer, when, inode;
 
-    if (!skip_word(&c) || !take_address(&c, row->addr) || !take_char(&c, ':')
-        || take_digits(&c, 16, 4, &port) != 4 || !skip_word(&c)
-        || !take_number(&c, 16, &state) || !take_pair(&c, &tx, &rx)
-        || !take_pair(&c, &timer, &when) || !skip_word(&c) || !skip_word(&c)
-        || !skip_word(&c) || !take_number(&c, 10, &inode)) {
+    if (!skip_word(&c) || !take_end(&c, row->addr, &port)
+        || !take_end(&c, row->peer, &peer_port) || !take_number(&c, 16, &state)
+        || !take_pair(&c, &tx, &rx) || !take_pair(&c, &timer, &when)
+        || !skip_word(&c) || !skip_word(&c) || !skip_word(&c)
+        || !take_number(&c, 10, &inode)) {
         return 0;
     }
     row->port = (apr_uint16_t)port;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -225,14 +226,19 @@ static int listen_at(const char *addr, int port, int v6only,
     return fd;
 }
 
-static int client_to(const char *addr, int port)
+/* A client, with an address of its own unless it is NULL. */
+static int client_from(const char *own, const char *addr, int port)
 {
-    name n;
+    name n, o;
     socklen_t len = name_of(&n, addr, port);
     int small = 4096;
     int fd = keep(socket(n.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
 
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+    if (own && bind(fd, &o.any, name_of(&o, own, 0))) {
+        perror("Bail out! bind");
+        exit(1);
+    }
     if (connect(fd, &n.any, len)) {
         perror("Bail out! connect");
         exit(1);
@@ -240,21 +246,31 @@ static int client_to(const char *addr, int port)
     return fd;
 }
 
+static int client_to(const char *addr, int port)
+{
+    return client_from(NULL, addr, port);
+}
+
 typedef struct pair {
     int client;
     int server;
 } pair;
 
-static pair pair_of(int listener, const char *addr)
+static pair pair_from(const char *own, int listener, const char *addr)
 {
     fw2_endpoint endpoint;
     pair p = { -1, -1 };
 
     if (fw2_endpoint_of(listener, &endpoint) == APR_SUCCESS) {
-        p.client = client_to(addr, endpoint.port);
+        p.client = client_from(own, addr, endpoint.port);
         p.server = keep(accept(listener, NULL, NULL));
     }
     return p;
+}
+
+static pair pair_of(int listener, const char *addr)
+{
+    return pair_from(NULL, listener, addr);
 }
 
 /* Writes more than the client's window, so that no FIN gets through; returns
@@ -667,7 +683,7 @@ static void test_left(void)
                && left.sum <= 195 * APR_USEC_PER_SEC,
            "the sum: %ld us", (long)left.sum);
     }
-    fw2_sockdiag_count(&e, 1, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, &census, pool);
     is_str(left_text(&census.left), wanted, "the census has it");
     reset_all();
     make_kept_alive(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1");
@@ -777,8 +793,95 @@ static void test_undelivered(void)
     for (s = 0; s < SOURCES; s++) {
         is_undelivered(s, &e, wanted, "bytes not acknowledged");
     }
-    fw2_sockdiag_count(&e, 1, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, &census, pool);
     is_str(undelivered_text(&census.undelivered), wanted, "the census has it");
+    reset_all();
+}
+
+/* ---------------------------------------------------------------- peers -- */
+
+static const char *peers_text(const fw2_peers *peers)
+{
+    char *text = apr_psprintf(pool, "%d of %d, other %d:", peers->n,
+                              peers->seen, (int)peers->other);
+    int i;
+
+    for (i = 0; i < peers->n; i++) {
+        text = apr_psprintf(pool, "%s %s %d", text,
+                            fw2_peer_text(pool, &peers->top[i]),
+                            (int)peers->top[i].n);
+    }
+    return text;
+}
+
+static fw2_count counting_peers(const fw2_endpoint *e)
+{
+    fw2_count count = counting(e, 1);
+
+    count.peers = fw2_peers_make(pool);
+    fw2_peers_reset(count.peers);
+    return count;
+}
+
+/* As many half-closed connections of a client's at that address. */
+static void half_close_from(const char *own, int listener, const char *addr,
+                            int times)
+{
+    while (times-- > 0) {
+        shutdown(pair_from(own, listener, addr).server, SHUT_WR);
+    }
+}
+
+static void has_peers(int source, const fw2_endpoint *e, const char *wanted)
+{
+    fw2_count count = counting_peers(e);
+    apr_time_t until = deadline();
+    fw2_peers peers;
+
+    do {
+        count_from(source, &count);
+        fw2_peers_top(count.peers, 50, &peers);
+    } while (strcmp(peers_text(&peers), wanted) != 0 && nap(until));
+    is_str(peers_text(&peers), wanted,
+           apr_psprintf(pool, "%s: peers", fw2_backend_names[source]));
+}
+
+static void test_peers(void)
+{
+    static const char wanted[] =
+        "4 of 4, other 0: 127.0.0.3 4 ::/64 3 127.0.0.1 3 127.0.0.2 1";
+    fw2_endpoint e;
+    apr_time_t until = deadline();
+    int fd = listen_at("::", 0, 0, &e), i;
+
+    half_close_from("127.0.0.2", fd, "127.0.0.1", 1);
+    half_close_from("127.0.0.3", fd, "127.0.0.1", 4);
+    make_fin_wait2(fd, "::1");             /* of every holder */
+    make_fin_wait1(fd, "127.0.0.1", 1, 0); /* and in every state */
+    make_fin_wait1(fd, "127.0.0.1", 0, 0);
+    make_fin_wait1(fd, "127.0.0.1", 0, 1);
+    make_last_ack(fd, "127.0.0.1", 0); /* but not in these */
+    shutdown(pair_of(fd, "127.0.0.1").client, SHUT_WR);
+    pair_from("127.0.0.4", fd, "127.0.0.1");
+    has_peers(FW2_NETLINK, &e, wanted);
+    has_peers(FW2_PROCFS, &e, wanted);
+    fw2_sockdiag_count(&e, 1, 50, &census, pool);
+    is_str(peers_text(&census.peers), wanted, "the census has them");
+    fw2_sockdiag_count(&e, 1, 2, &census, pool);
+    is_str(peers_text(&census.peers), "2 of 4, other 0: 127.0.0.3 4 ::/64 3",
+           "or as many as asked");
+
+    fw2_sockdiag_count(&e, 1, 0, &census, pool);
+    is_str(peers_text(&census.peers), "0 of 0, other 0:", "or none");
+    for (i = 1; i <= 60; i++) {
+        half_close_from(apr_psprintf(pool, "127.0.1.%d", i), fd, "127.0.0.1",
+                        1);
+    }
+    do {
+        fw2_sockdiag_count(&e, 1, INT_MAX, &census, pool);
+    } while (census.peers.seen < 64 && nap(until));
+    ok(census.peers.n == FW2_PEERS_MAX && census.peers.seen == 64,
+       "no more than %d", census.peers.n);
     reset_all();
 }
 
@@ -932,7 +1035,7 @@ static void test_census(void)
 
     half_close(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1", 1);
     counts(FW2_NETLINK, &e, 1, 0, only_fw2("1/0/0", FW2_NETLINK), "one");
-    fw2_sockdiag_count(&e, 1, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, &census, pool);
     is_int(census.backend, FW2_NETLINK, "the census is netlink's");
     is_int(census.complete, 1, "it is complete");
     is_str(tally_text(census.tallies), only_fw2("1/0/0", FW2_NETLINK),
@@ -943,11 +1046,11 @@ static void test_census(void)
             apr_psprintf(pool, "nothing refused by %s", fw2_backend_names[i]));
     }
     for (i = 0; i < 100; i++) { /* far more than the clock's step */
-        fw2_sockdiag_count(&e, 1, &census, pool);
+        fw2_sockdiag_count(&e, 1, 0, &census, pool);
     }
     ok(census.cost > 0 && census.cost < apr_time_from_sec(10), "it has a cost");
     recvmsg_calls = 0;
-    fw2_sockdiag_count(NULL, 0, &census, pool);
+    fw2_sockdiag_count(NULL, 0, 0, &census, pool);
     ok(census.complete && census.backend == FW2_NETLINK && !recvmsg_calls,
        "without endpoints: complete, and nothing asked");
     reset_all();
@@ -980,7 +1083,7 @@ static void test_many(void)
         counts(s, &e, 1, 0, only_fw2("0/0/3000", s), "3000 mini-sockets");
     }
     recvmsg_calls = 0;
-    fw2_sockdiag_count(&e, 1, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, &census, pool);
     ok(recvmsg_calls > 8, "in %d datagrams", recvmsg_calls);
     reset_all();
 }
@@ -995,17 +1098,17 @@ static void test_interruptions(void)
     counts(FW2_NETLINK, &e, 1, 0, only_fw2("1/0/0", FW2_NETLINK), "one");
     send_interrupts = 2;
     recvmsg_interrupts = 2;
-    fw2_sockdiag_count(&e, 1, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, &census, pool);
     ok(census.backend == FW2_NETLINK && census.complete && !send_interrupts
            && !recvmsg_interrupts,
        "signals do not disturb it");
     ok(recvmsg_cloexec, "no CGI inherits its socket");
     recvmsg_flags = MSG_TRUNC;
-    fw2_sockdiag_count(&e, 1, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, &census, pool);
     ok(census.backend == FW2_NETLINK && !census.complete,
        "a cut datagram makes it incomplete");
     foreign_sender = 4711;
-    fw2_sockdiag_count(&e, 1, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, &census, pool);
     ok(census.tallies[0].n[FW2_FIN_WAIT2][FW2_PROCESS] == 0,
        "a datagram of another sender's is not counted");
     reset_all();
@@ -1071,7 +1174,7 @@ static void count_and_copy(const fw2_endpoint *e)
     apr_pool_t *own;
 
     apr_pool_create_unmanaged(&own);
-    fw2_sockdiag_count(e, 1, &counted, own);
+    fw2_sockdiag_count(e, 1, 0, &counted, own);
     census = counted;
     census.tallies = apr_pmemdup(pool, counted.tallies, sizeof(fw2_tally));
     memset(&counted, 7, sizeof(counted));
@@ -1418,6 +1521,100 @@ static void add_row(fw2_count *count, unsigned int state, apr_uint64_t inode,
     fw2_count_row(count, &row);
 }
 
+/* Counts half-closed sockets of a peer. */
+static void add_peer(fw2_count *count, const char *addr, int times)
+{
+    fw2_endpoint peer = endpoint(addr, 0, 0);
+    fw2_row row;
+
+    memset(&row, 0, sizeof(row));
+    memcpy(row.addr, count->endpoints[0].addr, sizeof(row.addr));
+    memcpy(row.peer, peer.addr, sizeof(row.peer));
+    row.port = count->endpoints[0].port;
+    row.state = 5;
+    while (times-- > 0) {
+        fw2_count_row(count, &row);
+    }
+}
+
+static void test_peers_folded(void)
+{
+    fw2_endpoint e = endpoint("::", 80, 0);
+    fw2_count c = counting_peers(&e);
+    fw2_peers peers;
+
+    add_peer(&c, "2001:db8::1", 1);
+    add_peer(&c, "192.0.2.7", 2);
+    add_peer(&c, "2001:db8::ffff:ffff:ffff:ffff", 2);
+    add_peer(&c, "2001:db8:0:1::1", 1);
+    add_peer(&c, "::ffff:192.0.2.7", 2);
+    add_peer(&c, "0.0.0.0", 1);
+    add_peer(&c, "::", 1);
+    add_peer(&c, "::192.0.2.7", 1);
+    fw2_peers_top(c.peers, 50, &peers);
+    is_str(peers_text(&peers),
+           "5 of 5, other 0: 192.0.2.7 4 2001:db8::/64 3 ::/64 2 0.0.0.0 1 "
+           "2001:db8:0:1::/64 1",
+           "IPv4 as it is, IPv6 by /64; as many by address");
+    fw2_count_reset(&c);
+    fw2_peers_top(c.peers, 50, &peers);
+    is_str(peers_text(&peers), "0 of 0, other 0:", "begun again: none");
+}
+
+/* 120 peers, the i-th with as many as its place in a shuffled row. */
+static void test_peers_order(void)
+{
+    fw2_endpoint e = endpoint("0.0.0.0", 80, 0);
+    fw2_count c = counting_peers(&e);
+    fw2_peers peers;
+    int i, n, wrong = 0;
+
+    for (i = 0; i < 120; i++) {
+        n = i * 47 % 120 + 1;
+        add_peer(&c, apr_psprintf(pool, "10.0.0.%d", n), n);
+    }
+    fw2_peers_top(c.peers, FW2_PEERS_MAX, &peers);
+    for (i = 0; i < FW2_PEERS_MAX; i++) {
+        wrong += peers.top[i].n != 120 - i || peers.top[i].addr[15] != 120 - i;
+    }
+    ok(!wrong && peers.n == FW2_PEERS_MAX && peers.seen == 120,
+       "the first %d of %d, the most first", peers.n, peers.seen);
+    for (n = 1; n < FW2_PEERS_MAX; n++) {
+        fw2_peers_top(c.peers, n, &peers);
+        wrong += peers.n != n || peers.top[n - 1].n != 121 - n;
+    }
+    is_int(wrong, 0, "or fewer");
+}
+
+static void add_strangers(fw2_count *count, int from, int upto)
+{
+    for (; from < upto; from++) {
+        add_peer(count,
+                 apr_psprintf(pool, "2001:db8:%x:%x::1", from >> 8, from & 255),
+                 1);
+    }
+}
+
+/* More peers than there is room for. */
+static void test_peers_full(void)
+{
+    fw2_endpoint e = endpoint("::", 80, 0);
+    fw2_count c = counting_peers(&e);
+    fw2_peers peers;
+
+    add_peer(&c, "192.0.2.7", 3);
+    add_strangers(&c, 0, 4000);
+    fw2_peers_top(c.peers, 1, &peers);
+    is_str(peers_text(&peers), "1 of 4001, other 0: 192.0.2.7 3",
+           "4,001 peers find their places");
+    add_strangers(&c, 0, 100000);
+    add_peer(&c, "192.0.2.7", 4);
+    fw2_peers_top(c.peers, 1, &peers);
+    ok(peers.seen > 6000 && peers.seen <= 8192, "of 100,001 %d", peers.seen);
+    is_int(peers.seen + peers.other, 100001, "the others are in the lump");
+    is_int(peers.top[0].n, 7, "the first is counted on");
+}
+
 static void test_classes(void)
 {
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
@@ -1738,11 +1935,11 @@ static const char *long_timeout_left(const void *unused)
         return "";
     }
     orphan(pair_of(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1").server, 0);
-    fw2_sockdiag_count(&e, 1, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, &census, pool);
     text = apr_pstrcat(pool, fw2_backend_names[census.backend], " ",
                        left_text(&census.left), "; ", NULL);
     confine(rules, 1);
-    fw2_sockdiag_count(&e, 1, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, &census, pool);
     return apr_pstrcat(pool, text, fw2_backend_names[census.backend], " ",
                        left_text(&census.left), NULL);
 }
@@ -2000,6 +2197,7 @@ int main(void)
     test_states();
     test_left();
     test_undelivered();
+    test_peers();
     test_specific();
     test_shared();
     test_ports();
@@ -2008,6 +2206,9 @@ int main(void)
     test_interruptions();
     test_refusals();
     test_netlink();
+    test_peers_folded();
+    test_peers_order();
+    test_peers_full();
     test_classes();
     test_timers();
     test_queues();
