@@ -148,8 +148,9 @@ static apr_status_t prepare_memory(server_rec *main_server, apr_pool_t *pconf,
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    return fw2_snapshot_create(&sources.snapshot, listeners->endpoints,
-                               listeners->n, pconf);
+    return fw2_snapshot_create(
+        &sources.snapshot, listeners->endpoints, listeners->n,
+        fw2_config_status_peers(main_server) ? FW2_PEERS_MAX : 0, pconf);
 }
 
 static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,

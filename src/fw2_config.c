@@ -14,6 +14,7 @@ APLOG_USE_MODULE(finwait2);
 typedef struct {
     fw2_policy policy;
     apr_int64_t status; /**< the page answers */
+    apr_int64_t peers;  /**< and shows addresses */
     apr_int64_t slots;  /**< sockets a child may hold; FW2_SLOTS_AUTO */
     apr_uint32_t vhost; /**< not a directive's: see the header */
     apr_uint32_t set;   /**< bit i: row i was given, here or inherited */
@@ -176,6 +177,7 @@ enum {
     KEEPALIVE_TIMEOUT,
     LINGER_SLOTS,
     STATUS,
+    STATUS_PEERS,
     ROWS
 };
 
@@ -217,6 +219,8 @@ static const fw2_directive rows[ROWS] = {
                        .min = 1, .max = 1 << 20, .context = GLOBAL_ONLY },
     [STATUS] = { SERVER(status), .fallback = 0, .words = on_off,
                  .context = GLOBAL_ONLY },
+    [STATUS_PEERS] = { SERVER(peers), .fallback = 0, .words = on_off,
+                       .context = GLOBAL_ONLY },
 };
 
 static fw2_config *config_of(const server_rec *s)
@@ -355,6 +359,9 @@ const command_rec fw2_config_commands[] = {
     DIRECTIVE("FinWait2Status", STATUS,
               "On, or Off (the default): whether the handler finwait-status "
               "answers"),
+    DIRECTIVE("FinWait2StatusPeers", STATUS_PEERS,
+              "On, or Off (the default): whether its page shows the clients' "
+              "addresses"),
     { NULL }
 };
 
@@ -384,6 +391,11 @@ int fw2_config_slots(const server_rec *s)
 int fw2_config_status(const server_rec *s)
 {
     return config_of(s)->status != 0;
+}
+
+int fw2_config_status_peers(const server_rec *s)
+{
+    return config_of(s)->peers != 0;
 }
 
 static const char *name_of(const server_rec *s)

@@ -45,6 +45,9 @@ int fw2_config_slots(const server_rec *s);
  *  stand in a virtual host, nor be reached from an .htaccess. */
 int fw2_config_status(const server_rec *s);
 
+/** Whether it shows who the clients are. Asked of the main server likewise. */
+int fw2_config_status_peers(const server_rec *s);
+
 /**
  * Log a warning, with its reason, for each value that does what it says but
  * not what one may expect of it. To be called once a start, in post_config.

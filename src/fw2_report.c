@@ -189,6 +189,13 @@ static const fw2_metric vhost_metrics[] = {
     { NULL }
 };
 
+static const fw2_metric peer_metrics[] = {
+    { .key = "connections",
+      .offset = APR_OFFSETOF(fw2_peer_report, connections),
+      .help = "Half-closed connections with this peer" },
+    { NULL }
+};
+
 static const fw2_metric closer_metrics[] = {
     { .key = "held",
       .family = "closer_held_connections",
@@ -326,6 +333,14 @@ const fw2_section fw2_sections[] = {
       .count = APR_OFFSETOF(fw2_report, nvhosts),
       .size = sizeof(fw2_vhost_totals),
       .metrics = vhost_metrics },
+    { .key = "peers",
+      .title = "Peers",
+      .label = "peer",
+      .offset = APR_OFFSETOF(fw2_report, peers),
+      .count = APR_OFFSETOF(fw2_report, npeers),
+      .size = sizeof(fw2_peer_report),
+      .personal = 1,
+      .metrics = peer_metrics },
     { .key = "closer", .title = "Closer", .metrics = closer_metrics },
     { .key = "limits", .title = "Limits", .metrics = limit_metrics },
     { NULL }
@@ -472,6 +487,21 @@ static void report_shot(fw2_report *report, const fw2_shot *shot,
     report->descriptors.limit = shot->descriptor_limit;
 }
 
+static void report_peers(fw2_report *report, const fw2_peers *peers,
+                         apr_pool_t *pool)
+{
+    int i;
+
+    report->npeers = peers->n;
+    report->peers = apr_pcalloc(pool, peers->n * sizeof(*report->peers));
+    report->unlisted = report->half_closed.total;
+    for (i = 0; i < peers->n; i++) {
+        report->peers[i].peer = fw2_peer_text(pool, &peers->top[i]);
+        report->peers[i].connections = peers->top[i].n;
+        report->unlisted -= peers->top[i].n;
+    }
+}
+
 static void report_fill(fw2_report *report, const fw2_sources *sources,
                         const fw2_shot *shot, apr_pool_t *pool)
 {
@@ -479,6 +509,7 @@ static void report_fill(fw2_report *report, const fw2_sources *sources,
     report->listeners =
         apr_pcalloc(pool, sources->n * sizeof(*report->listeners));
     report_shot(report, shot, sources->names);
+    report_peers(report, &shot->census.peers, pool);
     report->vhosts =
         fw2_counters_vhosts(sources->counters, &report->nvhosts, pool);
     fw2_counters_closer(sources->counters, &report->closer);

@@ -28,6 +28,12 @@ typedef struct fw2_listener_report {
     fw2_tally tally;      /**< all FW2_UNKNOWN where nobody counted */
 } fw2_listener_report;
 
+/** What is known of one peer. */
+typedef struct fw2_peer_report {
+    const char *peer;        /**< an address, or for IPv6 a net */
+    apr_int64_t connections; /**< half-closed */
+} fw2_peer_report;
+
 /** A snapshot. Pointers lead into the pool it was made from. */
 typedef struct fw2_report {
     struct {
@@ -49,6 +55,9 @@ typedef struct fw2_report {
     int nlisteners;
     fw2_vhost_totals *vhosts;
     int nvhosts;
+    fw2_peer_report *peers; /**< the most connections first */
+    int npeers;
+    apr_int64_t unlisted; /**< half-closed connections of other peers */
     fw2_closer_totals closer;
     fw2_left remaining;          /**< all FW2_UNKNOWN where nobody counted */
     fw2_undelivered undelivered; /**< the same */
@@ -127,7 +136,9 @@ typedef struct fw2_section {
                             at offset 0 of each */
     apr_size_t offset; /**< in fw2_report: of the object, or the pointer */
     apr_size_t count;  /**< an array's: offset of its int length */
-    apr_size_t size;   /**< an array's: of one element */
+    int personal; /**< of people, and of any number of them: for HTML and JSON
+                       alone, never a label */
+    apr_size_t size; /**< an array's: of one element */
     const fw2_metric *metrics;
 } fw2_section;
 

@@ -41,6 +41,7 @@ typedef struct {
 struct fw2_snapshot {
     const fw2_endpoint *endpoints;
     int n;
+    int peers;
     apr_size_t words; /* of a record with its tallies */
     segment *segment;
 };
@@ -56,7 +57,7 @@ static apr_time_t now(void)
 
 apr_status_t fw2_snapshot_create(fw2_snapshot **snapshot,
                                  const fw2_endpoint *endpoints, int n,
-                                 apr_pool_t *pool)
+                                 int peers, apr_pool_t *pool)
 {
     fw2_snapshot *made = apr_palloc(pool, sizeof(*made));
     apr_size_t size;
@@ -65,6 +66,7 @@ apr_status_t fw2_snapshot_create(fw2_snapshot **snapshot,
 
     made->endpoints = endpoints;
     made->n = n;
+    made->peers = peers;
     made->words = (sizeof(record) + (apr_size_t)n * sizeof(fw2_tally))
                   / sizeof(apr_uint64_t);
     size = sizeof(segment) + 2 * made->words * sizeof(apr_uint64_t);
@@ -176,8 +178,8 @@ static record *count(const fw2_snapshot *snapshot, apr_uint64_t counts,
     fw2_sockdiag_limits(&made->shot.limits);
     made->shot.descriptors = count_descriptors(pool);
     made->shot.descriptor_limit = descriptors_at_most();
-    fw2_sockdiag_count(snapshot->endpoints, snapshot->n, 0, &made->shot.census,
-                       pool);
+    fw2_sockdiag_count(snapshot->endpoints, snapshot->n, snapshot->peers,
+                       &made->shot.census, pool);
     memcpy(made + 1, made->shot.census.tallies, size);
     made->shot.census.tallies = (fw2_tally *)(made + 1);
     made->shot.counts = (apr_int64_t)counts;

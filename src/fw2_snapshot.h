@@ -43,12 +43,13 @@ typedef struct fw2_snapshot fw2_snapshot;
  * Make the shared memory. In the parent, in one thread, before it has children
  * of this configuration.
  * @param endpoints Where to count; must outlive it.
+ * @param peers How many peers to list, as fw2_sockdiag_count() takes it.
  * @param pool Whose end is the snapshot's; children keep their own mapping.
  * @return APR_SUCCESS, or the system's error.
  */
 apr_status_t fw2_snapshot_create(fw2_snapshot **snapshot,
                                  const fw2_endpoint *endpoints, int n,
-                                 apr_pool_t *pool);
+                                 int peers, apr_pool_t *pool);
 
 /**
  * The last count, or, if that is old and nobody else is at it, a new one. Any

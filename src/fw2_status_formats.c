@@ -131,7 +131,9 @@ void fw2_write_auto(request_rec *r, const fw2_report *report)
     int i;
 
     for (section = fw2_sections; section->key; section++) {
-        for (i = 0; i < fw2_section_count(section, report); i++) {
+        for (i = 0;
+             !section->personal && i < fw2_section_count(section, report);
+             i++) {
             auto_element(r, "", section,
                          fw2_section_element(section, report, i), i);
         }
@@ -436,7 +438,8 @@ static void expose(request_rec *r, const fw2_report *report, int open)
     const fw2_metric *metric;
 
     for (section = fw2_sections; section->key; section++) {
-        for (metric = section->metrics; metric->key; metric++) {
+        for (metric = section->metrics; !section->personal && metric->key;
+             metric++) {
             expose_metric(&to, section, metric);
         }
     }

@@ -236,6 +236,33 @@ static void write_vhosts(request_rec *r, const fw2_report *report)
     ap_rputs("</tbody></table></div>\n", r);
 }
 
+static void write_peers(request_rec *r, const fw2_report *report)
+{
+    int i;
+
+    if (!report->npeers) {
+        return;
+    }
+    ap_rputs("<h2>Whose they are</h2>\n<div class=card><table><thead><tr>"
+             "<th scope=col>Client</th><th scope=col>half-closed connections"
+             "</th></tr></thead>\n<tbody>",
+             r);
+    for (i = 0; i < report->npeers; i++) {
+        ap_rprintf(r, "<tr><th scope=row>%s</th>",
+                   ap_escape_html(r->pool, report->peers[i].peer));
+        write_count(r, report->peers[i].connections);
+        ap_rputs("</tr>\n", r);
+    }
+    ap_rputs("</tbody></table>", r);
+    if (report->unlisted > 0) {
+        ap_rprintf(r,
+                   "<p><small>%" APR_INT64_T_FMT " more are other "
+                   "clients'.</small></p>",
+                   report->unlisted);
+    }
+    ap_rputs("</div>\n", r);
+}
+
 static void write_words(request_rec *r)
 {
     int state;
@@ -321,6 +348,7 @@ void fw2_write_html(request_rec *r, const fw2_report *report)
     write_missing(r, report);
     write_listeners(r, report);
     write_words(r);
+    write_peers(r, report);
     write_vhosts(r, report);
     ap_rputs("<h2>Closer, limits and source</h2>\n<div class=cards>\n", r);
     write_facts(r, report, "closer");

@@ -15,6 +15,7 @@ my %ALLOWED = (
     FinWait2SocketLinger     => qr/off .*reset, or 1s to 1h/,
     FinWait2KeepAliveTimeout => qr/inherit .*0 to 24h in ms, s, min or h/,
     FinWait2Status           => qr/On, or Off/,
+    FinWait2StatusPeers      => qr/On, or Off/,
 );
 my @ALL   = sort keys %ALLOWED;
 my @TIMES = grep { /Timeout|Linger/ } @ALL;
@@ -29,6 +30,7 @@ my %GOOD = (
         [qw(inherit Inherit 0 0ms 0s 1ms 1500ms 5 5s 2min 1h 24h 1440min 86400
             86400000ms)],
     FinWait2Status       => [qw(On off ON oFF)],
+    FinWait2StatusPeers  => [qw(On off ON oFF)],
 );
 
 my $UNIT    = qr/no such unit of time/;
@@ -72,7 +74,7 @@ my %BAD = (
     },
     map({ $_ => { qr/none of its words/ =>
                   ['1', '0', 'yes', 'true', 'system', 'Onn', "On\x01", '-'] } }
-        qw(FinWait2Engine FinWait2Status)),
+        qw(FinWait2Engine FinWait2Status FinWait2StatusPeers)),
 );
 
 my @NOT_HERE = (
@@ -80,7 +82,8 @@ my @NOT_HERE = (
     ['<Location "/">',  '</Location>',  @ALL],
     ['<Files "x">',     '</Files>',     @ALL],
     ['<If "true">',     '</If>',        @ALL],
-    ['<VirtualHost *>', '</VirtualHost>', 'FinWait2Status'],
+    ['<VirtualHost *>', '</VirtualHost>',
+     qw(FinWait2Status FinWait2StatusPeers)],
 );
 
 sub quoted ($arg) { qq("$arg") }
@@ -131,7 +134,7 @@ for my $directive (@ALL) {
             }
         }
         my @lines = map { "$directive $_\n" } @{ $GOOD{$directive} };
-        my ($status, $said) = check_file($directive eq 'FinWait2Status'
+        my ($status, $said) = check_file($directive =~ /^FinWait2Status/
             ? "@lines" : "<VirtualHost *:1>\n@lines</VirtualHost>\n");
         is $status, 0, 'all of them in one place' or diag $said;
     };

@@ -106,6 +106,7 @@ my %NAMES = (
     half_closed => [[qw(total held orphan)]],
     remaining   => [[qw(seconds longest_seconds unknown unbounded)]],
     undelivered => [[qw(connections bytes shut_windows)]],
+    peers       => [[]],
     listeners   => [[qw(listener states backlog backlog_limit)]],
     vhosts      => [[qw(vhost held endings linger_seconds drained_bytes)],
                     [qw(closes)]],
@@ -277,6 +278,42 @@ for_each_mpm {
     my $most = time - $since + 2;
     my $counts = $httpd->json->{snapshot}{counts} - $before;
     ok $counts <= $most + 2, 'one count serves many' or diag $counts;
+    $httpd->stop;
+};
+
+# Addresses are personal data: for people's eyes, and only if asked for.
+subtest 'peers' => sub {
+    my $conf = "FinWait2Linger always\nFinWait2LingerIdle 60s\n";
+    my @listen = ('127.0.0.1:@PORT@', '[::1]:@PORT2@');
+    my $httpd = FinWait2Test->start(listen => \@listen, conf => $conf);
+    my $get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    my @clients = ((map { scalar silent_client('127.0.0.1', $httpd->port, $get) }
+                    1 .. 3),
+                   scalar silent_client('::1', $httpd->port('PORT2'), $get));
+    my $all = wait_for {
+        my $json = $httpd->json;
+        $json->{half_closed}{held} == 4 && $json;
+    } 30, 'four to be held';
+    is_deeply $all->{peers}, [], 'none are listed';
+    unlike page($httpd)->{content}, qr/Whose they are/, 'nor shown';
+
+    $httpd->graceful("FinWait2StatusPeers On\n$conf");
+    push @clients, scalar silent_client('127.0.0.1', $httpd->port, $get);
+    my $listed = wait_for {
+        my $peers = $httpd->json->{peers};
+        @$peers == 2 && $peers;
+    } 30, 'two peers';
+    is_deeply [map { $_->{peer} } @$listed], ['127.0.0.1', '::/64'],
+        'On: the one with the most first, IPv6 by its net';
+    cmp_ok $listed->[0]{connections}, '>', $listed->[1]{connections},
+        'with the number of connections';
+    like page($httpd)->{content},
+        qr{Whose they are.*<th scope=row>127\.0\.0\.1</th><td>\d}s, 'in HTML';
+    for my $format (qw(auto openmetrics prometheus)) {
+        unlike page($httpd, "?$format")->{content},
+            qr/^(?:Peers|finwait2_peer)|127\.0\.0\.1(?!:)/m, "never in $format";
+    }
+    undef @clients;
     $httpd->stop;
 };
 

@@ -72,7 +72,7 @@ static fw2_snapshot *snapshot_make(void)
 {
     fw2_snapshot *snapshot = NULL;
 
-    if (fw2_snapshot_create(&snapshot, &endpoint, 1, pool) != APR_SUCCESS) {
+    if (fw2_snapshot_create(&snapshot, &endpoint, 1, 0, pool) != APR_SUCCESS) {
         printf("Bail out! no shared memory\n");
         exit(1);
     }
