@@ -40,6 +40,9 @@ static const char style[] =
     "td{font-variant-numeric:tabular-nums;white-space:nowrap}\n"
     "td.zero{color:var(--soft);opacity:.6}\n"
     ".facts th small{display:block}\n"
+    ".bars td+td{width:60%;text-align:left}"
+    ".bars i{display:block;height:1em;background:var(--mark)}\n"
+    "meter{width:10rem;max-width:30vw}\n"
     ".wide{overflow-x:auto}.wide thead th{"
     "vertical-align:bottom}\n"
     "dt{font-weight:600;margin-top:.6rem}dd{margin:0}\n"
@@ -350,6 +353,8 @@ void fw2_write_html(request_rec *r, const fw2_report *report)
     write_words(r);
     write_peers(r, report);
     write_vhosts(r, report);
+    fw2_write_remaining(r, report);
+    fw2_write_reaches(r, report);
     ap_rputs("<h2>Closer, limits and source</h2>\n<div class=cards>\n", r);
     write_facts(r, report, "closer");
     write_facts(r, report, "limits");

@@ -18,6 +18,10 @@ void fw2_write_json(request_rec *r, const fw2_report *report);
 void fw2_write_openmetrics(request_rec *r, const fw2_report *report);
 void fw2_write_prometheus(request_rec *r, const fw2_report *report);
 
+/** Parts of the page for people. */
+void fw2_write_remaining(request_rec *r, const fw2_report *report);
+void fw2_write_reaches(request_rec *r, const fw2_report *report);
+
 /** The facts of one section without elements, as fw2_write_auto() has them, with
  *  a word in front of each key. */
 void fw2_write_auto_facts(request_rec *r, const fw2_report *report,

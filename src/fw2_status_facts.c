@@ -1,0 +1,158 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* The parts of the page for people that answer how long, and how near. */
+
+#include "fw2_status_impl.h"
+
+#include "apr_strings.h"
+#include "http_protocol.h"
+
+/* ---------------------------------------------------------- how long ---- */
+
+/* `up to 5 s`; the last class is above the last bound. */
+static const char *class_text(apr_pool_t *pool, int i)
+{
+    apr_int64_t bound =
+        fw2_left_bounds[i < FW2_LEFT_BOUNDS ? i : FW2_LEFT_BOUNDS - 1];
+
+    return apr_psprintf(pool, "%s %d s", i < FW2_LEFT_BOUNDS ? "up to" : "over",
+                        (int)apr_time_sec(bound));
+}
+
+static void write_classes(request_rec *r, const fw2_left *left)
+{
+    apr_int64_t most = 1;
+    int i;
+
+    for (i = 0; i <= FW2_LEFT_BOUNDS; i++) {
+        most = left->n[i] > most ? left->n[i] : most;
+    }
+    ap_rputs("<table class=bars><thead><tr><th scope=col>Time left</th>"
+             "<th scope=col>orphans</th><td></td></tr></thead>\n<tbody>",
+             r);
+    for (i = 0; i <= FW2_LEFT_BOUNDS; i++) {
+        ap_rprintf(r,
+                   "<tr><th scope=row>%s</th><td%s>%" APR_INT64_T_FMT
+                   "</td><td><i style=\"width:%d%%\"></i></td></tr>\n",
+                   class_text(r->pool, i), left->n[i] ? "" : " class=zero",
+                   left->n[i], (int)(100 * left->n[i] / most));
+    }
+    ap_rputs("</tbody></table>\n", r);
+}
+
+static void write_last(request_rec *r, const fw2_report *report)
+{
+    apr_time_t last =
+        apr_time_now() - report->snapshot.age + report->remaining.longest;
+    apr_size_t length;
+    apr_time_exp_t at;
+    char text[16] = "";
+
+    apr_time_exp_lt(&at, last);
+    apr_strftime(text, &length, sizeof(text), "%H:%M:%S", &at);
+    ap_rprintf(r,
+               "<p>If nothing new closed now, the last of them would be gone "
+               "at <strong>%s</strong>.</p>\n",
+               text);
+}
+
+/* Of those whose end nobody can foretell. */
+static void write_endless(request_rec *r, apr_int64_t n, const char *why)
+{
+    if (n > 0) {
+        ap_rprintf(r, "<p><small>%" APR_INT64_T_FMT " more %s</small></p>\n", n,
+                   why);
+    }
+}
+
+void fw2_write_remaining(request_rec *r, const fw2_report *report)
+{
+    const fw2_left *left = &report->remaining;
+
+    if (report->half_closed.orphan <= 0) {
+        return;
+    }
+    ap_rputs("<h2>How long the orphans will live</h2>\n<div class=card>\n", r);
+    if (left->longest > 0) {
+        write_last(r, report);
+        write_classes(r, left);
+    }
+    write_endless(r, left->unbounded,
+                  "wait for their clients to acknowledge the last bytes. Only "
+                  "FinWait2UserTimeout ends those of a client that never "
+                  "does.");
+    write_endless(r, left->unknown, "do not show their time.");
+    ap_rputs("</div>\n", r);
+}
+
+/* ---------------------------------------------------------- how near ---- */
+
+/* Something that there may be no more of. */
+typedef struct {
+    const char *what;
+    const char *means;
+    apr_size_t used, limit; /* offsets in fw2_report, of numbers */
+    int near;               /* percent from which it is one's business */
+} reach;
+
+#define LIMIT(field) APR_OFFSETOF(fw2_report, field)
+
+static const reach reaches[] = {
+    { "Mini-sockets",
+      "Orphans in FIN_WAIT_2 and TIME_WAIT together. Above the limit "
+      "(net.ipv4.tcp_max_tw_buckets) connections vanish.",
+      LIMIT(limits.timewait), LIMIT(limits.tcp_max_tw_buckets), 80 },
+    { "Orphans that are full sockets",
+      "Of the whole machine; FIN_WAIT_2 is mostly not among them. From a "
+      "quarter of the limit (net.ipv4.tcp_max_orphans) on, some are reset.",
+      LIMIT(limits.orphans), LIMIT(limits.tcp_max_orphans), 25 },
+    { "Memory of TCP, in pages",
+      "Of the whole machine. At the limit (net.ipv4.tcp_mem) connections are "
+      "reset.",
+      LIMIT(limits.mem_pages), LIMIT(limits.tcp_mem_max), 80 },
+    { "Places of the closers",
+      "Connections that httpd lingers on. With none left, the one that was "
+      "held longest is let go (FinWait2LingerSlots).",
+      LIMIT(closer.held), LIMIT(closer.capacity), 50 },
+    { "Descriptors of the child that counted",
+      "With none left, it accepts no connection (ulimit -n).",
+      LIMIT(descriptors.open), LIMIT(descriptors.limit), 80 },
+};
+
+static apr_int64_t number_at(const fw2_report *report, apr_size_t offset)
+{
+    return *(const apr_int64_t *)((const char *)report + offset);
+}
+
+static void write_reach(request_rec *r, const fw2_report *report,
+                        const reach *at)
+{
+    apr_int64_t used = number_at(report, at->used);
+    apr_int64_t limit = number_at(report, at->limit);
+
+    ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", at->what,
+               at->means);
+    if (used == FW2_UNKNOWN || limit <= 0) {
+        ap_rputs("<td>not shown here</td></tr>\n", r);
+        return;
+    }
+    ap_rprintf(r,
+               "<td>%" APR_INT64_T_FMT " of %" APR_INT64_T_FMT
+               "<br><meter max=100 high=%d optimum=0 value=%d>%d&nbsp;%%"
+               "</meter></td></tr>\n",
+               used, limit, at->near, (int)(100 * used / limit),
+               (int)(100 * used / limit));
+}
+
+void fw2_write_reaches(request_rec *r, const fw2_report *report)
+{
+    apr_size_t i;
+
+    ap_rputs("<h2>How near to a limit</h2>\n<div class=card>"
+             "<table class=facts><tbody>\n",
+             r);
+    for (i = 0; i < sizeof(reaches) / sizeof(reaches[0]); i++) {
+        write_reach(r, report, &reaches[i]);
+    }
+    ap_rputs("</tbody></table></div>\n", r);
+}
