@@ -10,6 +10,7 @@
 #include "apr_atomic.h"
 #include "apr_file_info.h"
 #include "apr_shm.h"
+#include "apr_strings.h"
 
 /* A count is old after this, and after so many times its own CPU time. */
 #define OLD       apr_time_from_sec(1)
@@ -168,6 +169,30 @@ static apr_int64_t descriptors_at_most(void)
     return (apr_int64_t)limit.rlim_cur;
 }
 
+/* What would take too long is not begun: limits alone are still shown. */
+static void count_sockets(const fw2_snapshot *snapshot, fw2_shot *shot,
+                          apr_pool_t *pool)
+{
+    apr_interval_time_t cost = fw2_sockdiag_predict(&shot->limits);
+    fw2_census *census = &shot->census;
+
+    if (cost <= BUDGET) {
+        fw2_sockdiag_count(snapshot->endpoints, snapshot->n, snapshot->peers,
+                           BUDGET, census, pool);
+        return;
+    }
+    census->backend = FW2_SOCKSTAT;
+    census->tallies =
+        apr_pcalloc(pool, (apr_size_t)snapshot->n * sizeof(fw2_tally));
+    apr_snprintf(
+        census->refused[FW2_NETLINK], FW2_REFUSED_MAX,
+        "not tried: of %" APR_INT64_T_FMT " mini-sockets and %" APR_INT64_T_FMT
+        " others a count would take about %d ms of "
+        "CPU, and %d ms is the most",
+        shot->limits.timewait, shot->limits.inuse + shot->limits.inuse6,
+        (int)(cost / 1000), (int)(BUDGET / 1000));
+}
+
 static record *count(const fw2_snapshot *snapshot, apr_uint64_t counts,
                      apr_pool_t *pool)
 {
@@ -178,8 +203,7 @@ static record *count(const fw2_snapshot *snapshot, apr_uint64_t counts,
     fw2_sockdiag_limits(&made->shot.limits);
     made->shot.descriptors = count_descriptors(pool);
     made->shot.descriptor_limit = descriptors_at_most();
-    fw2_sockdiag_count(snapshot->endpoints, snapshot->n, snapshot->peers,
-                       &made->shot.census, pool);
+    count_sockets(snapshot, &made->shot, pool);
     memcpy(made + 1, made->shot.census.tallies, size);
     made->shot.census.tallies = (fw2_tally *)(made + 1);
     made->shot.counts = (apr_int64_t)counts;

@@ -11,7 +11,9 @@
  * anybody at any rate. So there is one count at a time, by whoever asks first
  * after the last one has become old; all others are served the last one at
  * once, with its age. It becomes old after a second, or after 25 times the CPU
- * time that it took: at most 4 % of one core, however many ask.
+ * time that it took: at most 4 % of one core, however many ask. Nor may a count
+ * take long: what is predicted to take more than a quarter of a second is not
+ * begun, and what takes more ends there, incomplete.
  *
  * Knows APR and sockdiag, and nothing of httpd. There is no lock: a count is
  * written into the one of two places that nobody is shown, and a reader whose

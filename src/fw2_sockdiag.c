@@ -304,6 +304,23 @@ void fw2_count_row(fw2_count *count, const fw2_row *row)
     }
 }
 
+static apr_interval_time_t thread_cpu(void)
+{
+    struct timespec now = { 0, 0 };
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
+}
+
+int fw2_count_is_spent(fw2_count *count)
+{
+    if (count->budget <= 0 || thread_cpu() - count->begun < count->budget) {
+        return 0;
+    }
+    count->complete = 0;
+    return 1;
+}
+
 /* --------------------------------------------------------- the census -- */
 
 /* What stands behind an error, most often. Which confinement refuses what is
@@ -407,14 +424,6 @@ apr_interval_time_t fw2_sockdiag_predict(const fw2_limits *limits)
     return sum;
 }
 
-static apr_interval_time_t thread_cpu(void)
-{
-    struct timespec now = { 0, 0 };
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
-}
-
 static void census_count(fw2_census *census, fw2_count *count, int peers,
                          apr_pool_t *scratch)
 {
@@ -432,12 +441,13 @@ static void census_count(fw2_census *census, fw2_count *count, int peers,
 }
 
 void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n, int peers,
-                        fw2_census *census, apr_pool_t *pool)
+                        apr_interval_time_t budget, fw2_census *census,
+                        apr_pool_t *pool)
 {
-    apr_interval_time_t begun = thread_cpu();
     apr_pool_t *scratch = NULL;
     fw2_count count;
 
+    count.begun = thread_cpu();
     memset(census, 0, sizeof(*census));
     census->backend = FW2_NETLINK;
     census->complete = 1;
@@ -446,9 +456,10 @@ void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n, int peers,
         count.endpoints = endpoints;
         count.n = n;
         count.tallies = census->tallies;
+        count.budget = budget;
         apr_pool_create(&scratch, pool);
         census_count(census, &count, peers, scratch);
         apr_pool_destroy(scratch);
     }
-    census->cost = thread_cpu() - begun;
+    census->cost = thread_cpu() - count.begun;
 }

@@ -209,10 +209,16 @@ int fw2_endpoint_find(const fw2_endpoint *endpoints, int n,
  * nothing is asked: complete, and nominally netlink's.
  * @param peers How many peers to list; 0: none, which costs nothing. Personal
  *              data.
+ * @param budget The most CPU time of this thread to spend, in microseconds; 0:
+ *               as much as it takes. Looked at between two reads, each of which
+ *               takes 0.1 to 0.3 ms, or where few sockets are ours up to the
+ *               whole walk. When it is used up, what was counted stays, and is
+ *               not complete.
  * @param pool For the tallies, and nothing else.
  */
 void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n, int peers,
-                        fw2_census *census, apr_pool_t *pool);
+                        apr_interval_time_t budget, fw2_census *census,
+                        apr_pool_t *pool);
 
 /** Read the limits, each file of /proc once; fields that cannot be read are
  *  -1. Never fails. */

@@ -55,6 +55,8 @@ typedef struct fw2_count {
     fw2_peer_table *peers; /**< NULL: not wanted */
     /** What an orphan in FIN_WAIT_2 has left when its timer goes off. */
     apr_interval_time_t orphan_rest;
+    apr_interval_time_t begun;  /**< by the thread's CPU clock */
+    apr_interval_time_t budget; /**< of that; 0: no limit */
     int complete; /**< a source that missed something sets this to 0 */
 } fw2_count;
 
@@ -72,6 +74,10 @@ void fw2_count_reset(fw2_count *count);
 
 /** Count a row, if it is in a state and at an endpoint that are counted. */
 void fw2_count_row(fw2_count *count, const fw2_row *row);
+
+/** Whether the budget is used up: the source shall read no more, and is not
+ *  complete. To be asked between two reads. */
+int fw2_count_is_spent(fw2_count *count);
 
 /** A table of 192 KB. To be reset before it is used. */
 fw2_peer_table *fw2_peers_make(apr_pool_t *pool);

@@ -344,8 +344,8 @@ static apr_status_t dump_read(fw2_count *count, int fd, apr_pool_t *scratch)
         if (rv == APR_SUCCESS) {
             rv = fw2_netlink_parse(count, buffer, len);
         }
-    } while (rv == APR_INCOMPLETE);
-    return rv;
+    } while (rv == APR_INCOMPLETE && !fw2_count_is_spent(count));
+    return rv == APR_INCOMPLETE ? APR_SUCCESS : rv;
 }
 
 static apr_status_t dump_ask(const fw2_count *count, int fd,
@@ -397,7 +397,7 @@ apr_status_t fw2_netlink_count(fw2_count *count, const char **attempt,
     if (rv == EINVAL || rv == ENOENT || rv == EOPNOTSUPP) {
         fw2_count_reset(count);
         rv = dump(count, AF_INET, attempt, scratch);
-        if (rv == APR_SUCCESS) {
+        if (rv == APR_SUCCESS && !fw2_count_is_spent(count)) {
             rv = dump(count, AF_INET6, attempt, scratch);
         }
     }

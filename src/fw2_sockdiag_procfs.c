@@ -218,6 +218,9 @@ apr_status_t fw2_procfs_read(fw2_count *count, int fd, char *buffer,
         used = fw2_procfs_parse(count, buffer, have);
         have -= used;
         memmove(buffer, buffer + used, have);
+        if (fw2_count_is_spent(count)) {
+            break;
+        }
     }
     /* Part of a line is left: the last one, or, as reading into no room gives
      * nothing, one longer than the buffer. The kernel writes neither. */
@@ -249,7 +252,7 @@ apr_status_t fw2_procfs_count(fw2_count *count, const char **attempt,
 
     *attempt = fw2_procfs_tables[0];
     rv = table_count(count, *attempt, buffer);
-    if (rv != APR_SUCCESS) {
+    if (rv != APR_SUCCESS || fw2_count_is_spent(count)) {
         return rv;
     }
     *attempt = fw2_procfs_tables[1];

@@ -683,7 +683,7 @@ static void test_left(void)
                && left.sum <= 195 * APR_USEC_PER_SEC,
            "the sum: %ld us", (long)left.sum);
     }
-    fw2_sockdiag_count(&e, 1, 0, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
     is_str(left_text(&census.left), wanted, "the census has it");
     reset_all();
     make_kept_alive(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1");
@@ -793,7 +793,7 @@ static void test_undelivered(void)
     for (s = 0; s < SOURCES; s++) {
         is_undelivered(s, &e, wanted, "bytes not acknowledged");
     }
-    fw2_sockdiag_count(&e, 1, 0, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
     is_str(undelivered_text(&census.undelivered), wanted, "the census has it");
     reset_all();
 }
@@ -865,20 +865,20 @@ static void test_peers(void)
     pair_from("127.0.0.4", fd, "127.0.0.1");
     has_peers(FW2_NETLINK, &e, wanted);
     has_peers(FW2_PROCFS, &e, wanted);
-    fw2_sockdiag_count(&e, 1, 50, &census, pool);
+    fw2_sockdiag_count(&e, 1, 50, 0, &census, pool);
     is_str(peers_text(&census.peers), wanted, "the census has them");
-    fw2_sockdiag_count(&e, 1, 2, &census, pool);
+    fw2_sockdiag_count(&e, 1, 2, 0, &census, pool);
     is_str(peers_text(&census.peers), "2 of 4, other 0: 127.0.0.3 4 ::/64 3",
            "or as many as asked");
 
-    fw2_sockdiag_count(&e, 1, 0, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
     is_str(peers_text(&census.peers), "0 of 0, other 0:", "or none");
     for (i = 1; i <= 60; i++) {
         half_close_from(apr_psprintf(pool, "127.0.1.%d", i), fd, "127.0.0.1",
                         1);
     }
     do {
-        fw2_sockdiag_count(&e, 1, INT_MAX, &census, pool);
+        fw2_sockdiag_count(&e, 1, INT_MAX, 0, &census, pool);
     } while (census.peers.seen < 64 && nap(until));
     ok(census.peers.n == FW2_PEERS_MAX && census.peers.seen == 64,
        "no more than %d", census.peers.n);
@@ -1035,7 +1035,7 @@ static void test_census(void)
 
     half_close(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1", 1);
     counts(FW2_NETLINK, &e, 1, 0, only_fw2("1/0/0", FW2_NETLINK), "one");
-    fw2_sockdiag_count(&e, 1, 0, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
     is_int(census.backend, FW2_NETLINK, "the census is netlink's");
     is_int(census.complete, 1, "it is complete");
     is_str(tally_text(census.tallies), only_fw2("1/0/0", FW2_NETLINK),
@@ -1046,14 +1046,33 @@ static void test_census(void)
             apr_psprintf(pool, "nothing refused by %s", fw2_backend_names[i]));
     }
     for (i = 0; i < 100; i++) { /* far more than the clock's step */
-        fw2_sockdiag_count(&e, 1, 0, &census, pool);
+        fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
     }
     ok(census.cost > 0 && census.cost < apr_time_from_sec(10), "it has a cost");
     recvmsg_calls = 0;
-    fw2_sockdiag_count(NULL, 0, 0, &census, pool);
+    fw2_sockdiag_count(NULL, 0, 0, 0, &census, pool);
     ok(census.complete && census.backend == FW2_NETLINK && !recvmsg_calls,
        "without endpoints: complete, and nothing asked");
     reset_all();
+}
+
+/* A budget that is used up after the first read, and one that is never. Which
+ * sockets are in the first of /proc is its own affair. */
+static void spends(int source, const fw2_endpoint *e)
+{
+    fw2_count count = counting(e, 1);
+    const apr_int64_t *n = &count.tallies->n[FW2_FIN_WAIT2][FW2_TIMEWAIT];
+
+    count.budget = 1;
+    opens = 0;
+    count_from(source, &count);
+    ok(!count.complete && *n >= (source == FW2_NETLINK) && *n < 500,
+       "%s: %d of them for 1 us, and not complete", fw2_backend_names[source],
+       (int)*n);
+    ok(opens <= 1, "nor is the next table begun");
+    count.budget = APR_INT64_MAX;
+    count_from(source, &count);
+    ok(count.complete && *n == 3000, "all for enough");
 }
 
 static void test_many(void)
@@ -1081,10 +1100,16 @@ static void test_many(void)
     }
     for (s = 0; s < SOURCES; s++) {
         counts(s, &e, 1, 0, only_fw2("0/0/3000", s), "3000 mini-sockets");
+        spends(s, &e);
     }
     recvmsg_calls = 0;
-    fw2_sockdiag_count(&e, 1, 0, &census, pool);
-    ok(recvmsg_calls > 8, "in %d datagrams", recvmsg_calls);
+    fw2_sockdiag_count(&e, 1, 0, apr_time_from_sec(10), &census, pool);
+    ok(recvmsg_calls > 8 && census.complete, "in %d datagrams", recvmsg_calls);
+    recvmsg_calls = 0;
+    fw2_sockdiag_count(&e, 1, 0, 1, &census, pool);
+    ok(recvmsg_calls == 1 && !census.complete && census.backend == FW2_NETLINK
+           && census.tallies->n[FW2_FIN_WAIT2][FW2_TIMEWAIT] > 0,
+       "in one, for 1 us");
     reset_all();
 }
 
@@ -1098,17 +1123,17 @@ static void test_interruptions(void)
     counts(FW2_NETLINK, &e, 1, 0, only_fw2("1/0/0", FW2_NETLINK), "one");
     send_interrupts = 2;
     recvmsg_interrupts = 2;
-    fw2_sockdiag_count(&e, 1, 0, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
     ok(census.backend == FW2_NETLINK && census.complete && !send_interrupts
            && !recvmsg_interrupts,
        "signals do not disturb it");
     ok(recvmsg_cloexec, "no CGI inherits its socket");
     recvmsg_flags = MSG_TRUNC;
-    fw2_sockdiag_count(&e, 1, 0, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
     ok(census.backend == FW2_NETLINK && !census.complete,
        "a cut datagram makes it incomplete");
     foreign_sender = 4711;
-    fw2_sockdiag_count(&e, 1, 0, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
     ok(census.tallies[0].n[FW2_FIN_WAIT2][FW2_PROCESS] == 0,
        "a datagram of another sender's is not counted");
     reset_all();
@@ -1174,7 +1199,7 @@ static void count_and_copy(const fw2_endpoint *e)
     apr_pool_t *own;
 
     apr_pool_create_unmanaged(&own);
-    fw2_sockdiag_count(e, 1, 0, &counted, own);
+    fw2_sockdiag_count(e, 1, 0, 0, &counted, own);
     census = counted;
     census.tallies = apr_pmemdup(pool, counted.tallies, sizeof(fw2_tally));
     memset(&counted, 7, sizeof(counted));
@@ -1215,6 +1240,19 @@ typedef struct confinement {
     int n;
     const fw2_endpoint *e;
 } confinement;
+
+/* How many datagrams a kernel without the legacy request sends until 1 us is
+ * spent. */
+static const char *confined_spent(const void *about)
+{
+    const confinement *by = about;
+
+    confine(by->rules, by->n);
+    recvmsg_calls = 0;
+    fw2_sockdiag_count(by->e, 1, 0, 1, &census, pool);
+    return apr_psprintf(pool, "%d, complete %d", recvmsg_calls,
+                        census.complete);
+}
 
 static const char *confined_census(const void *about)
 {
@@ -1295,11 +1333,14 @@ static void refused_request(const fw2_endpoint *e)
                     { SYS_sendto, 2, LEGACY_LEN - 4, ENOENT } };
     rule denied[] = { { SYS_sendto, 2, LEGACY_LEN, EACCES } };
     rule lost[] = { { SYS_sendto, 2, LEGACY_LEN, 0 } };
+    confinement by = { old, 1, e };
 
     says(old, 1, e,
          apr_psprintf(pool, "netlink 1 [%s] -; -; -",
                       only_fw2("2/0/0", FW2_NETLINK)),
          "a kernel without the legacy request");
+    is_str(child_says(confined_spent, &by), "1, complete 0",
+           "no second dump without a budget");
     says(both, 2, e,
          "a netlink sock_diag dump: No such file or directory (this kernel"
          " is without INET_DIAG, or may not load its module); -; -",
@@ -1869,6 +1910,27 @@ static const char *through_pipe(const char *text, size_t step, size_t size)
                         c.complete);
 }
 
+/* What is counted of 50 lines, and a heading, by a read of a thousand bytes. */
+static void test_procfs_spent(const char *lines)
+{
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_count c = counting(&e, 1);
+    char buffer[1000];
+    int fd;
+
+    c.budget = 1;
+    fake("/lines", lines);
+    fd = open("/lines", O_RDONLY);
+    is_int(fw2_procfs_read(&c, fd, buffer, sizeof(buffer)), APR_SUCCESS,
+           "a budget is no error");
+    close(fd);
+    fakes_n = 0;
+    is_int(c.tallies->n[FW2_FIN_WAIT2][FW2_PROCESS],
+           (long long)((sizeof(buffer) - strlen(HEADING)) / strlen(LINE)),
+           "what was counted stays");
+    ok(!c.complete, "but is not complete");
+}
+
 static void test_procfs(void)
 {
     char *lines = apr_pstrdup(pool, HEADING), *junk;
@@ -1881,6 +1943,7 @@ static void test_procfs(void)
     for (i = 0; i < 50; i++) {
         lines = apr_pstrcat(pool, lines, LINE, NULL);
     }
+    test_procfs_spent(lines);
     is_str(through_pipe(lines, 1, 65536), "50, complete 1", "byte by byte");
     is_str(through_pipe(lines, 4096, 200), "50, complete 1",
            "through a buffer not much longer than a line");
@@ -1935,11 +1998,11 @@ static const char *long_timeout_left(const void *unused)
         return "";
     }
     orphan(pair_of(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1").server, 0);
-    fw2_sockdiag_count(&e, 1, 0, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
     text = apr_pstrcat(pool, fw2_backend_names[census.backend], " ",
                        left_text(&census.left), "; ", NULL);
     confine(rules, 1);
-    fw2_sockdiag_count(&e, 1, 0, &census, pool);
+    fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
     return apr_pstrcat(pool, text, fw2_backend_names[census.backend], " ",
                        left_text(&census.left), NULL);
 }
