@@ -28,14 +28,14 @@ static void write_classes(request_rec *r, const fw2_left *left)
         most = left->n[i] > most ? left->n[i] : most;
     }
     ap_rputs("<table class=bars><thead><tr><th scope=col>Time left</th>"
-             "<th scope=col>orphans</th><td></td></tr></thead>\n<tbody>",
+             "<th scope=col>orphans</th></tr></thead>\n<tbody>",
              r);
     for (i = 0; i <= FW2_LEFT_BOUNDS; i++) {
         ap_rprintf(r,
-                   "<tr><th scope=row>%s</th><td%s>%" APR_INT64_T_FMT
-                   "</td><td><i style=\"width:%d%%\"></i></td></tr>\n",
-                   class_text(r->pool, i), left->n[i] ? "" : " class=zero",
-                   left->n[i], (int)(100 * left->n[i] / most));
+                   "<tr><th scope=row>%s<i style=\"width:%d%%\"></i></th>"
+                   "<td%s>%" APR_INT64_T_FMT "</td></tr>\n",
+                   class_text(r->pool, i), (int)(100 * left->n[i] / most),
+                   left->n[i] ? "" : " class=zero", left->n[i]);
     }
     ap_rputs("</tbody></table>\n", r);
 }
