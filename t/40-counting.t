@@ -41,7 +41,7 @@ sub moment ($httpd, %at) {
     my ($json, %page, %ss);
     wait_for {
         my @before = sockets(keys %ports);
-        $json = $httpd->json;
+        $json = $httpd->fresh_json;
         my @after = sockets(keys %ports);
         (%page, %ss) = ();
         for (@after) {
@@ -128,7 +128,8 @@ for_each_mpm {
         conf   => <<'END');
 FinWait2KeepAliveTimeout 100ms
 FinWait2Linger always
-FinWait2Timeout 3s
+FinWait2LingerIdle 4s
+FinWait2Timeout 5s
 <IfModule mpm_prefork_module>
     StartServers 12
     MinSpareServers 8
@@ -287,10 +288,11 @@ END
     my $page  = sub {
         my $since = time;
         return wait_for {
+            my $asked  = time;
             my $answer = $http->get("http://$at/finwait-status?json");
             die $answer->{content} if !$answer->{success};
             my $json = decode_json($answer->{content});
-            $json->{snapshot}{age_seconds} <= time - $since
+            $json->{snapshot}{age_seconds} <= $asked - $since
                 && $json->{listeners}[0];
         } 30, 'a count of after now';
     };

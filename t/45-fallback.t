@@ -89,7 +89,7 @@ sub same_numbers () {
         $CANON->encode(ss_table($v4, $v6, $both)) eq $CANON->encode($expected);
     } 60, 'all to be orphans';
 
-    my $json = $httpd->json;
+    my $json = $httpd->fresh_json;
     is_deeply ss_table($v4, $v6, $both), $expected, 'ss is still of this mind';
     is_deeply page_table($json), { "127.0.0.1:$v4 timewait" => 600,
                                    "[::1]:$v6 timewait"     => 20,
@@ -106,7 +106,7 @@ sub same_numbers () {
                              "GET / HTTP/1.0\r\nHost: held.test\r\n\r\n");
     wait_for { ss_table($both)->{"[::ffff:127.0.0.1]:$both process"} }
         30, 'one held';
-    is page_table($httpd->json)->{"[::]:$both process"}, 1,
+    is page_table($httpd->fresh_json)->{"[::]:$both process"}, 1,
         'one that httpd holds';
     undef $_ for $held, @clients;
     $httpd->stop;
@@ -156,7 +156,7 @@ sub slurp ($path) {
 
 # Nothing is counted: null, no samples, and no zero to be taken for one.
 sub unknown ($httpd, $backend, $name) {
-    my $json = $httpd->json;
+    my $json = $httpd->fresh_json;
     is_deeply $json->{snapshot}{backend}, $backend, "$name: the backend";
     ok !$json->{snapshot}{complete}, "$name: not complete";
     is_deeply $json->{half_closed},
@@ -185,7 +185,7 @@ subtest '/proc hidden, too' => sub {
         if system('unshare -m true 2>/dev/null') != 0;
     my $httpd = without_netlink(EAFNOSUPPORT,
         launcher => ['unshare', '-m', "$SCRATCH/deny", EAFNOSUPPORT]);
-    is $httpd->json->{snapshot}{backend}, 'procfs', 'at first it is there';
+    is $httpd->fresh_json->{snapshot}{backend}, 'procfs', 'at first it is there';
 
     my $sockstat = slurp('/proc/net/sockstat');
     over_proc($httpd, 'sums', 'self/net/sockstat' => [0644, $sockstat]);
@@ -193,8 +193,8 @@ subtest '/proc hidden, too' => sub {
     like $html, qr{<h1>[^<]*could not be counted}, 'the headline says so';
     like $html, qr{AF_NETLINK.*/proc/self/net/tcp: No such file}s, 'and why';
     my ($tw) = $sockstat =~ /^TCP: .*\btw (\d+)/m;
-    is $httpd->json->{limits}{timewait}, $tw, 'what sockstat has is shown';
-    is $httpd->json->{limits}{tcp_fin_timeout}, undef, 'what is not there, not';
+    is $httpd->fresh_json->{limits}{timewait}, $tw, 'what sockstat has is shown';
+    is $httpd->fresh_json->{limits}{tcp_fin_timeout}, undef, 'what is not there, not';
     inside($httpd, qw(umount /proc));
 
     over_proc($httpd, 'shut', 'self/net/sockstat' => [0, ''],
@@ -202,7 +202,7 @@ subtest '/proc hidden, too' => sub {
     $html = unknown($httpd, 'nothing', 'shut');
     like $html, qr{tcp: Permission denied.*AppArmor}s, 'shut: and why';
     like $html, qr{sockstat: Permission denied}, 'shut: of sockstat as well';
-    my $limits = $httpd->json->{limits};
+    my $limits = $httpd->fresh_json->{limits};
     is_deeply [grep { defined $limits->{$_} } keys %$limits],
         ['descriptor_limit'], 'shut: no limit is known that is in /proc';
     inside($httpd, qw(umount /proc));
@@ -210,11 +210,11 @@ subtest '/proc hidden, too' => sub {
     # IPv4's table can be read, IPv6's not: half a truth is none.
     over_proc($httpd, 'half', 'self/net/tcp6' => [0, ''],
               'self/net/tcp' => [0644, slurp('/proc/net/tcp')]);
-    isnt $httpd->json->{snapshot}{backend}, 'procfs', 'half of it does not do';
+    isnt $httpd->fresh_json->{snapshot}{backend}, 'procfs', 'half of it does not do';
     inside($httpd, qw(umount /proc));
 
-    is $httpd->json->{snapshot}{backend}, 'procfs', 'and it recovers';
-    like $httpd->json->{half_closed}{total}, qr/^\d+$/, 'with a number';
+    is $httpd->fresh_json->{snapshot}{backend}, 'procfs', 'and it recovers';
+    like $httpd->fresh_json->{half_closed}{total}, qr/^\d+$/, 'with a number';
     $httpd->stop;
 };
 

@@ -269,14 +269,14 @@ sub asks ($httpd, $times) {
 
 for_each_mpm {
     my $httpd  = FinWait2Test->start(mpm => shift);
-    my $before = $httpd->json->{snapshot}{counts};
+    my $before = $httpd->fresh_json->{snapshot}{counts};
     my $since  = time;
     my @pids   = map { asks($httpd, 50) } 1 .. 8;
     my $failed = grep { waitpid($_, 0) && $? } @pids;
     is $failed, 0, 'eight ask fifty times each, at once';
     # Each count serves for a second at least; json() asks for one of its own.
     my $most = time - $since + 2;
-    my $counts = $httpd->json->{snapshot}{counts} - $before;
+    my $counts = $httpd->fresh_json->{snapshot}{counts} - $before;
     ok $counts <= $most + 2, 'one count serves many' or diag $counts;
     $httpd->stop;
 };
@@ -291,7 +291,7 @@ subtest 'peers' => sub {
                     1 .. 3),
                    scalar silent_client('::1', $httpd->port('PORT2'), $get));
     my $all = wait_for {
-        my $json = $httpd->json;
+        my $json = $httpd->fresh_json;
         $json->{half_closed}{held} == 4 && $json;
     } 30, 'four to be held';
     is_deeply $all->{peers}, [], 'none are listed';
@@ -300,7 +300,7 @@ subtest 'peers' => sub {
     $httpd->graceful("FinWait2StatusPeers On\n$conf");
     push @clients, scalar silent_client('127.0.0.1', $httpd->port, $get);
     my $listed = wait_for {
-        my $peers = $httpd->json->{peers};
+        my $peers = $httpd->fresh_json->{peers};
         @$peers == 2 && $peers;
     } 30, 'two peers';
     is_deeply [map { $_->{peer} } @$listed], ['127.0.0.1', '::/64'],
@@ -319,7 +319,7 @@ subtest 'peers' => sub {
 
 subtest 'every format parses, and all say the same' => sub {
     my ($httpd, @clients) = with_orphans();
-    my $json = $httpd->json;
+    my $json = $httpd->fresh_json;
     is $json->{version}, 1, 'version 1';
     is_deeply [grep { !$NAMES{$_} && $_ ne 'version' } keys %$json],
         [grep { exists $json->{$_} } @LATER], 'sections: no unknown name';

@@ -44,7 +44,7 @@ for_each_mpm {
         scalar silent_client('127.0.0.1', $httpd->port, $GET)
     } 1 .. 3;
     my $json = wait_for {
-        my $now = $httpd->json;
+        my $now = $httpd->fresh_json;
         $now->{half_closed}{held} == 3 && $now;
     } 30, 'three to be held';
     $facts = facts(block($httpd, '?auto'));

@@ -75,7 +75,7 @@ sub ss_figures () {
 
 sub page_figures () {
     my ($held, $orphans) = (0, 0);
-    for my $listener (@{ $httpd->json->{listeners} }) {
+    for my $listener (@{ $httpd->fresh_json->{listeners} }) {
         my $count = $listener->{states}{fin_wait2};
         $held    += $count->{process};
         $orphans += $count->{kernel} + $count->{timewait};

@@ -32,8 +32,8 @@ package FinWait2Test;
 #
 #   $httpd->get($path, %headers)   HTTP::Tiny's response; Host chooses a vhost,
 #                                  -timeout => seconds
-#   $httpd->json($path)            the same, decoded (/finwait-status?json), with
-#                                  a count that was begun after the call
+#   $httpd->json($path)            the same, decoded (/finwait-status?json)
+#   $httpd->fresh_json             the page with sockets counted after the call
 #   $httpd->graceful($conf)        USR1, with another conf if one is given;
 #                                  returns when no old child accepts any more
 #   $httpd->stop                   TERM; one ok(): nothing left, nothing said
@@ -187,16 +187,20 @@ sub get ($self, $path, %headers) {
                           { headers => \%headers, peer => $peer });
 }
 
-# The page may show a count of a second ago: ask until it is one of after now.
 sub json ($self, $path = '/finwait-status?json') {
+    my $answer = $self->get($path);
+    die "$path: $answer->{status} $answer->{content}" if !$answer->{success};
+    return decode_json($answer->{content});
+}
+
+# The page may show a count of a second ago: ask until it is one of after now.
+sub fresh_json ($self) {
     my $since = time;
     return wait_for(sub {
-        my $answer = $self->get($path);
-        die "$path: $answer->{status} $answer->{content}"
-            if !$answer->{success};
-        my $page = decode_json($answer->{content});
-        return $page->{snapshot}{counts} && $page
-            if time - $since >= $page->{snapshot}{age_seconds};
+        my $asked = time;
+        my $page  = $self->json;
+        return $page->{snapshot}{counts}
+            && $asked - $since >= $page->{snapshot}{age_seconds} && $page;
     }, 20 * $SLOW, 'a count of after now');
 }
 
