@@ -3,11 +3,11 @@
 /*
  * The thread, its slots, and giving sockets to it.
  *
- * A socket that is taken waits for the next tick of a few milliseconds, with
- * all that come meanwhile: one wake-up of the thread for a batch, and by then
- * most peers have closed, so that one recv() and one close() are all there is
- * to do. What is left goes into the epoll set, and into the heap with the time
- * when it is over at the latest.
+ * The first socket that is taken begins a batch, and sets a timer: with all
+ * that come meanwhile it waits for some milliseconds. So the thread wakes up
+ * once for a batch, and by then most peers have closed, so that one recv() and
+ * one close() are all there is to do. What is left goes into the epoll set,
+ * and into the heap with the time when it is over at the latest.
  */
 
 #include "fw2_closer_impl.h"
@@ -23,15 +23,17 @@
 #include <unistd.h>
 
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/timerfd.h>
 
 #include "apr_atomic.h"
 #include "apr_thread_mutex.h"
 #include "apr_thread_proc.h"
 
-/* Microseconds between two batches of new sockets. */
-#define BATCH 4000
+/* Microseconds from the first socket of a batch to the first look at it. A
+ * wake-up costs more than all else that is done for a polite peer; a silent
+ * one shall not stay for more than 100 ms. */
+#define BATCH 20000
 
 /* How often to look at a socket that the epoll set had no room for. */
 #define WITHOUT_EPOLL 50000
@@ -42,12 +44,15 @@
 /* Events fetched at once. */
 #define EVENTS 64
 
-/* The event of `wakeup`; no slot and turn make this number. */
-#define WAKEUP (~(apr_uint64_t)0)
+/* The event of `timer`; no slot and turn make this number. */
+#define TIMER (~(apr_uint64_t)0)
+
+/* A time that is over already; 0 would stop the timer. */
+#define AT_ONCE 1
 
 struct fw2_closer {
     int epoll;             /* constant */
-    int wakeup;            /* constant; an eventfd */
+    int timer;             /* constant; a timerfd of fw2_closer_now()'s clock */
     int slots;             /* constant */
     fw2_observer observer; /* constant */
     apr_thread_t *thread;  /* constant */
@@ -63,8 +68,9 @@ struct fw2_closer {
     int oldest, newest; /* of those taken now */
     int busy;           /* the thread's own meanwhile */
     int entering;       /* slots that are reserved, but not entered yet */
-    apr_time_t wakes;   /* when the thread will look at the heap by itself:
-                             0 while it is awake */
+    apr_time_t batch;   /* when the latest batch is due */
+    apr_time_t wakes;   /* when the thread looks at the heap at the latest: 0
+                             while it is awake or about to be */
     int stopping;
     apr_time_t stop_by;
 };
@@ -293,14 +299,11 @@ static int is_over(fw2_closer *closer)
 
 static void handle(fw2_closer *closer, const struct epoll_event *event)
 {
-    apr_uint64_t count;
-
-    if (event->data.u64 != WAKEUP) {
+    /* The timer has woken the thread, which is all it is for. It need not be
+     * read: edge-triggered, it reports each expiry once. */
+    if (event->data.u64 != TIMER) {
         look_at(closer, (int)(apr_uint32_t)event->data.u64,
                 (apr_uint32_t)(event->data.u64 >> 32));
-    }
-    else if (read(closer->wakeup, &count, sizeof(count)) < 0) {
-        /* Only EAGAIN can be, and means the same: nobody waits. */
     }
 }
 
@@ -354,13 +357,13 @@ static apr_status_t open_descriptors(fw2_closer *closer)
     if (closer->epoll < 0) {
         return errno;
     }
-    closer->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (closer->wakeup < 0) {
+    closer->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (closer->timer < 0) {
         return errno;
     }
     event.events = EPOLLIN | EPOLLET;
-    event.data.u64 = WAKEUP;
-    return epoll_ctl(closer->epoll, EPOLL_CTL_ADD, closer->wakeup, &event)
+    event.data.u64 = TIMER;
+    return epoll_ctl(closer->epoll, EPOLL_CTL_ADD, closer->timer, &event)
                ? errno
                : APR_SUCCESS;
 }
@@ -386,8 +389,8 @@ static void close_descriptors(const fw2_closer *closer)
     if (closer->epoll >= 0) {
         close(closer->epoll);
     }
-    if (closer->wakeup >= 0) {
-        close(closer->wakeup);
+    if (closer->timer >= 0) {
+        close(closer->timer);
     }
 }
 
@@ -411,7 +414,7 @@ static fw2_closer *allocate(int slots, const fw2_observer *observer,
     fw2_closer *closer = apr_pcalloc(pool, sizeof(*closer));
     apr_size_t n = (apr_size_t)slots;
 
-    closer->epoll = closer->wakeup = -1;
+    closer->epoll = closer->timer = -1;
     closer->slots = slots;
     closer->observer = *observer;
     /* Not cleared: memory of slots that are never used is never touched. */
@@ -445,19 +448,22 @@ apr_status_t fw2_closer_start(fw2_closer **closer, int slots,
     return APR_SUCCESS;
 }
 
-static void wake(const fw2_closer *closer)
+/* Have the thread woken at this time, and not at the one that was set before.
+ * A plain system call, which cannot fail. */
+static void set_timer(const fw2_closer *closer, apr_time_t when)
 {
-    static const apr_uint64_t one = 1;
+    struct itimerspec at;
 
-    if (write(closer->wakeup, &one, sizeof(one)) < 0) {
-        /* Only EAGAIN can be: it is as awake as can be. */
-    }
+    memset(&at, 0, sizeof(at));
+    at.it_value.tv_sec = apr_time_sec(when);
+    at.it_value.tv_nsec = apr_time_usec(when) * 1000;
+    (void)timerfd_settime(closer->timer, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
 void fw2_closer_hurry(fw2_closer *closer)
 {
     apr_atomic_set32(&closer->hurried, 1);
-    wake(closer);
+    set_timer(closer, AT_ONCE);
 }
 
 void fw2_closer_stop(fw2_closer *closer, apr_interval_time_t patience)
@@ -467,8 +473,9 @@ void fw2_closer_stop(fw2_closer *closer, apr_interval_time_t patience)
     apr_thread_mutex_lock(closer->lock);
     closer->stopping = 1;
     closer->stop_by = fw2_closer_now() + patience;
+    set_timer(closer, AT_ONCE);
+    closer->wakes = 0; /* so that nobody puts that off */
     apr_thread_mutex_unlock(closer->lock);
-    wake(closer);
     apr_thread_join(&rv, closer->thread);
     close_descriptors(closer);
 }
@@ -484,11 +491,33 @@ static void fill(fw2_held *held, int fd, const fw2_handover *handover)
         held->policy.linger_total = handover->at_most;
     }
     held->begun = held->heard = held->moved = fw2_closer_now();
-    held->due = (held->begun / BATCH + 1) * BATCH;
     held->drained = 0;
     held->unacked = INT_MAX;
     held->until_acked = handover->until_acked != 0;
     held->listed = held->calmed = held->shrunk = held->abort = 0;
+}
+
+/* Put a slot that is filled into a batch, and see to it that the thread is
+ * awake when that is due; with `lock`, under which it cannot stop: its
+ * descriptors are there. */
+static void await_look(fw2_closer *closer, int slot)
+{
+    fw2_held *held = &closer->held[slot];
+
+    if (closer->batch <= held->begun) {
+        closer->batch = held->begun + BATCH;
+    }
+    held->due = closer->batch;
+    slot_enter(closer, slot);
+    if (held->due < closer->wakes) {
+        closer->wakes = held->due;
+        set_timer(closer, held->due);
+        /* Who is in a hurry does not wait for the lock, and may just have set
+         * it to an earlier time. */
+        if (apr_atomic_read32(&closer->hurried)) {
+            set_timer(closer, AT_ONCE);
+        }
+    }
 }
 
 /* Put a descriptor into a slot; on failure it is the caller's still. */
@@ -509,11 +538,7 @@ static apr_status_t enter(fw2_closer *closer, int fd,
     closer->observer.taken(closer->observer.context, handover->vhost);
     apr_thread_mutex_lock(closer->lock);
     fill(&closer->held[slot], fd, handover);
-    slot_enter(closer, slot);
-    if (closer->held[slot].due < closer->wakes) {
-        closer->wakes = closer->held[slot].due;
-        wake(closer); /* while it cannot stop: its descriptor is there */
-    }
+    await_look(closer, slot);
     apr_thread_mutex_unlock(closer->lock);
     return APR_SUCCESS;
 }

@@ -129,21 +129,24 @@ static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
                : FW2_ENDINGS;
 }
 
-/* See how far the peer has acknowledged; our FIN counts as one byte. */
-static void note_progress(fw2_held *held, apr_time_t now)
+/* See how far the peer has acknowledged; our FIN counts as one byte. Whether
+ * it has everything, and had not before. */
+static int note_progress(fw2_held *held, apr_time_t now)
 {
     int unacked = 0;
 
-    if (ioctl(held->fd, SIOCOUTQ, &unacked)) {
-        return;
+    if (!held->unacked || ioctl(held->fd, SIOCOUTQ, &unacked)) {
+        return 0;
     }
     if (unacked < held->unacked) {
         held->moved = now;
     }
-    if (!unacked && held->unacked) {
-        held->heard = now;
-    }
     held->unacked = unacked;
+    if (unacked) {
+        return 0;
+    }
+    held->heard = now;
+    return 1;
 }
 
 /* Whether it is for us to see that the peer acknowledges all, or is reset. */
@@ -205,18 +208,31 @@ static apr_time_t next_look(const fw2_held *held, apr_time_t now)
     return held->unacked || total < idle ? total : idle;
 }
 
+/*
+ * First what the peer says: of most that is the end, and there is nothing more
+ * to ask. Then what it has. With the acknowledgement that makes it everything
+ * it may have said something, after we listened: so listen once more.
+ */
+static fw2_ending listen_to(fw2_held *held, apr_time_t now, int *more)
+{
+    fw2_ending ending = drain(held, now, more);
+    int closed = ending == FW2_PEER_CLOSED && is_watched(held);
+
+    if (ending != FW2_ENDINGS && !closed) {
+        return ending;
+    }
+    if (note_progress(held, now)) {
+        return drain(held, now, more);
+    }
+    /* It may have closed behind a shut window. */
+    return closed && !is_dead(held) ? FW2_ENDINGS : ending;
+}
+
 fw2_ending fw2_held_look(fw2_held *held, apr_time_t now)
 {
-    fw2_ending ending;
     int more;
+    fw2_ending ending = listen_to(held, now, &more);
 
-    /* First what the peer has, then what it says: so that what it says after
-     * it has everything is not missed. */
-    note_progress(held, now);
-    ending = drain(held, now, &more);
-    if (ending == FW2_PEER_CLOSED && is_watched(held) && !is_dead(held)) {
-        ending = FW2_ENDINGS; /* it may have closed behind a shut window */
-    }
     if (ending != FW2_ENDINGS) {
         return ending;
     }

@@ -283,7 +283,7 @@ subtest 'MaxConnectionsPerChild 5' => sub {
 #---- no closer ---------------------------------------------------------------------------
 
 # By strace, which then leaves httpd's session: a child gets no thread (its
-# first is the closer's), or no event descriptor, which only the closer wants.
+# first is the closer's), or no timer's descriptor, which only the closer wants.
 sub refuse ($call, $error) {
     return [qw(strace -DDD -f -qq -o /dev/null --seccomp-bpf -e),
             "trace=$call", '-e', "inject=$call:error=$error"];
@@ -303,12 +303,12 @@ sub without_closer ($mpm, $call, $error) {
 }
 
 subtest 'no closer' => sub {
-    my @try = @{ refuse('eventfd2', 'EMFILE') };
+    my @try = @{ refuse('timerfd_create', 'EMFILE') };
     plan skip_all => 'no strace that may trace'
         if system("@try true 2>/dev/null") != 0;
     for_each_mpm {
         my $mpm = shift;
-        without_closer($mpm, 'eventfd2', 'EMFILE');
+        without_closer($mpm, 'timerfd_create', 'EMFILE');
         # The others need threads themselves.
         without_closer($mpm, 'clone3', 'EAGAIN') if $mpm eq 'prefork';
     };

@@ -31,6 +31,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 
 #include "apr_atomic.h"
@@ -42,6 +43,7 @@
 
 #define MSEC  ((apr_interval_time_t)1000)
 #define NEVER (60000 * MSEC) /* longer than anything here is waited for */
+#define BATCH (20 * MSEC)    /* no two batches begin closer together */
 #define MANY  3000
 #define IDS   4096
 
@@ -127,6 +129,11 @@ static struct watch {
     int at_gate;   /* how many are in there */
     int recv_gate; /* nor does the closer's recv() */
     int at_recv;   /* it is in there */
+    int set_gate;  /* nor is a timer set to a time to come */
+    int at_set;    /* one is about to be */
+    int recvs;     /* how often it read */
+    int sets;      /* how often its timer was set */
+    int set_past;  /* the last time to one that is over */
 } watch;
 static pthread_mutex_t watch_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -232,6 +239,7 @@ ssize_t recv(int fd, void *bytes, size_t len, int flags)
 
     if (flags & MSG_TRUNC) {
         pass(&watch.recv_gate, &watch.at_recv);
+        set(&watch.recvs, seen(&watch.recvs) + 1);
     }
     got = syscall(SYS_recvfrom, fd, bytes, len, flags, NULL, NULL);
     saved = errno;
@@ -248,6 +256,23 @@ ssize_t recv(int fd, void *bytes, size_t len, int flags)
     }
     errno = saved;
     return got;
+}
+
+int timerfd_settime(int fd, int flags, const struct itimerspec *at,
+                    struct itimerspec *before)
+{
+    int past = !at->it_value.tv_sec; /* the machine's first second */
+    int rv;
+
+    if (!past) {
+        pass(&watch.set_gate, &watch.at_set);
+    }
+    rv = (int)syscall(SYS_timerfd_settime, fd, flags, at, before);
+    pthread_mutex_lock(&watch_lock);
+    watch.sets++;
+    watch.set_past = past;
+    pthread_mutex_unlock(&watch_lock);
+    return rv;
 }
 
 /* ----------------------------------------------------------- the closer -- */
@@ -297,7 +322,7 @@ static void begin(int slots)
 static int listed(void)
 {
     char link[64], path[64], line[256];
-    int fd, n = -1; /* its eventfd does not count */
+    int fd, n = -1; /* its timer does not count */
     ssize_t len;
     FILE *info;
 
@@ -624,6 +649,7 @@ static void test_peer_ends(void)
     arrives(id);
     give(id, staying(NEVER, NEVER));
     ends(id, FW2_PEER_CLOSED, "a peer that has closed");
+    is_int(seen(&watch.recvs), 1, "it is read once");
     id = connected();
     client_resets(id);
     arrives(id);
@@ -1262,26 +1288,28 @@ static int ended_by(fw2_ending ending)
 {
     int i, n = 0;
 
+    pthread_mutex_lock(&watch_lock);
     for (i = 0; i < next_id; i++) {
         n += watch.of[i].ended && watch.of[i].how.ending == ending;
     }
+    pthread_mutex_unlock(&watch_lock);
     return n;
 }
 
 static void test_stop(void)
 {
     plan p = staying(NEVER, NEVER);
-    int late;
+    int one_more;
 
     begin(20);
     fw2_closer_stop(closer, NEVER);
     nothing_left("stopped with nothing in hand");
     begin(20);
     given_many(p, 20);
-    late = connected();
+    one_more = connected();
     fw2_closer_stop(closer, 0);
     is_int(ended_by(FW2_STOPPED), 20, "a fast stop");
-    is_refused(late, &p, APR_EOF, "then none is taken");
+    is_refused(one_more, &p, APR_EOF, "then none is taken");
     nothing_left("a fast stop");
     begin(20);
     given_many(staying(100 * MSEC, NEVER), 20);
@@ -1377,6 +1405,35 @@ static void test_stop_meanwhile(void)
     }
 }
 
+/* Another is hurried between its setting the timer and its decision to: then
+ * it is the last to set it, but not to a later time. */
+static void test_hurry_meanwhile(void)
+{
+    apr_interval_time_t patience = NEVER;
+    pthread_t thread, stopper;
+    int id;
+
+    begin(4);
+    given(staying(NEVER, NEVER));
+    AWAIT(listed() == 1);
+    id = connected();
+    set(&watch.gate, 1);
+    start_thread(&thread, take_one, &id);
+    AWAIT(seen(&watch.at_gate));
+    start_thread(&stopper, stop_patiently, &patience);
+    usleep(50000); /* let it stop, and its thread sleep again */
+    set(&watch.set_gate, 1);
+    set(&watch.gate, 0);
+    AWAIT(seen(&watch.at_set));
+    fw2_closer_hurry(closer);
+    set(&watch.set_gate, 0);
+    pthread_join(thread, NULL);
+    pthread_join(stopper, NULL);
+    ok(seen(&watch.set_past), "a hurry is not put off");
+    is_int(ended_by(FW2_STOPPED), 2, "all are stopped");
+    nothing_left("a hurry while one is taken");
+}
+
 /* ------------------------------------------------------- the MPM is late -- */
 
 static void test_late_original(void)
@@ -1465,6 +1522,24 @@ static void test_no_ticks(void)
     AWAIT(listed() == 1);
     is_asleep("nor while nothing happens to what it holds");
     finish("no ticks");
+}
+
+static void test_batches(void)
+{
+    apr_time_t begun;
+    int i, sets;
+
+    begin(100);
+    begun = fw2_closer_now();
+    for (i = 0; i < 100; i++) {
+        given(staying(NEVER, NEVER));
+    }
+    sets = seen(&watch.sets);
+    ok(sets <= 1 + (fw2_closer_now() - begun) / BATCH,
+       "100 sockets: woken %d times", sets);
+    AWAIT(listed() == 100);
+    is_int(listed(), 100, "all are looked at");
+    finish("batches");
 }
 
 static unsigned int lcg(void)
@@ -1770,8 +1845,10 @@ int main(void)
     test_stop();
     test_hurry();
     test_stop_meanwhile();
+    test_hurry_meanwhile();
     test_late_original();
     test_no_ticks();
+    test_batches();
     apr_pool_destroy(pool);
     apr_terminate();
     return done_testing();
