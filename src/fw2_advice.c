@@ -1,0 +1,248 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "fw2_advice_impl.h"
+
+#include "apr_strings.h"
+
+const char *const fw2_level_names[FW2_LEVELS] = { "ok", "watch", "danger" };
+
+/* No machine has more of anything. A figure above it is a mistake of its
+ * source; any other, in seconds, can be written in microseconds. */
+#define FACT_MAX APR_INT64_C(1000000000000)
+
+/* Of a socket in the kernel, in bytes: the IPv6 ones, as a dual-stack listener
+ * makes for all its clients. (Measured on Linux 6.18.) */
+#define ORPHAN_BYTES 2496
+#define HELD_BYTES   3976 /* with its file, and its place in an epoll set */
+
+#define SILENT (-1)
+
+/* All facts but the names, which come last. */
+#define FIGURES (APR_OFFSETOF(fw2_facts, vhost) / sizeof(apr_int64_t))
+
+void fw2_facts_clear(fw2_facts *facts)
+{
+    apr_int64_t *figure = (apr_int64_t *)facts;
+    unsigned int i;
+
+    for (i = 0; i < FIGURES; i++) {
+        figure[i] = FW2_FACT_UNKNOWN;
+    }
+    facts->vhost = NULL;
+    facts->peer = NULL;
+}
+
+/* What is too large to be true is not known, and what is not known is small. */
+static fw2_facts believable(const fw2_facts *facts)
+{
+    fw2_facts copy = *facts;
+    apr_int64_t *figure = (apr_int64_t *)&copy;
+    unsigned int i;
+
+    for (i = 0; i < FIGURES; i++) {
+        if (figure[i] > FACT_MAX || figure[i] < FW2_FACT_NONE) {
+            figure[i] = FW2_FACT_UNKNOWN;
+        }
+    }
+    return copy;
+}
+
+int fw2_known(apr_int64_t fact)
+{
+    return fact >= 0;
+}
+
+apr_int64_t fw2_share(apr_int64_t part, apr_int64_t whole)
+{
+    double percent;
+
+    if (!fw2_known(part) || whole <= 0) {
+        return FW2_FACT_UNKNOWN;
+    }
+    percent = (double)part * 100 / (double)whole;
+    return percent < 1000 ? (apr_int64_t)percent : 1000;
+}
+
+apr_int64_t fw2_steady_state(apr_int64_t per_minute, apr_interval_time_t life)
+{
+    double n;
+
+    if (!fw2_known(per_minute) || !fw2_known(life)) {
+        return FW2_FACT_UNKNOWN;
+    }
+    n = (double)per_minute * (double)life / (double)apr_time_from_sec(60);
+    return n < (double)FACT_MAX ? (apr_int64_t)(n + 0.5) : FACT_MAX;
+}
+
+apr_int64_t fw2_orphan_life(apr_int64_t seconds)
+{
+    if (!fw2_known(seconds)) {
+        return FW2_FACT_UNKNOWN;
+    }
+    if (seconds > 60) {
+        return seconds - 60 < FACT_MAX ? 2 * (seconds - 60) : FACT_MAX;
+    }
+    return seconds ? seconds : 1;
+}
+
+apr_int64_t fw2_held_by_httpd(const fw2_facts *facts)
+{
+    if (!fw2_known(facts->held) || !fw2_known(facts->closer_held)) {
+        return FW2_FACT_UNKNOWN;
+    }
+    return facts->held > facts->closer_held ? facts->held - facts->closer_held
+                                            : 0;
+}
+
+apr_int64_t fw2_half_closed(const fw2_facts *facts)
+{
+    if (!fw2_known(facts->held) || !fw2_known(facts->orphan_mini)
+        || !fw2_known(facts->orphan_full)) {
+        return FW2_FACT_UNKNOWN;
+    }
+    return facts->held + facts->orphan_mini + facts->orphan_full;
+}
+
+apr_int64_t fw2_kernel_memory(const fw2_facts *facts)
+{
+    apr_int64_t bytes = 0;
+
+    if (fw2_known(facts->held)) {
+        bytes += facts->held * HELD_BYTES;
+    }
+    if (fw2_known(facts->orphan_full)) {
+        bytes += facts->orphan_full * ORPHAN_BYTES;
+    }
+    if (fw2_known(facts->orphan_mini)) {
+        bytes += facts->orphan_mini * FW2_MINI_BYTES;
+    }
+    if (fw2_known(facts->undelivered_bytes)) {
+        bytes += facts->undelivered_bytes;
+    }
+    return bytes;
+}
+
+/* What lingering costs httpd itself, to go on with the kernel's memory. */
+static const char *workers(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = fw2_held_by_httpd(facts);
+
+    if (n == 0 || (fw2_known(n) && facts->linger_blocks == 0)) {
+        return " and no worker";
+    }
+    if (fw2_known(n) && facts->linger_blocks > 0) {
+        return apr_pstrcat(pool, " and at most ",
+                           fw2_text_count(pool, n, "worker"), NULL);
+    }
+    return "";
+}
+
+/* The sentence where nothing is wrong, as far as is known. */
+static const char *all_is_well(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = fw2_half_closed(facts);
+
+    if (!fw2_known(n)) {
+        return "ok as far as is known: half-closed connections could not be "
+               "counted.";
+    }
+    if (n == 0) {
+        return "ok: there are no half-closed connections.";
+    }
+    return apr_psprintf(
+        pool, "ok: %s cost%s %s of kernel memory%s.",
+        fw2_text_count(pool, n, "half-closed connection"), n == 1 ? "s" : "",
+        fw2_text_bytes(pool, fw2_kernel_memory(facts)), workers(facts, pool));
+}
+
+static const fw2_rule *rule_at(int i)
+{
+    static const fw2_rule *const tables[] = { fw2_limit_rules, fw2_linger_rules,
+                                              fw2_traffic_rules };
+    unsigned int t;
+
+    for (t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
+        const fw2_rule *rule;
+
+        for (rule = tables[t]; rule->name; rule++) {
+            if (i-- == 0) {
+                return rule;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* How loudly a rule speaks, or SILENT. */
+static int judge(const fw2_rule *rule, const fw2_facts *facts)
+{
+    apr_int64_t figure = rule->measure(facts);
+    int level = FW2_LEVELS;
+
+    if (!fw2_known(figure)) {
+        return SILENT;
+    }
+    while (level-- > 0) {
+        if (rule->from[level] > 0 && figure >= rule->from[level]) {
+            return level;
+        }
+    }
+    return SILENT;
+}
+
+/* What the rules of one level have to say, behind what is there already. */
+static void speak(fw2_verdict *verdict, fw2_advice *advice, int level,
+                  const fw2_facts *facts, apr_pool_t *pool)
+{
+    const fw2_rule *rule;
+    int i;
+
+    for (i = 0; (rule = rule_at(i)); i++) {
+        fw2_advice *next = &advice[verdict->n];
+        fw2_words words;
+
+        if (judge(rule, facts) != level) {
+            continue;
+        }
+        words = rule->say(facts, pool);
+        next->level = (fw2_level)level;
+        next->rule = rule->name;
+        next->text = words.remedy ? apr_pstrcat(pool, words.finding, " ",
+                                                words.remedy, NULL)
+                                  : words.finding;
+        if (verdict->n++ == 0 && level != FW2_OK) {
+            verdict->level = next->level;
+            verdict->rule = next->rule;
+            verdict->text = apr_pstrcat(pool, fw2_level_names[level], ": ",
+                                        words.finding, NULL);
+        }
+    }
+}
+
+const fw2_verdict *fw2_advise(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_facts believed = believable(facts);
+    fw2_verdict *verdict = apr_pcalloc(pool, sizeof(*verdict));
+    fw2_advice *advice;
+    int level, rules = 0;
+
+    while (rule_at(rules)) {
+        rules++;
+    }
+    advice = apr_pcalloc(pool, rules * sizeof(*advice));
+    verdict->advice = advice;
+    for (level = FW2_DANGER; level >= FW2_OK; level--) {
+        speak(verdict, advice, level, &believed, pool);
+    }
+    if (!verdict->text) {
+        verdict->text = all_is_well(&believed, pool);
+    }
+    return verdict;
+}
+
+const char *fw2_advice_rule(int i)
+{
+    const fw2_rule *rule = rule_at(i);
+
+    return rule ? rule->name : NULL;
+}

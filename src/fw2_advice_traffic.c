@@ -1,0 +1,394 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* What comes and goes: why httpd closes first, and what that leaves. */
+
+#include "fw2_advice_impl.h"
+
+#include "apr_strings.h"
+
+/* The share from which on something is the main cause, in percent; and how many
+ * there must be of it in the last minute. */
+#define MOST 50
+#define FEW  30
+/* Load balancers keep few connections, and each of their 502s hurts. */
+#define FEW_OF_BALANCER 10
+
+/* Orphans in FIN_WAIT_2 that are worth a word (256 KB), and from which on their
+ * number tells more than chance. */
+#define MANY_ORPHANS 1000
+#define SOME_ORPHANS 100
+
+/* How much more than predicted is more than chance and late timers, in
+ * percent. */
+#define TOO_MANY 150
+
+/* From which life on a shorter one is worth it. */
+#define LONG_LIFE apr_time_from_sec(10)
+
+/* How long an orphan lives by the settings, in microseconds. */
+static apr_interval_time_t orphan_life(const fw2_facts *facts)
+{
+    apr_int64_t seconds = facts->vhost_timeout;
+
+    if (fw2_known(facts->left_open_life)) {
+        return facts->left_open_life;
+    }
+    if (seconds == FW2_FACT_NONE) {
+        return 0;
+    }
+    if (seconds == 0) {
+        seconds = facts->tcp_fin_timeout;
+    }
+    return fw2_known(seconds) ? apr_time_from_sec(fw2_orphan_life(seconds))
+                              : FW2_FACT_UNKNOWN;
+}
+
+/* A cause's part of what httpd closed, if there is enough of it. */
+static apr_int64_t cause_share(const fw2_facts *facts, apr_int64_t n,
+                               apr_int64_t few)
+{
+    return n >= few ? fw2_share(n, facts->by_server) : FW2_FACT_UNKNOWN;
+}
+
+/* `1,200 of the 2,000 connections that httpd closed ... (60 %)` */
+static const char *part_of_closes(const fw2_facts *facts, apr_int64_t n,
+                                  apr_pool_t *pool)
+{
+    return apr_psprintf(pool,
+                        "%s of the %s that httpd closed in the last minute%s",
+                        fw2_text_number(pool, n),
+                        fw2_text_count(pool, facts->by_server, "connection"),
+                        fw2_text_share(pool, n, facts->by_server));
+}
+
+static const char *keepalive_now(const fw2_facts *facts, apr_pool_t *pool)
+{
+    if (!facts->vhost || !fw2_known(facts->vhost_keepalive)) {
+        return "";
+    }
+    return apr_psprintf(pool, " (%s at %s)",
+                        fw2_text_time(pool, facts->vhost_keepalive),
+                        fw2_text_name(pool, facts->vhost, NULL));
+}
+
+static apr_int64_t balancer(const fw2_facts *facts)
+{
+    return facts->peer_balancer > 0
+               ? cause_share(facts, facts->expired, FEW_OF_BALANCER)
+               : FW2_FACT_UNKNOWN;
+}
+
+static fw2_words say_balancer(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words;
+
+    words.finding = apr_psprintf(
+        pool,
+        "%s had been idle for the keep-alive time%s, most of them from %s, "
+        "which looks like a load balancer.",
+        part_of_closes(facts, facts->expired, pool), keepalive_now(facts, pool),
+        fw2_text_name(pool, facts->peer, "one address"));
+    words.remedy =
+        "Its idle timeout must be shorter than httpd's keep-alive time, or it "
+        "sends requests into connections that httpd is closing, and answers "
+        "502. If it has 60 s, set FinWait2KeepAliveTimeout 65s; on prefork and "
+        "worker each idle connection keeps a worker.";
+    return words;
+}
+
+/* How many orphans in FIN_WAIT_2 the last minute explains. */
+static apr_int64_t predicted(const fw2_facts *facts)
+{
+    return fw2_steady_state(facts->left_open, orphan_life(facts));
+}
+
+/* Those that are there, in percent of that. */
+static apr_int64_t of_predicted(const fw2_facts *facts)
+{
+    apr_int64_t n = predicted(facts);
+
+    if (!fw2_known(n) || orphan_life(facts) == 0) {
+        return FW2_FACT_UNKNOWN;
+    }
+    return fw2_share(facts->orphan_mini, n ? n : 1);
+}
+
+/* Orphans that live longer than a minute may be of an earlier one. */
+static apr_int64_t growing(const fw2_facts *facts)
+{
+    return of_predicted(facts) >= TOO_MANY
+                   && orphan_life(facts) <= apr_time_from_sec(60)
+               ? facts->orphan_mini
+               : FW2_FACT_UNKNOWN;
+}
+
+static fw2_words say_growing(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words;
+
+    words.finding =
+        apr_psprintf(pool,
+                     "More than the traffic explains: %s in FIN_WAIT_2, where "
+                     "%s left open and kept for %s on average make about %s.",
+                     fw2_text_count(pool, facts->orphan_mini, "orphan"),
+                     fw2_text_rate(pool, facts->left_open),
+                     fw2_text_time(pool, orphan_life(facts)),
+                     fw2_text_about(pool, predicted(facts)));
+    words.remedy = apr_psprintf(
+        pool,
+        "Either they are growing, since more is left open than a moment ago, "
+        "or httpd closes connections that the module does not count, as with "
+        "FinWait2Engine Off. Look again in a minute; now they take %s.",
+        fw2_text_bytes(pool, facts->orphan_mini * FW2_MINI_BYTES));
+    return words;
+}
+
+static apr_int64_t steady(const fw2_facts *facts)
+{
+    apr_int64_t share = of_predicted(facts);
+
+    return fw2_known(share) && share < TOO_MANY ? facts->orphan_mini
+                                                : FW2_FACT_UNKNOWN;
+}
+
+static fw2_words say_steady(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t closes = facts->by_server + facts->by_peer;
+    fw2_words words;
+
+    words.finding = apr_psprintf(
+        pool,
+        "Normal for this traffic: clients leave %s open, which the settings "
+        "keep in FIN_WAIT_2 for %s on average; that makes %sabout %s, and "
+        "there %s %s.",
+        fw2_text_rate(pool, facts->left_open),
+        fw2_text_time(pool, orphan_life(facts)),
+        facts->orphan_mini > predicted(facts) ? "" : "up to ",
+        fw2_text_about(pool, predicted(facts)),
+        FW2_PLURAL(facts->orphan_mini, "is", "are"),
+        fw2_text_number(pool, facts->orphan_mini));
+    words.remedy = NULL;
+    if (fw2_known(facts->by_peer) && facts->by_server > 0) {
+        words.remedy = apr_psprintf(
+            pool, "httpd closed first in %s of %s in the last minute%s.",
+            fw2_text_number(pool, facts->by_server),
+            fw2_text_count(pool, closes, "close"),
+            fw2_text_share(pool, facts->by_server, closes));
+    }
+    return words;
+}
+
+/* Where mini-sockets run short, the rules of that say what there is to say. */
+static apr_int64_t long_life(const fw2_facts *facts)
+{
+    return orphan_life(facts) > LONG_LIFE && !fw2_minis_short(facts)
+               ? facts->orphan_mini
+               : FW2_FACT_UNKNOWN;
+}
+
+/* At which virtual host clients leave most open, and why. */
+static const char *most_of_them(const fw2_facts *facts, apr_pool_t *pool)
+{
+    static const char *const causes[FW2_FACT_CAUSES] = {
+        [FW2_FACT_CAUSE_KEEPALIVE] =
+            ", mostly when the keep-alive time is over",
+        [FW2_FACT_CAUSE_CLOSE] = ", mostly after Connection: close",
+        [FW2_FACT_CAUSE_ERROR] = ", mostly after an error",
+        [FW2_FACT_CAUSE_PROBE] = ", mostly without any request"
+    };
+    apr_int64_t cause = facts->vhost_cause;
+
+    if (!facts->vhost || !fw2_known(facts->vhost_share)) {
+        return "";
+    }
+    return apr_psprintf(
+        pool, "; %s %% of what is left open is at %s%s",
+        fw2_text_number(pool, facts->vhost_share),
+        fw2_text_name(pool, facts->vhost, NULL),
+        fw2_known(cause) && cause < FW2_FACT_CAUSES ? causes[cause] : "");
+}
+
+/* What a shorter life does. */
+static const char *fewer_orphans(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t later = fw2_steady_state(facts->left_open, FW2_SHORT_LIFE);
+
+    if (!fw2_known(later) || later >= facts->orphan_mini) {
+        return FW2_SHORT_LIFE_TEXT " makes them fewer";
+    }
+    return apr_psprintf(
+        pool, "at %s " FW2_SHORT_LIFE_TEXT " takes them to about %s",
+        fw2_text_rate(pool, facts->left_open), fw2_text_about(pool, later));
+}
+
+static fw2_words say_long_life(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = facts->orphan_mini;
+    fw2_words words;
+
+    words.finding = apr_psprintf(
+        pool,
+        "%s in FIN_WAIT_2 take %s of kernel memory; the settings keep them for "
+        "%s on average.",
+        fw2_text_count(pool, n, "orphan"),
+        fw2_text_bytes(pool, n * FW2_MINI_BYTES),
+        fw2_text_time(pool, orphan_life(facts)));
+    words.remedy = apr_psprintf(
+        pool,
+        "They need no cure. If you want fewer: %s, and changes nothing for "
+        "other programs%s. A client that takes more than 5 s to close is "
+        "answered by a reset then, but it has its whole response.",
+        fewer_orphans(facts, pool), most_of_them(facts, pool));
+    return words;
+}
+
+static apr_int64_t one_peer(const fw2_facts *facts)
+{
+    return fw2_half_closed(facts) >= MANY_ORPHANS && facts->peer_balancer <= 0
+               ? facts->peer_share
+               : FW2_FACT_UNKNOWN;
+}
+
+static fw2_words say_one_peer(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words;
+
+    words.finding =
+        apr_psprintf(pool, "%s has %s %% of all half-closed connections.",
+                     fw2_text_name(pool, facts->peer, "One address"),
+                     fw2_text_number(pool, facts->peer_share));
+    words.remedy = apr_psprintf(
+        pool,
+        "That alone is no sign of an attack: a connection pool, a proxy or a "
+        "NAT looks the same. Ask its owner to close idle connections before "
+        "httpd's keep-alive time%s is over.",
+        keepalive_now(facts, pool));
+    return words;
+}
+
+static apr_int64_t probes(const fw2_facts *facts)
+{
+    return cause_share(facts, facts->probes, FEW);
+}
+
+static fw2_words say_probes(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words;
+
+    words.finding = apr_psprintf(
+        pool,
+        "%s never had a request: health checks, scanners, or browsers that "
+        "connect ahead.",
+        part_of_closes(facts, facts->probes, pool));
+    words.remedy =
+        "Let a health check send a request and then close. Or give the first "
+        "virtual host of its address FinWait2Timeout none, which forgets a "
+        "client once it has acknowledged everything and truncates nothing.";
+    return words;
+}
+
+static apr_int64_t errors(const fw2_facts *facts)
+{
+    return cause_share(facts, facts->errors, FEW);
+}
+
+static fw2_words say_errors(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words;
+
+    words.finding =
+        apr_psprintf(pool, "%s ended with an error such as 400, 408 or 413.",
+                     part_of_closes(facts, facts->errors, pool));
+    words.remedy =
+        "The access log says which, and for whom; no setting of TCP cures "
+        "that. Do not set FinWait2Linger off for it: a client that is still "
+        "sending is reset then, and may lose its answer.";
+    return words;
+}
+
+/* A cause that is worth a word because of what it leaves. */
+static apr_int64_t leaves_many(const fw2_facts *facts, apr_int64_t n)
+{
+    return facts->orphan_mini >= MANY_ORPHANS ? cause_share(facts, n, FEW)
+                                              : FW2_FACT_UNKNOWN;
+}
+
+static apr_int64_t connection_close(const fw2_facts *facts)
+{
+    return leaves_many(facts, facts->connection_close);
+}
+
+static fw2_words say_connection_close(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words;
+
+    words.finding =
+        apr_psprintf(pool, "%s ended with Connection: close.",
+                     part_of_closes(facts, facts->connection_close, pool));
+    words.remedy =
+        "Where KeepAlive is Off or MaxKeepAliveRequests small, one connection "
+        "could serve more requests, and fewer would be left. Clients that ask "
+        "for it, or speak HTTP/1.0, are closed whatever is set.";
+    return words;
+}
+
+static apr_int64_t keepalive(const fw2_facts *facts)
+{
+    return leaves_many(facts, facts->expired);
+}
+
+static apr_int64_t keepalive_short(const fw2_facts *facts)
+{
+    return facts->peer_balancer > 0 ? balancer(facts) : keepalive(facts);
+}
+
+static fw2_words say_keepalive_short(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words;
+
+    if (facts->peer_balancer > 0) {
+        words.finding = "Do not set a keep-alive time that is shorter than "
+                        "the load balancer's idle timeout.";
+        words.remedy = "httpd then closes connections that the load balancer "
+                       "is about to use, and some requests end with a 502.";
+        return words;
+    }
+    words.finding = "Do not shorten KeepAliveTimeout or "
+                    "FinWait2KeepAliveTimeout against FIN_WAIT_2.";
+    words.remedy = "httpd then closes first more often, and leaves more of "
+                   "them. A longer time lets more clients close first, but "
+                   "keeps more idle connections, on prefork and worker each "
+                   "with a worker.";
+    return words;
+}
+
+static fw2_words say_keepalive_off(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words;
+
+    words.finding = "Do not set KeepAlive Off against FIN_WAIT_2.";
+    words.remedy = "httpd would go on to close first, but after each response: "
+                   "more connections, more TLS handshakes, more TIME_WAIT, and "
+                   "still FIN_WAIT_2.";
+    return words;
+}
+
+const fw2_rule fw2_traffic_rules[] = {
+    { "balancer", balancer, { 0, MOST, 0 }, say_balancer },
+    { "growing", growing, { MANY_ORPHANS, 10000, 0 }, say_growing },
+    { "steady", steady, { SOME_ORPHANS, 0, 0 }, say_steady },
+    { "long-life", long_life, { MANY_ORPHANS, 0, 0 }, say_long_life },
+    { "one-peer", one_peer, { MOST, 0, 0 }, say_one_peer },
+    { "probes", probes, { MOST, 0, 0 }, say_probes },
+    { "errors", errors, { MOST, 0, 0 }, say_errors },
+    { "connection-close",
+      connection_close,
+      { MOST, 0, 0 },
+      say_connection_close },
+    { "keep-alive-short",
+      keepalive_short,
+      { MOST, 0, 0 },
+      say_keepalive_short },
+    { "keep-alive-off", keepalive, { MOST, 0, 0 }, say_keepalive_off },
+    { NULL }
+};
