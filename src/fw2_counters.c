@@ -26,6 +26,10 @@ const apr_int64_t fw2_bounds[FW2_BOUNDS] = { 1 * MSEC,  5 * MSEC,   10 * MSEC,
 /* One virtual host's totals; all numbers atomic. */
 typedef struct {
     char name[NAME_SIZE]; /* written once, before `used` counts it */
+    apr_uint64_t causes[FW2_CAUSES];
+    apr_uint64_t connections[FW2_PROTOCOLS];
+    apr_uint64_t tls;
+    apr_uint64_t probes;
     apr_uint64_t endings[FW2_ENDINGS];
     apr_uint64_t linger[FW2_BOUNDS + 1];
     apr_uint64_t linger_sum;
@@ -190,6 +194,21 @@ void fw2_counters_gone(fw2_counters *counters, apr_os_proc_t pid)
     }
 }
 
+void fw2_counters_closed(fw2_counters *counters, fw2_vhost_id vhost,
+                         const fw2_closed *closed)
+{
+    vhost_row *totals = &counters->vhosts[vhost];
+
+    apr_atomic_inc64(&totals->causes[closed->cause]);
+    apr_atomic_inc64(&totals->connections[closed->protocol]);
+    if (closed->tls) {
+        apr_atomic_inc64(&totals->tls);
+    }
+    if (closed->probe) {
+        apr_atomic_inc64(&totals->probes);
+    }
+}
+
 static apr_uint32_t *held_by(const fw2_counters *counters, int row,
                              fw2_vhost_id vhost)
 {
@@ -255,20 +274,40 @@ static apr_int64_t held_now(const fw2_counters *counters, apr_uint32_t vhost)
     return held;
 }
 
+static void read_all(apr_uint64_t *counted, apr_int64_t *numbers, int n)
+{
+    int i;
+
+    for (i = 0; i < n; i++) {
+        numbers[i] = (apr_int64_t)apr_atomic_read64(&counted[i]);
+    }
+}
+
+static void sum_up_closes(fw2_vhost_totals *totals)
+{
+    int i;
+
+    for (i = 0; i < FW2_CAUSES; i++) {
+        totals->closes[i == FW2_CAUSE_PEER ? FW2_BY_PEER : FW2_BY_SERVER] +=
+            totals->causes[i];
+    }
+}
+
+/* The totals come as zeros. */
 static void read_vhost(const fw2_counters *counters, apr_uint32_t vhost,
                        fw2_vhost_totals *totals)
 {
     vhost_row *row = &counters->vhosts[vhost];
-    int i;
 
     totals->vhost = row->name;
     totals->held = held_now(counters, vhost);
-    for (i = 0; i < FW2_ENDINGS; i++) {
-        totals->endings[i] = (apr_int64_t)apr_atomic_read64(&row->endings[i]);
-    }
-    for (i = 0; i <= FW2_BOUNDS; i++) {
-        totals->linger.n[i] = (apr_int64_t)apr_atomic_read64(&row->linger[i]);
-    }
+    read_all(row->causes, totals->causes, FW2_CAUSES);
+    sum_up_closes(totals);
+    read_all(row->connections, totals->connections, FW2_PROTOCOLS);
+    totals->tls = (apr_int64_t)apr_atomic_read64(&row->tls);
+    totals->probes = (apr_int64_t)apr_atomic_read64(&row->probes);
+    read_all(row->endings, totals->endings, FW2_ENDINGS);
+    read_all(row->linger, totals->linger.n, FW2_BOUNDS + 1);
     totals->linger.sum = (apr_int64_t)apr_atomic_read64(&row->linger_sum);
     totals->drained = (apr_int64_t)apr_atomic_read64(&row->drained);
 }

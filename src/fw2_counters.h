@@ -34,10 +34,23 @@ typedef struct fw2_histogram {
     apr_int64_t sum;               /**< microseconds */
 } fw2_histogram;
 
+/** How one connection came to its end. */
+typedef struct fw2_closed {
+    fw2_cause cause;
+    fw2_protocol protocol;
+    int tls;   /**< it was encrypted */
+    int probe; /**< it never carried a request */
+} fw2_closed;
+
 /** What is known of one virtual host. */
 typedef struct fw2_vhost_totals {
-    const char *vhost; /**< its name, in the shared memory */
-    apr_int64_t held;  /**< sockets lingered on now */
+    const char *vhost;              /**< its name, in the shared memory */
+    apr_int64_t held;               /**< sockets lingered on now */
+    apr_int64_t closes[FW2_SIDES];  /**< the causes, summed up */
+    apr_int64_t causes[FW2_CAUSES]; /**< connections that ended, by why */
+    apr_int64_t connections[FW2_PROTOCOLS]; /**< the same, by what they spoke */
+    apr_int64_t tls;                        /**< of these, encrypted */
+    apr_int64_t probes;                     /**< of these, without a request */
     apr_int64_t endings[FW2_ENDINGS];
     fw2_histogram linger;
     apr_int64_t drained; /**< bytes */
@@ -88,6 +101,10 @@ int fw2_counters_begin(fw2_counters *counters, int capacity);
 /** A child is gone, however it died: what it held is held no more, and its row
  *  is free. In the parent. */
 void fw2_counters_gone(fw2_counters *counters, apr_os_proc_t pid);
+
+/** A connection came to its end; once for each. */
+void fw2_counters_closed(fw2_counters *counters, fw2_vhost_id vhost,
+                         const fw2_closed *closed);
 
 /** A socket is taken. */
 void fw2_counters_taken(fw2_counters *counters, int row, fw2_vhost_id vhost);

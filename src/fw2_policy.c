@@ -11,6 +11,17 @@ const char *const fw2_ending_names[FW2_ENDINGS] = { "acked",      "peer_closed",
                                                     "total",      "bytes",
                                                     "evicted",    "stopped" };
 
+const char *const fw2_cause_names[FW2_CAUSES] = {
+    "peer",  "keepalive",     "connection_close",
+    "error", "request_limit", "timeout",
+    "stop",  "other"
+};
+
+const char *const fw2_side_names[FW2_SIDES] = { "by_peer", "by_server" };
+
+const char *const fw2_protocol_names[FW2_PROTOCOLS] = { "http1", "http2",
+                                                        "other" };
+
 const fw2_sockopts fw2_sockopts_system = { FW2_TIMEOUT_SYSTEM,
                                            FW2_SOCKET_LINGER_OFF };
 

@@ -66,6 +66,38 @@ typedef enum {
 /** Their names, as the page and the metrics spell them. */
 extern const char *const fw2_ending_names[FW2_ENDINGS];
 
+/** Why a connection came to its end. */
+typedef enum {
+    FW2_CAUSE_PEER,             /**< the peer closed first, or reset */
+    FW2_CAUSE_KEEPALIVE,        /**< it was idle for its keep-alive time */
+    FW2_CAUSE_CONNECTION_CLOSE, /**< the client or the configuration asked for
+                                     no more than this response */
+    FW2_CAUSE_ERROR,            /**< a status after which httpd wants no more */
+    FW2_CAUSE_REQUEST_LIMIT,    /**< MaxKeepAliveRequests */
+    FW2_CAUSE_TIMEOUT, /**< the peer was too slow, in either direction */
+    FW2_CAUSE_STOP,    /**< the process stops */
+    FW2_CAUSE_OTHER,
+    FW2_CAUSES
+} fw2_cause;
+extern const char *const fw2_cause_names[FW2_CAUSES];
+
+/** Who closed a connection first. */
+typedef enum {
+    FW2_BY_PEER,   /**< its FIN, or its reset, came before httpd closed */
+    FW2_BY_SERVER, /**< httpd did */
+    FW2_SIDES
+} fw2_side;
+extern const char *const fw2_side_names[FW2_SIDES];
+
+/** What was spoken on a connection at last. */
+typedef enum {
+    FW2_HTTP1,
+    FW2_HTTP2,
+    FW2_NEITHER, /**< no request came, or it became a tunnel */
+    FW2_PROTOCOLS
+} fw2_protocol;
+extern const char *const fw2_protocol_names[FW2_PROTOCOLS];
+
 /**
  * What one virtual host wants. A plain value: copy it freely, it points at
  * nothing. Fields are all of one type so that the directives' table can set
