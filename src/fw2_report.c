@@ -16,6 +16,10 @@ static const fw2_dim full_holders = { "holder", fw2_holder_names,
 static const fw2_scale linger_scale = { fw2_bounds, FW2_BOUNDS };
 static const fw2_scale left_scale = { fw2_left_bounds, FW2_LEFT_BOUNDS };
 
+static const fw2_dim sides = { "closed", fw2_side_names, FW2_SIDES };
+static const fw2_dim causes = { "cause", fw2_cause_names, FW2_CAUSES };
+static const fw2_dim protocols = { "protocol", fw2_protocol_names,
+                                   FW2_PROTOCOLS };
 static const fw2_dim endings = { "ending", fw2_ending_names, FW2_ENDINGS };
 
 #define NOT_COUNTED "no source of the kernel's tables could be read"
@@ -168,6 +172,34 @@ static const fw2_metric vhost_metrics[] = {
       .family = "vhost_held_connections",
       .offset = APR_OFFSETOF(fw2_vhost_totals, held),
       .help = "Connections that the closer lingers on" },
+    { .key = "closes",
+      .family = "closed_connections",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_vhost_totals, closes),
+      .dims = { &sides },
+      .help = "Connections that ended, by who closed first" },
+    { .key = "causes",
+      .family = "closes",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_vhost_totals, causes),
+      .dims = { &causes },
+      .help = "Connections that ended, by why" },
+    { .key = "connections",
+      .family = "connections",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_vhost_totals, connections),
+      .dims = { &protocols },
+      .help = "Connections that ended, by what was spoken at last" },
+    { .key = "tls",
+      .family = "tls_connections",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_vhost_totals, tls),
+      .help = "Connections that ended and were encrypted" },
+    { .key = "probes",
+      .family = "probes",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_vhost_totals, probes),
+      .help = "Connections that ended and never carried a request" },
     { .key = "endings",
       .family = "lingers_ended",
       .counter = 1,
