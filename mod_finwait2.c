@@ -106,6 +106,11 @@ static void note_fallback(void)
     fw2_counters_fallback(counters);
 }
 
+static void note_closed(fw2_vhost_id vhost, const fw2_closed *closed)
+{
+    fw2_counters_closed(counters, vhost, closed);
+}
+
 /* ------------------------------------------------------------ the parent */
 
 /* Give each server its place among the counters, those of the former
@@ -211,6 +216,7 @@ static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
     apr_status_t rv;
 
     hands.fallback = note_fallback;
+    hands.closed = note_closed;
     if (!fw2_vhosts_linger(s)) {
         return;
     }
@@ -324,8 +330,9 @@ static void finwait2_register_hooks(apr_pool_t *pool)
      * host is known by now, and closing is part of answering an error. */
     ap_hook_post_read_request(finwait2_post_read_request, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
+    /* Before mod_log_config's (MIDDLE), which may want our note. */
     ap_hook_log_transaction(finwait2_log_transaction, NULL, NULL,
-                            APR_HOOK_MIDDLE);
+                            APR_HOOK_FIRST);
     /* Before mod_http2's (LAST), which ends the hook with DONE. What it has
      * to say, it says before the filter that is put in here sees the end. */
     ap_hook_pre_close_connection(finwait2_pre_close_connection, NULL, NULL,

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#include "fw2_conn.h"
+#include "fw2_conn_impl.h"
 
-#include <sys/socket.h>
+#include <poll.h>
 
 #include "apr_atomic.h"
 #include "apr_portable.h"
@@ -11,6 +11,7 @@
 #include "http_log.h"
 #include "http_protocol.h"
 #include "http_request.h"
+#include "http_ssl.h"
 #include "util_filter.h"
 
 #include "fw2_config.h"
@@ -22,17 +23,10 @@ APLOG_USE_MODULE(finwait2);
  * httpd's own linger. */
 #define SHORT_LINGER apr_time_from_sec(2)
 
-/* What we know of one accepted connection. */
-typedef struct {
-    apr_os_sock_t fd; /* httpd's, and stays so */
-    fw2_sockopts has; /* on the socket now */
-    void *server;     /* const server_rec * of the last request; atomic,
-                           since HTTP/2's requests have threads of their own */
-    int requests;     /* read on this connection */
-    int talkative;    /* the peer may have more to say than we have read */
-    int peer_closed;  /* the peer's FIN has come */
-    const fw2_hands *hands; /* once it is closing */
-} fw2_conn;
+/* Where there is none, a FIN alone may go unseen. */
+#ifndef POLLRDHUP
+#define POLLRDHUP POLLHUP
+#endif
 
 static ap_filter_rec_t *end_filter_handle;
 
@@ -50,6 +44,21 @@ static const server_rec *server_of(fw2_conn *conn)
 static void set_server(fw2_conn *conn, const server_rec *s)
 {
     apr_atomic_xchgptr((void *)&conn->server, (void *)s);
+}
+
+int fw2_conn_was_asked(fw2_conn *conn)
+{
+    return apr_atomic_read32(&conn->requests) > 0;
+}
+
+int fw2_conn_is_http2(conn_rec *c)
+{
+    return !strncmp(ap_get_protocol(c), "h2", 2);
+}
+
+int fw2_conn_is_http1(conn_rec *c)
+{
+    return !strcmp(ap_get_protocol(c), AP_PROTOCOL_HTTP1);
 }
 
 /* Give the socket what a policy wants; nothing to do if it has it. */
@@ -88,6 +97,7 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd,
     conn->fd = fd;
     conn->has = listeners->carries[at];
     conn->server = c->base_server;
+    conn->answer = FW2_CAUSES;
     ap_set_module_config(c->conn_config, &finwait2_module, conn);
     apply(c, conn, fw2_config_policy(c->base_server));
 }
@@ -109,15 +119,31 @@ void fw2_conn_request(request_rec *r)
         return;
     }
     set_server(conn, r->server);
+    apr_atomic_inc32(&conn->requests);
     if (!c->master) {
-        conn->requests++;
         conn->talkative = has_body(r);
         apply(c, conn, fw2_config_policy(r->server));
     }
 }
 
+/* In the request that mod_log_config asks, unless it is told otherwise. */
+static void note_cause(request_rec *r, fw2_cause cause)
+{
+    while (r->next) {
+        r = r->next;
+    }
+    apr_table_setn(r->notes, "finwait2-cause", fw2_cause_names[cause]);
+}
+
+static int is_tunnel(const request_rec *r)
+{
+    return r->status == HTTP_SWITCHING_PROTOCOLS
+           || (r->method_number == M_CONNECT && ap_is_HTTP_SUCCESS(r->status));
+}
+
 /* Some requests are none, and say so only here: those that could not be read,
- * and those that became a tunnel. */
+ * and those that became a tunnel. Who has named no virtual host by then is
+ * still where the last request was. */
 void fw2_conn_logged(request_rec *r)
 {
     fw2_conn *conn = r->connection->master ? NULL : conn_of(r->connection);
@@ -125,55 +151,92 @@ void fw2_conn_logged(request_rec *r)
     if (!conn) {
         return;
     }
-    set_server(conn, r->server);
-    if (ap_status_drops_connection(r->status) || r->method_number == M_CONNECT
-        || r->status == HTTP_SWITCHING_PROTOCOLS) {
+    if (r->server != r->connection->base_server) {
+        set_server(conn, r->server);
+    }
+    conn->tunnel = is_tunnel(r);
+    if (conn->tunnel || fw2_conn_drops(r)) {
         conn->talkative = 1;
+    }
+    conn->answer = fw2_conn_answer_cause(r);
+    if (conn->answer < FW2_CAUSE_OTHER) {
+        note_cause(r, conn->answer);
     }
 }
 
 /* ------------------------------------------------------- when it closes */
 
-/* Whether the peer's FIN, or a reset, is the next to be read. Only the socket
- * knows: TLS ends with close_notify, which leaves TCP open. */
+/* Whether the peer's FIN, or a reset, has come, read or not. Only the socket
+ * knows: TLS ends with close_notify, which leaves TCP open, and without TLS
+ * the filters return the same for nothing yet and for the end. */
 static int has_closed(const fw2_conn *conn)
 {
-    char byte;
-    ssize_t got = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    struct pollfd end = { .fd = conn->fd, .events = POLLRDHUP };
 
-    return got == 0
-           || (got < 0 && !APR_STATUS_IS_EAGAIN(apr_get_netos_error()));
+    return poll(&end, 1, 0) > 0;
 }
 
-/* Whether the peer has said more than was asked for, or that it is done. What
- * the filters return for nothing yet and for the end is the same. */
+/* Whether the peer has said more than was asked for, or its last word. */
 static void peek(conn_rec *c, fw2_conn *conn)
 {
     apr_bucket_brigade *bb = apr_brigade_create(c->pool, c->bucket_alloc);
     apr_off_t length = 0;
+    apr_status_t rv = ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE,
+                                     APR_NONBLOCK_READ, 1);
 
-    if (ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE,
-                       APR_NONBLOCK_READ, 1)
-        == APR_SUCCESS) {
+    if (rv == APR_SUCCESS) {
         (void)apr_brigade_length(bb, 0, &length);
     }
     if (length > 0) {
         conn->talkative = 1;
     }
-    else {
-        conn->peer_closed = has_closed(conn);
-    }
+    conn->said_bye = APR_STATUS_IS_EOF(rv);
     apr_brigade_destroy(bb);
+}
+
+/*
+ * An answer may still have to be written: to what is no request, which event
+ * closes at once, or to a client that does not take it, which event gives up.
+ * Once written it is logged, and then it is known what it said.
+ */
+static void write_rest(conn_rec *c, fw2_conn *conn)
+{
+    if (c->data_in_output_filters && !c->aborted && !fw2_conn_is_http2(c)) {
+        apr_bucket_brigade *bb = apr_brigade_create(c->pool, c->bucket_alloc);
+
+        conn->unwritten = c->cs && c->keepalive == AP_CONN_KEEPALIVE;
+        (void)ap_fflush(c->output_filters, bb);
+        apr_brigade_destroy(bb);
+    }
+}
+
+static fw2_protocol protocol_of(conn_rec *c, fw2_conn *conn)
+{
+    if (!fw2_conn_was_asked(conn)) {
+        return FW2_NEITHER;
+    }
+    if (fw2_conn_is_http2(c)) {
+        return FW2_HTTP2;
+    }
+    return fw2_conn_is_http1(c) && !conn->tunnel ? FW2_HTTP1 : FW2_NEITHER;
+}
+
+static void tell_end(conn_rec *c, fw2_conn *conn)
+{
+    fw2_closed closed = { .cause = fw2_conn_cause(c, conn),
+                          .protocol = conn->protocol,
+                          .tls = ap_ssl_conn_is_ssl(c),
+                          .probe = !fw2_conn_was_asked(conn) };
+
+    conn->hands->closed(fw2_config_vhost(server_of(conn)), &closed);
 }
 
 /* Bytes after our FIN are to be expected of all but HTTP/1's requests without
  * a body, read to their end. */
-static int is_until_acked(conn_rec *c, const fw2_conn *conn,
-                          const fw2_policy *policy)
+static int is_until_acked(const fw2_conn *conn, const fw2_policy *policy)
 {
-    return policy->linger == FW2_LINGER_AUTO && conn->requests
-           && !conn->talkative
-           && !strcmp(ap_get_protocol(c), AP_PROTOCOL_HTTP1);
+    return policy->linger == FW2_LINGER_AUTO && conn->protocol == FW2_HTTP1
+           && !conn->talkative;
 }
 
 static int give(conn_rec *c, fw2_conn *conn, const server_rec *s)
@@ -183,7 +246,7 @@ static int give(conn_rec *c, fw2_conn *conn, const server_rec *s)
     apr_status_t rv = APR_ENOTIMPL;
 
     handover.vhost = fw2_config_vhost(s);
-    handover.until_acked = is_until_acked(c, conn, policy);
+    handover.until_acked = is_until_acked(conn, policy);
     if (apr_table_get(c->notes, "short-lingering-close")) {
         handover.at_most = SHORT_LINGER;
     }
@@ -267,14 +330,20 @@ void fw2_conn_closing(conn_rec *c, const fw2_hands *hands)
 {
     fw2_conn *conn = c->master ? NULL : conn_of(c);
 
-    if (!conn || c->aborted || conn->hands) {
+    if (!conn || conn->hands) {
         return;
     }
     conn->hands = hands;
+    write_rest(c, conn);
+    conn->protocol = protocol_of(c, conn);
     /* Only a connection that has had a request surely has filters that can be
      * asked; mod_ssl's would begin a handshake. */
-    if (conn->requests && !strcmp(ap_get_protocol(c), AP_PROTOCOL_HTTP1)) {
+    if (conn->protocol == FW2_HTTP1 && !c->aborted) {
         peek(c, conn);
     }
-    ap_add_output_filter_handle(end_filter_handle, conn, NULL, c);
+    conn->peer_closed = has_closed(conn);
+    tell_end(c, conn);
+    if (!c->aborted) {
+        ap_add_output_filter_handle(end_filter_handle, conn, NULL, c);
+    }
 }

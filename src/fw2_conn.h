@@ -14,6 +14,7 @@
 #include "httpd.h"
 
 #include "fw2_closer.h"
+#include "fw2_counters.h"
 #include "fw2_vhosts.h"
 
 /** What a child closes its connections with. Read-only once the child runs. */
@@ -21,6 +22,9 @@ typedef struct fw2_hands {
     fw2_closer *closer;     /**< NULL: there is none, httpd lingers */
     void (*fallback)(void); /**< told that httpd lingers, for want of a
                                  place */
+    void (*closed)(fw2_vhost_id vhost, const fw2_closed *closed); /**< told of
+                                 each connection's end, once; the virtual host
+                                 is the last request's */
 } fw2_hands;
 
 /** Register the filter that sees a connection's end. Once, at load. */
@@ -38,12 +42,15 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd,
  *  one's. The threads of HTTP/2's requests may call it, too. */
 void fw2_conn_request(request_rec *r);
 
-/** A request is answered, or was none. */
+/**
+ * A request is answered, or was none. If the answer is the last and it is known
+ * why, the note `finwait2-cause` says so, for whoever logs after us.
+ */
 void fw2_conn_logged(request_rec *r);
 
 /**
- * The connection is about to be closed: once httpd has written its last, send
- * the FIN and hand the socket over.
+ * The connection is about to be closed: tell why. And once httpd has written
+ * its last, send the FIN and hand the socket over.
  * @param hands Must outlive the connection.
  */
 void fw2_conn_closing(conn_rec *c, const fw2_hands *hands);
