@@ -197,43 +197,78 @@ static void write_listeners(request_rec *r, const fw2_report *report)
     ap_rputs("</div>\n", r);
 }
 
-/* How lingers end, as a heading. */
-static const char *const endings[FW2_ENDINGS] = {
-    [FW2_ACKED] = "client has all",    [FW2_PEER_CLOSED] = "client closed",
-    [FW2_PEER_RESET] = "client reset", [FW2_SILENCE] = "silence",
-    [FW2_TOTAL] = "too long",          [FW2_BYTES] = "too much",
-    [FW2_EVICTED] = "evicted",         [FW2_STOPPED] = "httpd stopped",
+/* A table of virtual hosts: its columns, each a number of theirs. */
+typedef struct {
+    const char *heading; /* NULL ends the columns */
+    apr_size_t offset;   /* in fw2_vhost_totals */
+} column;
+
+#define OF(field) APR_OFFSETOF(fw2_vhost_totals, field)
+
+static const column causes[] = {
+    { "client closed first", OF(closes[FW2_BY_PEER]) },
+    { "httpd closed first", OF(closes[FW2_BY_SERVER]) },
+    { "idle for too long", OF(causes[FW2_CAUSE_KEEPALIVE]) },
+    { "one answer asked for", OF(causes[FW2_CAUSE_CONNECTION_CLOSE]) },
+    { "error", OF(causes[FW2_CAUSE_ERROR]) },
+    { "request limit", OF(causes[FW2_CAUSE_REQUEST_LIMIT]) },
+    { "client too slow", OF(causes[FW2_CAUSE_TIMEOUT]) },
+    { "httpd stopped", OF(causes[FW2_CAUSE_STOP]) },
+    { "other", OF(causes[FW2_CAUSE_OTHER]) },
+    { NULL }
 };
 
-static void write_vhost(request_rec *r, const fw2_vhost_totals *at)
-{
-    int ending;
+static const column protocols[] = { { "HTTP/1", OF(connections[FW2_HTTP1]) },
+                                    { "HTTP/2", OF(connections[FW2_HTTP2]) },
+                                    { "neither", OF(connections[FW2_NEITHER]) },
+                                    { "encrypted", OF(tls) },
+                                    { "without a request", OF(probes) },
+                                    { NULL } };
 
+static const column endings[] = {
+    { "lingering now", OF(held) },
+    { "client has all", OF(endings[FW2_ACKED]) },
+    { "client closed", OF(endings[FW2_PEER_CLOSED]) },
+    { "client reset", OF(endings[FW2_PEER_RESET]) },
+    { "silence", OF(endings[FW2_SILENCE]) },
+    { "too long", OF(endings[FW2_TOTAL]) },
+    { "too much", OF(endings[FW2_BYTES]) },
+    { "evicted", OF(endings[FW2_EVICTED]) },
+    { "httpd stopped", OF(endings[FW2_STOPPED]) },
+    { "bytes discarded", OF(drained) },
+    { NULL }
+};
+
+static void write_vhost(request_rec *r, const fw2_vhost_totals *at,
+                        const column *columns)
+{
     ap_rprintf(r, "<tr><th scope=row>%s</th>",
                ap_escape_html(r->pool, at->vhost));
-    write_count(r, at->held);
-    for (ending = 0; ending < FW2_ENDINGS; ending++) {
-        write_count(r, at->endings[ending]);
+    for (; columns->heading; columns++) {
+        const char *field = (const char *)at + columns->offset;
+
+        write_count(r, *(const apr_int64_t *)field);
     }
-    write_count(r, at->drained);
     ap_rputs("</tr>\n", r);
 }
 
-static void write_vhosts(request_rec *r, const fw2_report *report)
+static void write_vhosts(request_rec *r, const fw2_report *report,
+                         const char *title, const column *columns)
 {
+    const column *at;
     int i;
 
-    ap_rputs("<h2>How connections ended, by virtual host</h2>\n"
-             "<div class=\"card wide\" tabindex=0 role=region "
-             "aria-label=\"Endings by virtual host\"><table><thead><tr>"
-             "<th scope=col>Virtual host</th><th scope=col>lingering now</th>",
-             r);
-    for (i = 0; i < FW2_ENDINGS; i++) {
-        ap_rprintf(r, "<th scope=col>%s</th>", endings[i]);
+    ap_rprintf(r,
+               "<h2>%s, by virtual host</h2>\n<div class=\"card wide\" "
+               "tabindex=0 role=region aria-label=\"%s, by virtual host\">"
+               "<table><thead><tr><th scope=col>Virtual host</th>",
+               title, title);
+    for (at = columns; at->heading; at++) {
+        ap_rprintf(r, "<th scope=col>%s</th>", at->heading);
     }
-    ap_rputs("<th scope=col>bytes discarded</th></tr></thead>\n<tbody>", r);
+    ap_rputs("</tr></thead>\n<tbody>", r);
     for (i = 0; i < report->nvhosts; i++) {
-        write_vhost(r, &report->vhosts[i]);
+        write_vhost(r, &report->vhosts[i], columns);
     }
     ap_rputs("</tbody></table></div>\n", r);
 }
@@ -351,7 +386,9 @@ void fw2_write_html(request_rec *r, const fw2_report *report)
     write_listeners(r, report);
     write_words(r);
     write_peers(r, report);
-    write_vhosts(r, report);
+    write_vhosts(r, report, "Who closed first, and why", causes);
+    write_vhosts(r, report, "What was spoken", protocols);
+    write_vhosts(r, report, "How lingers ended", endings);
     fw2_write_remaining(r, report);
     fw2_write_reaches(r, report);
     ap_rputs("<h2>Closer, limits and source</h2>\n<div class=cards>\n", r);
