@@ -108,8 +108,8 @@ my %NAMES = (
     undelivered => [[qw(connections bytes shut_windows)]],
     peers       => [[]],
     listeners   => [[qw(listener states backlog backlog_limit)]],
-    vhosts      => [[qw(vhost held endings linger_seconds drained_bytes)],
-                    [qw(closes)]],
+    vhosts      => [[qw(vhost held closes causes connections tls probes
+                        endings linger_seconds drained_bytes)]],
     closer      => [[qw(held capacity oldest_seconds evicted fallback)]],
     limits      => [[qw(tcp_fin_timeout tcp_max_orphans orphans
                         tcp_max_tw_buckets timewait timewait_overflow
@@ -119,11 +119,17 @@ my %NAMES = (
 my @LATER   = qw(history advice);
 my @STATES  = qw(fin_wait1 fin_wait2 closing close_wait last_ack);
 my @HOLDERS = qw(process kernel timewait);
+my @SIDES   = qw(by_peer by_server);
+my @CAUSES  = qw(peer keepalive connection_close error request_limit timeout
+                 stop other);
+my @SPOKEN  = qw(http1 http2 other);
 my @ENDINGS = qw(acked peer_closed peer_reset silence total bytes evicted
                  stopped);
 
-# These change from one answer to the next, and are only to be there.
-my $MOVES = qr/age_|cost_|counts_|uptime_|remaining_|descriptors|tcp_(?!fin)/;
+# These change from one answer to the next, and are only to be there. Who reads
+# the page is counted at a virtual host of its own.
+my $MOVES = qr/age_|cost_|counts_|uptime_|remaining_|descriptors|tcp_(?!fin)
+               |vhost=readers/x;
 
 # Where in the JSON a sample without labels is; names as documented.
 my %FAMILY = (
@@ -199,8 +205,17 @@ sub of_vhost ($of, $key) {
     my $label = "vhost=$of->{vhost}";
     return ["finwait2_vhost_held_connections{$label}", "${key}Held",
             $of->{held}],
+        ["finwait2_tls_connections_total{$label}", "${key}Tls", $of->{tls}],
+        ["finwait2_probes_total{$label}", "${key}Probes", $of->{probes}],
         ["finwait2_drained_bytes_total{$label}", "${key}DrainedBytes",
          $of->{drained_bytes}],
+        map({ ["finwait2_closed_connections_total{closed=$_,$label}",
+               $key . camel('closes', $_), $of->{closes}{$_}] } @SIDES),
+        map({ ["finwait2_closes_total{cause=$_,$label}",
+               $key . camel('causes', $_), $of->{causes}{$_}] } @CAUSES),
+        map({ ["finwait2_connections_total{protocol=$_,$label}",
+               $key . camel('connections', $_), $of->{connections}{$_}] }
+            @SPOKEN),
         map({ ["finwait2_lingers_ended_total{ending=$_,$label}",
                $key . camel('endings', $_), $of->{endings}{$_}] } @ENDINGS),
         of_times('linger_seconds', "${key}LingerSeconds",
@@ -338,8 +353,10 @@ subtest 'every format parses, and all say the same' => sub {
             for values %{ $at->{states} };
     }
     for my $vhost (@{ $json->{vhosts} }) {
-        is_deeply [sort keys %{ $vhost->{endings} }], [sort @ENDINGS],
-            'endings';
+        my %groups = (closes => \@SIDES, causes => \@CAUSES,
+                      connections => \@SPOKEN, endings => \@ENDINGS);
+        is_deeply [sort keys %{ $vhost->{$_} }], [sort @{ $groups{$_} }], $_
+            for sort keys %groups;
         is_deeply [sort keys %{ $vhost->{linger_seconds} }],
             [qw(buckets count sum)], 'a histogram';
     }

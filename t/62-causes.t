@@ -1,0 +1,598 @@
+# Why connections end. On each MPM every cause is provoked by a real client,
+# and must be counted once, on the right one of several virtual hosts, and
+# nothing else with it; and be in the access log, where it is known by then.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use IO::Select      ();
+use IO::Socket::IP  ();
+use IO::Socket::SSL ();
+use List::Util      qw(sum0);
+use Socket qw(SHUT_WR SOL_SOCKET SO_LINGER SO_RCVBUF);
+
+my $PATIENT = 60;    # seconds for a condition, far more than any needs
+
+# Room for all clients at once.
+my %ROOM = (prefork => "ServerLimit 40\nStartServers 32\n"
+                     . "MaxSpareServers 40\nMaxRequestWorkers 40\n");
+
+#---- httpd -----------------------------------------------------------------------
+
+# Its first address is the page's: what is asked there is not in the others'
+# numbers. Plain HTTP with two names at PORT2; TLS at PORT3; no mod_reqtimeout,
+# and half a second for all, at PORT4.
+my $VHOSTS = <<'END';
+# Else the system keeps who says nothing, for half a minute.
+AcceptFilter http none
+AcceptFilter https none
+RequestReadTimeout handshake=1 header=1 body=1
+FinWait2LingerIdle 100ms
+GlobalLog "@ROOT@/causes" "%{local}p %{finwait2-cause}n"
+<VirtualHost *:@PORT2@>
+    ServerName a.test
+    KeepAliveTimeout 100ms
+    LimitRequestBody 1000
+    Redirect 503 /down
+    Redirect 503 /document
+    <Location "/document">
+        ErrorDocument 503 /page
+    </Location>
+    ProxyPass /broken http://127.0.0.1:@PORT9@/broken
+</VirtualHost>
+<VirtualHost *:@PORT2@>
+    ServerName b.test
+    KeepAliveTimeout 60
+    MaxKeepAliveRequests 2
+    <Location "/once">
+        SetEnv nokeepalive 1
+    </Location>
+</VirtualHost>
+<VirtualHost *:@PORT2@>
+    ServerName off.test
+    KeepAlive Off
+</VirtualHost>
+<VirtualHost *:@PORT2@>
+    ServerName zero.test
+    FinWait2KeepAliveTimeout 0
+</VirtualHost>
+<VirtualHost *:@PORT2@>
+    ServerName engine.test
+    KeepAliveTimeout 60
+    FinWait2Engine Off
+</VirtualHost>
+<VirtualHost *:@PORT4@>
+    ServerName slow.test
+    RequestReadTimeout header=0 body=0
+    KeepAliveTimeout 500ms
+    Timeout 1
+</VirtualHost>
+<VirtualHost *:@PORT5@>
+    ServerName tunnel.test
+    ProxyRequests On
+    AllowCONNECT @PORT9@
+    SetEnvIf User-Agent whole proxy-nohalfclose
+</VirtualHost>
+END
+
+# The virtual host that mod_http2 takes for an h2c connection's times is not a
+# named one.
+my $ENCRYPTED = <<'END';
+<VirtualHost *:@PORT3@>
+    ServerName tls.test
+    SSLEngine On
+    SSLCertificateFile @CERT@
+    SSLCertificateKeyFile @KEY@
+    Protocols h2 http/1.1
+</VirtualHost>
+<VirtualHost *:@PORT6@>
+    ServerName clear.test
+    Protocols h2c http/1.1
+</VirtualHost>
+END
+
+sub spew ($path, $text) {
+    open my $out, '>', $path or die "$path: $!\n";
+    print $out $text;
+    close $out or die "$path: $!\n";
+}
+
+sub start ($mpm, $conf, %options) {
+    my $httpd = FinWait2Test->start(mpm => $mpm,
+        conf    => "KeepAliveTimeout 500ms\n" . ($ROOM{$mpm} // '') . $conf,
+        modules => [qw(reqtimeout alias env setenvif proxy
+                       proxy_http proxy_connect), @{ $options{modules} // [] }],
+        listen  => [map { "127.0.0.1:\@PORT$_\@" } '', 2 .. 6]);
+    spew($httpd->root . '/htdocs/page', 'y' x 1000);
+    spew($httpd->root . '/htdocs/big', 'y' x 8_000_000);
+    return $httpd;
+}
+
+#---- what is counted ---------------------------------------------------------------
+
+# Name => everything about ends, flat and without zeros, of each virtual host
+# but the page's.
+sub counted ($httpd) {
+    my %all;
+    for my $vhost (@{ $httpd->json->{vhosts} }) {
+        my ($name) = $vhost->{vhost} =~ /^(\w+)\.test:/ or next;
+        my %n = map { $_ => $vhost->{$_} } qw(tls probes);
+        for my $group (qw(closes causes connections)) {
+            my $of = $vhost->{$group};
+            $n{"$group $_"} = $of->{$_} for keys %$of;
+        }
+        $all{$name} = { map { $_ => $n{$_} } grep { $n{$_} } keys %n };
+    }
+    return \%all;
+}
+
+sub total ($of, $group) { sum0(map { $of->{$_} } grep { /^$group / } keys %$of) }
+
+# What is more than before, without what is not.
+sub more ($now, $before) {
+    my %more;
+    for my $name (keys %$now) {
+        my %old = %{ $before->{$name} // {} };
+        my %n   = map { $_ => $now->{$name}{$_} - ($old{$_} // 0) }
+            keys %{ $now->{$name} };
+        $n{$_} or delete $n{$_} for keys %n;
+        $more{$name} = \%n if %n;
+    }
+    return \%more;
+}
+
+# What one connection adds that ended so. `how`: protocol, if not http1, and
+# the others that count one more.
+sub one ($cause, %how) {
+    my $side = $cause eq 'peer' ? 'by_peer' : 'by_server';
+    my $protocol = delete $how{protocol} // 'http1';
+    return { "causes $cause" => 1, "closes $side" => 1,
+             "connections $protocol" => 1, %how };
+}
+
+my %PROBE = (protocol => 'other', probes => 1);
+
+# The code ends one connection, which adds just that to one virtual host.
+sub adds ($httpd, $name, $expected, $what, $code) {
+    my $before = counted($httpd);
+    my @keep   = $code->();
+    my $more;
+    eval { wait_for { $more = more(counted($httpd), $before); %$more }
+           $PATIENT, 'it to be counted' } or diag $@;
+    is_deeply $more, { $name => $expected }, "$name: $what"
+        or diag explain $more;
+    return @keep;
+}
+
+#---- clients -----------------------------------------------------------------------
+
+sub connect_to ($port, @sockopts) {
+    return IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port,
+                               Timeout => 10, Sockopts => \@sockopts)
+        // die "connect to port $port: $@\n";
+}
+
+sub request ($host, $path = '/page', @lines) {
+    return join "\r\n", "GET $path HTTP/1.1", "Host: $host.test", @lines, '',
+        '';
+}
+
+my @CLOSE = ('Connection: close');
+
+# One answer, and no more of the connection.
+sub answer ($socket) {
+    my $text = '';
+    while (1) {
+        my ($head, $body) = split /\r\n\r\n/, $text, 2;
+        return $text if ($head // '') =~ /^Content-Length: (\d+)\r?$/mi
+            && length $body == $1;
+        IO::Select->new($socket)->can_read($PATIENT)
+            && $socket->sysread($text, 65536, length $text)
+            or die "no answer after '$text'\n";
+    }
+}
+
+sub read_all ($socket) {
+    my $text = '';
+    while (1) {
+        if (!$socket->can('pending') || !$socket->pending) {
+            IO::Select->new($socket)->can_read($PATIENT)
+                or die "no end of file\n";
+        }
+        my $n = sysread $socket, $text, 65536, length $text;
+        return $text if !$n;
+    }
+}
+
+# Say all of these, each but the last when the one before is answered; read
+# until httpd closes. The client closes after it was counted.
+sub patient ($port, @says) {
+    my $socket = connect_to($port);
+    while (defined(my $says = shift @says)) {
+        $socket->syswrite($says);
+        answer($socket) if @says;
+    }
+    read_all($socket);
+    return $socket;
+}
+
+# Asked once, and kept alive.
+sub kept ($port, $says) {
+    my $socket = connect_to($port);
+    $socket->syswrite($says);
+    answer($socket);
+    return $socket;
+}
+
+sub reset_it ($socket) {
+    setsockopt $socket, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
+    $socket->close;
+}
+
+# What the access log says of the causes of all requests at a port since it
+# was asked last.
+sub noted ($httpd, $port) {
+    open my $in, '<', $httpd->root . '/causes' or die "$!\n";
+    seek $in, $httpd->{causes_read} // 0, 0;
+    my @noted = map { /^\Q$port\E (\S+)$/ ? $1 : () } <$in>;
+    $httpd->{causes_read} = tell $in;
+    return @noted;
+}
+
+my %IN_LOG = map { $_ => 1 } qw(connection_close error request_limit timeout);
+
+#---- each cause ----------------------------------------------------------------------
+
+# name, what it shows, what is counted, what the client says.
+my $BODY = "Content-Length: 90000\r\n\r\n" . 'x' x 5000;
+my $UNLOGGED = 'half a line, the second time';
+my @PATIENT = (
+    [a => 'idle',                one('keepalive'), request('a')],
+    [a => 'idle, the second time', one('keepalive'), (request('a')) x 2],
+    [a => 'idle, first at b',    one('keepalive'), request('b'), request('a')],
+    [a => 'asked by the client', one('connection_close'),
+     request('a', '/page', @CLOSE)],
+    [b => 'asked at last, first at a', one('connection_close'), request('a'),
+     request('b', '/page', @CLOSE)],
+    [a => 'HTTP/1.0',            one('connection_close'),
+     "GET /page HTTP/1.0\r\nHost: a.test\r\n\r\n"],
+    [a => 'HTTP/1.0 kept alive', one('keepalive'),
+     "GET /page HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n"],
+    [a => 'HTTP/0.9',            one('connection_close'), "GET /page\r\n"],
+    [b => 'asked by a variable', one('connection_close'), request('b', '/once')],
+    [off => 'asked by KeepAlive Off', one('connection_close'), request('off')],
+    [zero => 'asked by no time',  one('connection_close'), request('zero')],
+    [a => '503',                 one('error'), request('a', '/down')],
+    [a => '503 with a document', one('error'), request('a', '/document')],
+    [a => '503 for who asks to close', one('error'),
+     request('a', '/down', @CLOSE)],
+    [a => '413',                 one('error'),
+     "POST /page HTTP/1.1\r\nHost: a.test\r\n$BODY"],
+    [a => '404 is no end',       one('keepalive'), request('a', '/none')],
+    [a => 'nonsense',            one('error', %PROBE), "nonsense\r\n\r\n"],
+    [a => 'nonsense after a request', one('error'), request('a'),
+     "nonsense\r\n\r\n"],
+    [a => 'no Host',             one('error', %PROBE),
+     "GET /page HTTP/1.1\r\n\r\n"],
+    [b => 'the limit',           one('request_limit'), (request('b')) x 3],
+    [b => 'the limit, first at a', one('request_limit'), (request('a')) x 4,
+     request('b')],
+    [b => 'the limit, and asked', one('connection_close'), (request('b')) x 2,
+     request('b', '/page', @CLOSE)],
+    [a => 'half a header',       one('timeout', %PROBE),
+     "GET /page HTTP/1.1\r\nHost: a.te"],
+    [a => 'half a line',         one('timeout', %PROBE), 'GET /pa'],
+    [a => 'silence',             one('timeout', %PROBE), ''],
+    [b => 'half a header, the second time', one('timeout'), request('b'),
+     "GET /page HTTP/1.1\r\nHost: b.te"],
+    [b => $UNLOGGED,             one('timeout'), request('b'), 'GET /pa'],
+    [b => 'half a body',         one('timeout'),
+     "POST /page HTTP/1.1\r\nHost: b.test\r\n$BODY"],
+    [a => 'pipelined, the last asks', one('connection_close'),
+     request('a') . request('a', '/page', @CLOSE)],
+);
+
+subtest 'what the client says' => sub {
+    for_each_mpm {
+        my $mpm   = shift;
+        my $httpd = start($mpm, $VHOSTS);
+        my $port  = $httpd->port('PORT2');
+        for (@PATIENT) {
+            my ($name, $what, $expected, @says) = @$_;
+            adds($httpd, $name, $expected, $what, sub { patient($port, @says) });
+            my ($cause) = map { /^causes (\w+)/ } keys %$expected;
+            my @noted   = noted($httpd, $port);
+            # httpd logs no request of which it has not got a line; silence it
+            # logs if nothing came before.
+            $cause = '-' if !$IN_LOG{$cause} || $what eq $UNLOGGED;
+            is pop @noted, $cause, 'and so in the log';
+            is_deeply [grep { $_ ne '-' } @noted], [], 'but not before';
+        }
+        # One more of everything at once, and the sums are right.
+        my %before = %{ counted($httpd) };
+        my @sockets = map {
+            my $socket = connect_to($port);
+            $socket->syswrite(request($_ % 2 ? 'a' : 'b', '/page', @CLOSE));
+            $socket;
+        } 1 .. 20;
+        read_all($_) for @sockets;
+        my %now;
+        wait_for { %now = %{ counted($httpd) };
+                   my $more = more(\%now, \%before);
+                   20 == sum0(map { total($_, 'causes') } values %$more) }
+            $PATIENT, 'twenty';
+        is_deeply more(\%now, \%before)->{$_},
+            { map { $_ => 10 } 'causes connection_close', 'closes by_server',
+                               'connections http1' }, "$_: ten of twenty"
+            for qw(a b);
+        for my $group (qw(closes causes connections)) {
+            is sum0(map { total($_, $group) } values %now), @PATIENT + 20,
+                "$group: all connections";
+        }
+        $httpd->stop;
+    };
+};
+
+subtest 'what the client does' => sub {
+    for_each_mpm {
+        my $mpm   = shift;
+        my $httpd = start($mpm, $VHOSTS);
+        my $port  = $httpd->port('PORT2');
+        my $peer  = sub ($name, $what, $code, @how) {
+            adds($httpd, $name, one('peer', @how), $what, $code);
+        };
+        $peer->(b => 'closes when idle', sub { kept($port, request('b'))->close;
+                                               () });
+        $peer->(b => 'resets when idle', sub { reset_it(kept($port, request('b')));
+                                               () });
+        $peer->(b => 'is done after its request', sub {
+            my $socket = kept($port, request('b'));
+            $socket->syswrite(request('b'));
+            $socket->shutdown(SHUT_WR);
+            read_all($socket);
+            $socket;
+        });
+        $peer->(engine => 'Engine Off, the same', sub {
+            kept($port, request('engine'))->close;
+            ();
+        });
+        $peer->(a => 'closes without a word', sub { connect_to($port)->close;
+                                                    () }, %PROBE);
+        $peer->(a => 'closes after half a line', sub {
+            my $socket = connect_to($port);
+            $socket->syswrite('GET /pa');
+            $socket->close;
+            ();
+        }, %PROBE);
+        $peer->(b => 'goes away while it is answered', sub {
+            my $socket = connect_to($port, [SOL_SOCKET, SO_RCVBUF, 4096]);
+            $socket->syswrite(request('b', '/big'));
+            IO::Select->new($socket)->can_read($PATIENT);
+            reset_it($socket);
+            ();
+        });
+
+        $port = $httpd->port('PORT4');
+        adds($httpd, 'slow', one('timeout'), 'does not take its answer', sub {
+            my $socket = connect_to($port, [SOL_SOCKET, SO_RCVBUF, 4096]);
+            $socket->syswrite(request('slow', '/big'));
+            $socket;
+        });
+        adds($httpd, 'slow', one('timeout', %PROBE), 'half a line, by Timeout',
+             sub { patient($port, 'GET /pa') });
+        adds($httpd, 'slow', one($mpm eq 'event' ? 'timeout' : 'keepalive'),
+             $UNLOGGED, sub { patient($port, request('slow'), 'GET /pa') });
+        $httpd->stop;
+    };
+};
+
+subtest 'what the backend does' => sub {
+    for_each_mpm {
+        my $mpm     = shift;
+        my $backend = IO::Socket::IP->new(Listen => 5, LocalHost => '127.0.0.1')
+            // die "listen: $@\n";
+        my $to    = $backend->sockport;
+        my $httpd = start($mpm, $VHOSTS =~ s/\@PORT9\@/$to/gr);
+        my $tunnel = sub ($agent, $then) {
+            my $socket = connect_to($httpd->port('PORT5'));
+            $socket->syswrite("CONNECT 127.0.0.1:$to HTTP/1.1\r\n"
+                . "Host: 127.0.0.1:$to\r\nUser-Agent: $agent\r\n\r\n");
+            my $other = $backend->accept;
+            $socket->sysread(my $said, 1000);
+            like $said, qr/^HTTP\S+ 200/, 'a tunnel';
+            $other->close;
+            read_all($socket);
+            return $then->($socket);
+        };
+        adds($httpd, 'tunnel', one('other', protocol => 'other'),
+             'a tunnel whose other end closes it',
+             sub { $tunnel->(whole => sub ($socket) { $socket }) });
+        adds($httpd, 'tunnel', one('peer', protocol => 'other'),
+             'a tunnel of two halves',
+             sub { $tunnel->(half => sub ($socket) { $socket->close; () }) });
+        adds($httpd, 'a', one('other'), 'an answer that breaks off', sub {
+            my $socket = connect_to($httpd->port('PORT2'));
+            $socket->syswrite(request('a', '/broken'));
+            my $other = $backend->accept;
+            $other->sysread(my $asked, 10000);
+            $other->syswrite("HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n"
+                           . 'y' x 10);
+            $other->close;
+            read_all($socket);
+            $socket;
+        });
+        $httpd->announce(qr/AH01110: error reading response/);
+        $httpd->stop;
+    };
+};
+
+#---- TLS and HTTP/2 --------------------------------------------------------------------
+
+sub tls ($port, @protocols) {
+    my $socket = connect_to($port);
+    IO::Socket::SSL->start_SSL($socket, SSL_verify_mode => 0,
+        @protocols ? (SSL_alpn_protocols => \@protocols) : ())
+        or die "TLS: $IO::Socket::SSL::SSL_ERROR\n";
+    return $socket;
+}
+
+# What an HTTP/2 client says: preface, settings, one request (RFC 9113, 7541).
+sub h2_request ($scheme, $host, $path = '/page') {
+    my $frame = sub ($type, $flags, $stream, $payload) {
+        return substr(pack('N', length $payload), 1)
+             . pack('CCN', $type, $flags, $stream) . $payload;
+    };
+    my $headers = "\x82" . ($scheme eq 'https' ? "\x87" : "\x86")
+        . join '', map { $_->[0] . chr(length $_->[1]) . $_->[1] }
+                       ["\x04", $path], ["\x41", "$host.test"];
+    return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . $frame->(4, 0, 0, '')
+         . $frame->(1, 5, 1, $headers);
+}
+
+# Says this, and is gone without another word once it has its answer.
+sub leaves ($socket, $says = '') {
+    $socket->syswrite($says) if length $says;
+    my $text = '';
+    while (length $says && $text !~ /y{1000}/) {
+        sysread $socket, $text, 65536, length $text or die "no answer\n";
+    }
+    CORE::shutdown $socket, SHUT_WR;
+    return $socket;
+}
+
+subtest 'TLS and HTTP/2' => sub {
+    for_each_mpm {
+        my $mpm   = shift;
+        my $httpd = start($mpm, "$VHOSTS$ENCRYPTED",
+                          modules => [qw(ssl http2 socache_shmcb)]);
+        $httpd->announce(qr/mpm_prefork|prefork\.c/) if $mpm eq 'prefork';
+        my ($tls, $clear) = map { $httpd->port("PORT$_") } 3, 6;
+        my %h1 = (tls => 1);
+        adds($httpd, 'tls', one('keepalive', %h1), 'idle', sub {
+            my $socket = tls($tls);
+            $socket->syswrite(request('tls'));
+            read_all($socket);
+            $socket;
+        });
+        adds($httpd, 'tls', one('connection_close', %h1), 'asked', sub {
+            my $socket = tls($tls);
+            $socket->syswrite(request('tls', '/page', @CLOSE));
+            read_all($socket);
+            $socket;
+        });
+        adds($httpd, 'tls', one('peer', %h1), 'the client closes', sub {
+            my $socket = tls($tls);
+            $socket->syswrite(request('tls'));
+            $socket->sysread(my $some, 1000);
+            $socket->close;
+            ();
+        });
+        adds($httpd, 'tls', one('peer', %PROBE), 'closes without a word',
+             sub { connect_to($tls)->close; () });
+        adds($httpd, 'tls', one('peer', %PROBE, tls => 1),
+             'closes after the handshake', sub { tls($tls)->close; () });
+        adds($httpd, 'tls', one('timeout', %PROBE), 'silence',
+             sub { patient($tls, '') });
+        adds($httpd, 'tls', one('error'), 'HTTP, not TLS',
+             sub { patient($tls, request('tls')) });
+
+        # mod_http2's own idle time leaves no trace.
+        my $idle = $mpm eq 'event' ? 'keepalive' : 'other';
+        my %h2   = (protocol => 'http2');
+        my $h2c  = h2_request('http', 'clear');
+        adds($httpd, 'clear', one($idle, %h2), 'h2c, idle',
+             sub { patient($clear, $h2c) });
+        adds($httpd, 'clear', one('peer', %h2), 'h2c, the client closes',
+             sub { leaves(connect_to($clear), $h2c) });
+        return $httpd->stop if $mpm eq 'prefork';    # has no other HTTP/2
+
+        my $upgrade = request('clear', '/page', 'Upgrade: h2c',
+            'Connection: Upgrade, HTTP2-Settings', 'HTTP2-Settings: AAMAAABk');
+        my $preface = substr $h2c, 0, 24 + 9;
+        adds($httpd, 'clear', one('peer', %h2), 'h2c, upgraded',
+             sub { leaves(connect_to($clear), "$upgrade$preface") });
+        my $h2 = h2_request('https', 'tls');
+        adds($httpd, 'tls', one($idle, %h2, tls => 1), 'h2, idle', sub {
+            my $socket = tls($tls, 'h2');
+            $socket->syswrite($h2);
+            read_all($socket);
+            $socket;
+        });
+        adds($httpd, 'tls', one('peer', %h2, tls => 1), 'h2, the client closes',
+             sub { leaves(tls($tls, 'h2'), $h2) });
+        adds($httpd, 'tls', one('peer', %PROBE, tls => 1), 'h2, no request',
+             sub { leaves(tls($tls, 'h2')) });
+        $httpd->stop;
+    };
+};
+
+#---- restarts, killed children, other configurations ------------------------------------
+
+# A virtual host of one name more.
+sub named ($name) {
+    return "<VirtualHost *:\@PORT2\@>\nServerName $name.test\n"
+         . "KeepAliveTimeout 60\n</VirtualHost>\n";
+}
+
+subtest 'restarts and killed children' => sub {
+    for_each_mpm {
+        my $mpm   = shift;
+        my $httpd = start($mpm, $VHOSTS);
+        my $port  = $httpd->port('PORT2');
+        my $once  = sub ($name) {
+            adds($httpd, $name, one('connection_close'), 'one more',
+                 sub { patient($port, request($name, '/page', @CLOSE)) });
+        };
+        my $same = sub ($before, $what) {
+            my $now = counted($httpd);
+            is_deeply more($now, $before), {}, "$what: nothing is counted anew";
+            is_deeply [map { $now->{$_} } qw(a off)],
+                [map { $before->{$_} } qw(a off)], "$what: nor forgotten";
+        };
+        $once->($_) for qw(a b off);
+
+        # Who is idle is closed by event at once, and else with its next answer.
+        noted($httpd, $port);
+        adds($httpd, 'b', one('stop'), 'a graceful restart', sub {
+            local $SIG{PIPE} = 'IGNORE';
+            my $socket = kept($port, request('b'));
+            $httpd->graceful;
+            $socket->syswrite(request('b'));
+            read_all($socket);
+            $socket;
+        });
+        is_deeply [noted($httpd, $port)],
+            [$mpm eq 'event' ? '-' : ('-', 'stop')], 'in the log, too';
+        $once->($_) for qw(a b off);
+
+        my $before = counted($httpd);
+        my @open   = map { kept($port, request('b')) } 1 .. 4;
+        my %old    = map { $_ => 1 } $httpd->children;
+        kill KILL => keys %old;
+        read_all($_) for @open;
+        wait_for { !grep { $old{$_} } $httpd->children } $PATIENT,
+            'the killed to be gone';
+        $same->($before, 'killed');
+        $once->($_) for qw(a b off);
+
+        # b is renamed, and another one is new.
+        my $renamed = $VHOSTS =~ s/b\.test/c.test/r;
+        $before = counted($httpd);
+        $httpd->graceful(($ROOM{$mpm} // '') . $renamed . named('d'));
+        $same->($before, 'renamed');
+        is_deeply [grep { $_ && %$_ } @{ counted($httpd) }{qw(c d)}], [],
+            'those that are new begin at 0';
+        $once->($_) for qw(a c d off);
+
+        # More than there was room for: b, which is no more, is gone.
+        $before = counted($httpd);
+        $httpd->graceful(($ROOM{$mpm} // '') . $renamed
+                         . join '', map { named("n$_") } 1 .. 40);
+        $same->($before, 'forty more');
+        ok !counted($httpd)->{b}, 'who is gone is gone';
+        $once->($_) for qw(a c n40 off);
+        $httpd->stop;
+    };
+};
+
+done_testing;
