@@ -36,6 +36,14 @@ typedef struct {
     apr_uint64_t drained;
 } vhost_row;
 
+/* What happens often enough to say how often of late. */
+enum { PROBES = FW2_CAUSES, LEFT_OPEN, EVICTED, EVENTS };
+
+/* How many of each a virtual host had at some time; all atomic. */
+typedef struct {
+    apr_uint64_t events[EVENTS];
+} mark_row;
+
 /* One child; all atomic, and its own but for `pid`. */
 typedef struct {
     apr_uint32_t pid; /* 0: free */
@@ -50,12 +58,15 @@ typedef struct {
     apr_uint32_t children;
     apr_uint32_t used; /* atomic, written by the parent: rows with names */
     apr_uint64_t fallback;
+    apr_uint64_t marked[2];          /* atomic: when, the later first; or 0 */
+    apr_uint64_t marked_fallback[2]; /* atomic: what `fallback` was then */
 } segment;
 
 struct fw2_counters {
     apr_shm_t *shm;
     segment *segment;
     vhost_row *vhosts;
+    mark_row *marks[2]; /* one a virtual host; as `marked` */
     child_row *children;
     apr_uint32_t *held; /* [children][vhosts] */
 };
@@ -63,7 +74,7 @@ struct fw2_counters {
 static apr_size_t size_of(apr_size_t vhosts, apr_size_t children)
 {
     return sizeof(segment) + vhosts * sizeof(vhost_row)
-           + children * sizeof(child_row)
+           + 2 * vhosts * sizeof(mark_row) + children * sizeof(child_row)
            + children * vhosts * sizeof(apr_uint32_t);
 }
 
@@ -82,7 +93,9 @@ static apr_status_t create(fw2_counters **counters, int vhosts, int children,
     made->segment->vhosts = (apr_uint32_t)vhosts;
     made->segment->children = (apr_uint32_t)children;
     made->vhosts = (vhost_row *)(made->segment + 1);
-    made->children = (child_row *)(made->vhosts + vhosts);
+    made->marks[0] = (mark_row *)(made->vhosts + vhosts);
+    made->marks[1] = made->marks[0] + vhosts;
+    made->children = (child_row *)(made->marks[1] + vhosts);
     made->held = (apr_uint32_t *)(made->children + children);
     *counters = made;
     return APR_SUCCESS;
@@ -259,6 +272,134 @@ void fw2_counters_fallback(fw2_counters *counters)
     apr_atomic_inc64(&counters->segment->fallback);
 }
 
+/* --------------------------------------------------------------- of late -- */
+
+/* A minute at least, so that few make no rate; and not too long ago. */
+#define LATE_MIN apr_time_from_sec(60)
+#define LATE_MAX apr_time_from_sec(600)
+
+static void read_all(apr_uint64_t *counted, apr_int64_t *numbers, int n)
+{
+    int i;
+
+    for (i = 0; i < n; i++) {
+        numbers[i] = (apr_int64_t)apr_atomic_read64(&counted[i]);
+    }
+}
+
+static void read_events(const fw2_counters *counters, apr_uint32_t vhost,
+                        apr_int64_t events[EVENTS])
+{
+    vhost_row *row = &counters->vhosts[vhost];
+    apr_int64_t endings[FW2_ENDINGS];
+
+    read_all(row->causes, events, FW2_CAUSES);
+    read_all(row->endings, endings, FW2_ENDINGS);
+    events[PROBES] = (apr_int64_t)apr_atomic_read64(&row->probes);
+    events[EVICTED] = endings[FW2_EVICTED];
+    events[LEFT_OPEN] = endings[FW2_ACKED] + endings[FW2_SILENCE]
+                        + endings[FW2_TOTAL] + endings[FW2_BYTES]
+                        + endings[FW2_EVICTED] + endings[FW2_STOPPED];
+}
+
+static void mark_vhost(fw2_counters *counters, apr_uint32_t vhost)
+{
+    mark_row *later = &counters->marks[0][vhost];
+    mark_row *earlier = &counters->marks[1][vhost];
+    apr_int64_t now[EVENTS];
+    int i;
+
+    read_events(counters, vhost, now);
+    for (i = 0; i < EVENTS; i++) {
+        apr_atomic_set64(&earlier->events[i],
+                         apr_atomic_read64(&later->events[i]));
+        apr_atomic_set64(&later->events[i], (apr_uint64_t)now[i]);
+    }
+}
+
+void fw2_counters_mark(fw2_counters *counters, apr_time_t now)
+{
+    segment *s = counters->segment;
+    apr_uint64_t later = apr_atomic_read64(&s->marked[0]);
+    apr_uint32_t used = apr_atomic_read32(&s->used), i;
+
+    if ((later && now >= (apr_time_t)later
+         && now - (apr_time_t)later < LATE_MIN)
+        || apr_atomic_cas64(&s->marked[0], (apr_uint64_t)now, later) != later) {
+        return;
+    }
+    apr_atomic_set64(&s->marked[1], later);
+    for (i = 0; i < used; i++) {
+        mark_vhost(counters, i);
+    }
+    apr_atomic_set64(&s->marked_fallback[1],
+                     apr_atomic_read64(&s->marked_fallback[0]));
+    apr_atomic_set64(&s->marked_fallback[0], apr_atomic_read64(&s->fallback));
+}
+
+/* Which mark to compare with, and how long ago it was; or -1. */
+static int mark_of(const fw2_counters *counters, apr_interval_time_t *over)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        apr_time_t at =
+            (apr_time_t)apr_atomic_read64(&counters->segment->marked[i]);
+
+        *over = apr_time_now() - at;
+        if (at && *over >= LATE_MIN && *over <= LATE_MAX) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+apr_int64_t fw2_per_minute(apr_int64_t now, apr_int64_t then,
+                           apr_interval_time_t over)
+{
+    apr_int64_t more = now > then ? now - then : 0;
+
+    return then < 0 || over <= 0 ? -1 : (more * LATE_MIN + over / 2) / over;
+}
+
+static void read_recent(const fw2_counters *counters, apr_uint32_t vhost,
+                        fw2_recent *recent)
+{
+    apr_interval_time_t over;
+    int mark = mark_of(counters, &over), i;
+    apr_int64_t events[EVENTS];
+
+    memset(recent, 0xff, sizeof(*recent)); /* all -1 */
+    if (mark < 0) {
+        return;
+    }
+    read_events(counters, vhost, events);
+    for (i = 0; i < EVENTS; i++) {
+        apr_uint64_t *then = &counters->marks[mark][vhost].events[i];
+
+        events[i] = fw2_per_minute(events[i],
+                                   (apr_int64_t)apr_atomic_read64(then), over);
+    }
+    memcpy(recent->causes, events, sizeof(recent->causes));
+    recent->probes = events[PROBES];
+    recent->left_open = events[LEFT_OPEN];
+    recent->evicted = events[EVICTED];
+}
+
+static apr_int64_t recent_fallback(const fw2_counters *counters)
+{
+    segment *s = counters->segment;
+    apr_interval_time_t over;
+    int mark = mark_of(counters, &over);
+
+    if (mark < 0) {
+        return -1;
+    }
+    return fw2_per_minute(
+        (apr_int64_t)apr_atomic_read64(&s->fallback),
+        (apr_int64_t)apr_atomic_read64(&s->marked_fallback[mark]), over);
+}
+
 /* -------------------------------------------------------------- reading -- */
 
 static apr_int64_t held_now(const fw2_counters *counters, apr_uint32_t vhost)
@@ -272,15 +413,6 @@ static apr_int64_t held_now(const fw2_counters *counters, apr_uint32_t vhost)
         }
     }
     return held;
-}
-
-static void read_all(apr_uint64_t *counted, apr_int64_t *numbers, int n)
-{
-    int i;
-
-    for (i = 0; i < n; i++) {
-        numbers[i] = (apr_int64_t)apr_atomic_read64(&counted[i]);
-    }
 }
 
 static void sum_up_closes(fw2_vhost_totals *totals)
@@ -310,6 +442,7 @@ static void read_vhost(const fw2_counters *counters, apr_uint32_t vhost,
     read_all(row->linger, totals->linger.n, FW2_BOUNDS + 1);
     totals->linger.sum = (apr_int64_t)apr_atomic_read64(&row->linger_sum);
     totals->drained = (apr_int64_t)apr_atomic_read64(&row->drained);
+    read_recent(counters, vhost, &totals->recent);
 }
 
 fw2_vhost_totals *fw2_counters_vhosts(const fw2_counters *counters, int *n,
@@ -349,4 +482,5 @@ void fw2_counters_closer(const fw2_counters *counters,
     closer->oldest = oldest ? apr_time_now() - oldest : -1;
     closer->fallback =
         (apr_int64_t)apr_atomic_read64(&counters->segment->fallback);
+    closer->recent_fallback = recent_fallback(counters);
 }

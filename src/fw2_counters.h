@@ -42,6 +42,15 @@ typedef struct fw2_closed {
     int probe; /**< it never carried a request */
 } fw2_closed;
 
+/** What happened of late, in connections a minute, over the last one to ten
+ *  minutes; all -1 where that is not known. */
+typedef struct fw2_recent {
+    apr_int64_t causes[FW2_CAUSES];
+    apr_int64_t probes;    /**< never carried a request */
+    apr_int64_t left_open; /**< lingers ended before the peer had closed */
+    apr_int64_t evicted;   /**< of these, because their place was needed */
+} fw2_recent;
+
 /** What is known of one virtual host. */
 typedef struct fw2_vhost_totals {
     const char *vhost;              /**< its name, in the shared memory */
@@ -54,6 +63,7 @@ typedef struct fw2_vhost_totals {
     apr_int64_t endings[FW2_ENDINGS];
     fw2_histogram linger;
     apr_int64_t drained; /**< bytes */
+    fw2_recent recent;
 } fw2_vhost_totals;
 
 /** What is known of the closers of all children together. */
@@ -65,6 +75,7 @@ typedef struct fw2_closer_totals {
     apr_int64_t evicted;  /**< sockets whose place was needed, ever */
     apr_int64_t fallback; /**< connections left to httpd's own linger for want
                                of a place, ever */
+    apr_int64_t recent_fallback; /**< of these, in a minute; as fw2_recent */
 } fw2_closer_totals;
 
 typedef struct fw2_counters fw2_counters;
@@ -119,6 +130,17 @@ void fw2_counters_oldest(fw2_counters *counters, int row, apr_time_t since);
 
 /** A connection was left to httpd's own linger. */
 void fw2_counters_fallback(fw2_counters *counters);
+
+/** How many a minute, rounded, of a counter that was `then` so many
+ *  microseconds before; -1 where `then` is not known. */
+apr_int64_t fw2_per_minute(apr_int64_t now, apr_int64_t then,
+                           apr_interval_time_t over);
+
+/**
+ * Note how things are, for what is to be said of late in a while; does nothing
+ * if that was done less than a minute ago. Any thread of any process.
+ */
+void fw2_counters_mark(fw2_counters *counters, apr_time_t now);
 
 /**
  * Read everything.
