@@ -22,6 +22,10 @@
 /* Who has been counting for longer than this has died. */
 #define DEAD apr_time_from_sec(10)
 
+/* How long ago the limits are that are compared with. */
+#define FORMER_MIN apr_time_from_sec(60)
+#define FORMER_MAX apr_time_from_sec(600)
+
 /* How long to wait for the very first count, and how often to look for it. */
 #define FIRST      (250 * (apr_interval_time_t)1000)
 #define FIRST_LOOK (5 * (apr_interval_time_t)1000)
@@ -30,7 +34,9 @@
  * nothing there. */
 typedef struct {
     fw2_shot shot;
-    apr_time_t at; /* now() */
+    apr_time_t at;        /* now() */
+    fw2_limits former[2]; /* what the limits were, the later first */
+    apr_time_t taken[2];  /* then; 0: they were not */
 } record;
 
 /* The shared memory; behind it two records of `words` each. All atomic. */
@@ -193,7 +199,33 @@ static void count_sockets(const fw2_snapshot *snapshot, fw2_shot *shot,
         (int)(cost / 1000), (int)(BUDGET / 1000));
 }
 
-static record *count(const fw2_snapshot *snapshot, apr_uint64_t counts,
+/* What the limits were, not so shortly ago that a few more would be many, nor
+ * so long that it is not of late. */
+static void recall(record *made, const record *last)
+{
+    int later = last->taken[0] && made->at - last->taken[0] < FORMER_MIN;
+    int i;
+
+    memcpy(made->former, last->former, sizeof(made->former));
+    memcpy(made->taken, last->taken, sizeof(made->taken));
+    memset(&made->shot.before, 0xff, sizeof(made->shot.before)); /* unknown */
+    for (i = 1; i >= 0; i--) {
+        apr_interval_time_t over = made->at - made->taken[i];
+
+        if (made->taken[i] && over >= FORMER_MIN && over <= FORMER_MAX) {
+            made->shot.before = made->former[i];
+            made->shot.over = over;
+        }
+    }
+    if (!later) {
+        made->former[1] = made->former[0];
+        made->taken[1] = made->taken[0];
+        made->former[0] = made->shot.limits;
+        made->taken[0] = made->at;
+    }
+}
+
+static record *count(const fw2_snapshot *snapshot, const record *last,
                      apr_pool_t *pool)
 {
     record *made = apr_pcalloc(pool, snapshot->words * sizeof(apr_uint64_t));
@@ -206,7 +238,8 @@ static record *count(const fw2_snapshot *snapshot, apr_uint64_t counts,
     count_sockets(snapshot, &made->shot, pool);
     memcpy(made + 1, made->shot.census.tallies, size);
     made->shot.census.tallies = (fw2_tally *)(made + 1);
-    made->shot.counts = (apr_int64_t)counts;
+    recall(made, last);
+    made->shot.counts = last->shot.counts + 1;
     return made;
 }
 
@@ -224,7 +257,7 @@ static record *renew(const fw2_snapshot *snapshot, record *last,
         last = copy(snapshot, pool);
     }
     else {
-        last = count(snapshot, counts + 1, pool);
+        last = count(snapshot, last, pool);
         /* Whoever thought this process dead writes there now. */
         if (apr_atomic_read64(&snapshot->segment->claim) == mine) {
             publish(snapshot, last, counts + 1);
@@ -254,6 +287,7 @@ static const fw2_shot *show(record *last)
     else {
         shot->census.backend = FW2_NOTHING;
         memset(&shot->limits, 0xff, sizeof(shot->limits)); /* all unknown */
+        memset(&shot->before, 0xff, sizeof(shot->before));
         shot->descriptors = shot->descriptor_limit = -1;
     }
     return shot;

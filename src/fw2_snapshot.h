@@ -29,9 +29,12 @@
 
 /** One count, copied out of the shared memory. */
 typedef struct fw2_shot {
-    fw2_census census;       /**< its tallies are one an endpoint */
-    fw2_limits limits;       /**< read at the same time */
-    apr_int64_t descriptors; /**< open ones of the process that counted; -1:
+    fw2_census census;        /**< its tallies are one an endpoint */
+    fw2_limits limits;        /**< read at the same time */
+    fw2_limits before;        /**< the limits one to ten minutes before; all -1
+                                  where nobody counted then */
+    apr_interval_time_t over; /**< microseconds since; 0 likewise */
+    apr_int64_t descriptors;  /**< open ones of the process that counted; -1:
                                   not known */
     apr_int64_t descriptor_limit; /**< that it may have; the same */
     apr_interval_time_t age;      /**< microseconds since */

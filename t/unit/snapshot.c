@@ -268,6 +268,31 @@ static void test_death(void)
     apr_atomic_set32(&ahead, 0);
 }
 
+/* What is compared with is neither too young nor too old. */
+static void test_before(void)
+{
+    static const struct {
+        apr_uint32_t ahead;
+        int over; /* seconds, or 0: nothing to compare with */
+    } turns[] = { { 0, 0 },   { 30, 0 },    { 50, 0 },   { 61, 61 },
+                  { 90, 90 }, { 118, 118 }, { 125, 64 }, { 130, 69 },
+                  { 900, 0 }, { 960, 60 },  { 990, 90 } };
+    fw2_snapshot *snapshot = snapshot_make();
+    fw2_shot shot;
+    unsigned int i;
+
+    for (i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+        apr_atomic_set32(&ahead, turns[i].ahead);
+        shot = get(snapshot);
+        ok((turns[i].over == 0) == (shot.before.tcp_fin_timeout < 0)
+               && apr_time_sec(shot.over) >= turns[i].over
+               && apr_time_sec(shot.over) < turns[i].over + 5,
+           "after %d s compared with %d s ago", (int)turns[i].ahead,
+           turns[i].over);
+    }
+    apr_atomic_set32(&ahead, 0);
+}
+
 /* 0.4 us a mini-socket, 1 us another, 250 ms at most. */
 static void test_budget(void)
 {
@@ -302,6 +327,7 @@ int main(void)
     test_turmoil();
     test_processes();
     test_death();
+    test_before();
     test_budget();
     apr_pool_destroy(pool);
     apr_terminate();
