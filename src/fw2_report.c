@@ -74,6 +74,11 @@ static const fw2_metric snapshot_metrics[] = {
       .offset = APR_OFFSETOF(fw2_report, snapshot.counts),
       .help = "Times that they were counted; who asks soon after somebody "
               "else is shown the same count" },
+    { .key = "verdict",
+      .family = "verdict",
+      .offset = APR_OFFSETOF(fw2_report, snapshot.verdict),
+      .help = "What it comes to: 0 ok, 1 watch, 2 danger; the page has the "
+              "words" },
     { NULL }
 };
 
@@ -94,6 +99,18 @@ static const fw2_metric half_closed_metrics[] = {
       .offset = APR_OFFSETOF(fw2_report, half_closed.orphan),
       .help = "Of these, those that httpd has closed and the kernel keeps",
       .unknown = NOT_COUNTED },
+    { NULL }
+};
+
+static const fw2_metric advice_metrics[] = {
+    { .key = "level",
+      .kind = FW2_TEXT,
+      .offset = APR_OFFSETOF(fw2_advice_report, level),
+      .help = "ok, watch or danger" },
+    { .key = "text",
+      .kind = FW2_TEXT,
+      .offset = APR_OFFSETOF(fw2_advice_report, text),
+      .help = "What is so, and what to do about it" },
     { NULL }
 };
 
@@ -371,8 +388,16 @@ const fw2_section fw2_sections[] = {
       .offset = APR_OFFSETOF(fw2_report, peers),
       .count = APR_OFFSETOF(fw2_report, npeers),
       .size = sizeof(fw2_peer_report),
-      .personal = 1,
+      .no_metrics = 1,
       .metrics = peer_metrics },
+    { .key = "advice",
+      .title = "Advice",
+      .label = "rule",
+      .offset = APR_OFFSETOF(fw2_report, advice),
+      .count = APR_OFFSETOF(fw2_report, nadvice),
+      .size = sizeof(fw2_advice_report),
+      .no_metrics = 1,
+      .metrics = advice_metrics },
     { .key = "closer", .title = "Closer", .metrics = closer_metrics },
     { .key = "limits", .title = "Limits", .metrics = limit_metrics },
     { NULL }
@@ -515,6 +540,8 @@ static void report_shot(fw2_report *report, const fw2_shot *shot,
         report->missing[i] = *census->refused[i] ? census->refused[i] : NULL;
     }
     report->limits = shot->limits;
+    report->before = shot->before;
+    report->over = shot->over;
     report->descriptors.open = shot->descriptors;
     report->descriptors.limit = shot->descriptor_limit;
 }
@@ -550,6 +577,7 @@ static void report_fill(fw2_report *report, const fw2_sources *sources,
 void fw2_report_make(fw2_report *report, const fw2_sources *sources,
                      apr_pool_t *pool)
 {
+    fw2_counters_mark(sources->counters, apr_time_now());
     report_fill(report, sources, fw2_snapshot_get(sources->snapshot, pool),
                 pool);
 }

@@ -16,6 +16,7 @@
 #include "apr_pools.h"
 #include "apr_time.h"
 
+#include "fw2_advice.h"
 #include "fw2_counters.h"
 #include "fw2_snapshot.h"
 
@@ -34,6 +35,13 @@ typedef struct fw2_peer_report {
     apr_int64_t connections; /**< half-closed */
 } fw2_peer_report;
 
+/** A piece of advice. */
+typedef struct fw2_advice_report {
+    const char *rule; /**< `verdict` for what it all comes to */
+    const char *level;
+    const char *text;
+} fw2_advice_report;
+
 /** A snapshot. Pointers lead into the pool it was made from. */
 typedef struct fw2_report {
     struct {
@@ -46,7 +54,8 @@ typedef struct fw2_report {
         apr_int64_t cost; /**< microseconds of CPU */
         const char *backend;
         apr_int64_t complete;
-        apr_int64_t counts; /**< of this configuration, ever */
+        apr_int64_t counts;  /**< of this configuration, ever */
+        apr_int64_t verdict; /**< an fw2_level */
     } snapshot;
     struct {
         apr_int64_t total, held, orphan; /**< sockets */
@@ -57,11 +66,14 @@ typedef struct fw2_report {
     int nvhosts;
     fw2_peer_report *peers; /**< the most connections first */
     int npeers;
+    fw2_advice_report *advice; /**< the verdict first */
+    int nadvice;
     apr_int64_t unlisted; /**< half-closed connections of other peers */
     fw2_closer_totals closer;
     fw2_left remaining;          /**< all FW2_UNKNOWN where nobody counted */
     fw2_undelivered undelivered; /**< the same */
-    fw2_limits limits;
+    fw2_limits limits, before;   /**< of now, and as fw2_shot has it */
+    apr_interval_time_t over;    /**< from one to the other */
     struct {
         apr_int64_t open, limit; /**< of the process that counted */
     } descriptors;
@@ -74,7 +86,7 @@ typedef struct fw2_sources {
     fw2_snapshot *snapshot;
     const char *const *names; /**< its endpoints', as they shall be written */
     int n;                    /**< of them */
-    const fw2_counters *counters;
+    fw2_counters *counters;
 } fw2_sources;
 
 /** What a metric's value is in memory, and so how it is written. */
@@ -136,9 +148,9 @@ typedef struct fw2_section {
                             at offset 0 of each */
     apr_size_t offset; /**< in fw2_report: of the object, or the pointer */
     apr_size_t count;  /**< an array's: offset of its int length */
-    int personal; /**< of people, and of any number of them: for HTML and JSON
-                       alone, never a label */
-    apr_size_t size; /**< an array's: of one element */
+    int no_metrics;    /**< for HTML and JSON alone: it is personal, or has any
+                         number of values */
+    apr_size_t size;   /**< an array's: of one element */
     const fw2_metric *metrics;
 } fw2_section;
 
@@ -159,6 +171,17 @@ void fw2_report_make(fw2_report *report, const fw2_sources *sources,
 /** The same, of what has been counted already. Never blocks. */
 void fw2_report_last(fw2_report *report, const fw2_sources *sources,
                      apr_pool_t *pool);
+
+/** What there is to give advice on, as far as a report knows: all but the
+ *  settings of the worst virtual host, and `linger_blocks`. */
+void fw2_report_facts(const fw2_report *report, fw2_facts *facts);
+
+/** Which virtual host leaves most connections open of late; -1: none does. */
+int fw2_report_worst(const fw2_report *report);
+
+/** Have advice on these facts in the report. */
+void fw2_report_advise(fw2_report *report, const fw2_facts *facts,
+                       apr_pool_t *pool);
 
 /** The section of this key, which there is. */
 const fw2_section *fw2_section_find(const char *key);

@@ -26,6 +26,8 @@ static void write_paragraph(request_rec *r, const fw2_report *report)
                  r);
         return;
     }
+    ap_rprintf(r, "%s</p>\n<p>",
+               ap_escape_html(r->pool, report->advice[0].text));
     ap_rprintf(r,
                "%" APR_INT64_T_FMT ", of which httpd holds %" APR_INT64_T_FMT
                " and the kernel %" APR_INT64_T_FMT "; counted %s seconds ago. "
@@ -47,6 +49,7 @@ int fw2_status_block(request_rec *r, int flags, const fw2_sources *sources)
     }
     fw2_status_describe(&report);
     fw2_report_last(&report, sources, r->pool);
+    fw2_status_advise(&report, r->pool);
     if (!(flags & AP_STATUS_SHORT)) {
         write_paragraph(r, &report);
         return OK;

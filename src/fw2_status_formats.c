@@ -132,7 +132,7 @@ void fw2_write_auto(request_rec *r, const fw2_report *report)
 
     for (section = fw2_sections; section->key; section++) {
         for (i = 0;
-             !section->personal && i < fw2_section_count(section, report);
+             !section->no_metrics && i < fw2_section_count(section, report);
              i++) {
             auto_element(r, "", section,
                          fw2_section_element(section, report, i), i);
@@ -438,7 +438,7 @@ static void expose(request_rec *r, const fw2_report *report, int open)
     const fw2_metric *metric;
 
     for (section = fw2_sections; section->key; section++) {
-        for (metric = section->metrics; !section->personal && metric->key;
+        for (metric = section->metrics; !section->no_metrics && metric->key;
              metric++) {
             expose_metric(&to, section, metric);
         }

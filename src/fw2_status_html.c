@@ -12,10 +12,12 @@
 static const char style[] =
     ":root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6777;"
     "--line:#d9dee5;--page:#f6f7f9;--card:#fff;--mark:#0b62c4;"
-    "--warn:#8a4b00;--warnbg:#fff4e0}\n"
+    "--warn:#8a4b00;--warnbg:#fff4e0;--ok:#2e7d32;--watch:#b26a00;"
+    "--danger:#c62828}\n"
     "@media(prefers-color-scheme:dark){:root{--ink:#e6eaf0;--soft:#98a4b5;"
     "--line:#2d3642;--page:#12161c;--card:#1a2029;--mark:#7db7ff;"
-    "--warn:#ffcf8a;--warnbg:#3a2a10}}\n"
+    "--warn:#ffcf8a;--warnbg:#3a2a10;--ok:#81c784;--watch:#ffb74d;"
+    "--danger:#ff8a80}}\n"
     "*{box-sizing:border-box}\n"
     "body{margin:0;background:var(--page);color:var(--ink);"
     "font:16px/1.5 system-ui,sans-serif}\n"
@@ -25,6 +27,13 @@ static const char style[] =
     "h2{font-size:1.1rem;margin:2rem 0 .75rem}\n"
     "p{margin:.25rem 0}\n"
     ".soft,small{color:var(--soft)}\n"
+    ".advices{list-style:none;margin:0;padding:0}\n"
+    ".advice{border-left:.35rem solid var(--line);border-radius:.25rem;"
+    "background:var(--card);padding:.5rem .9rem;margin:.5rem 0;"
+    "overflow-wrap:anywhere}\n"
+    ".advice.ok{border-color:var(--ok)}.advice.watch{border-color:var(--watch)}"
+    ".advice.danger{border-color:var(--danger)}\n"
+    ".advices b{text-transform:uppercase;font-size:.8rem}\n"
     ".warn{color:var(--warn);background:var(--warnbg);border-radius:.5rem;"
     "padding:.6rem .9rem;margin:1rem 0;overflow-wrap:anywhere}\n"
     ".cards{display:grid;gap:1rem;"
@@ -119,6 +128,26 @@ static void write_headline(request_rec *r, const fw2_report *report)
                "closed and the kernel keeps.</p>\n",
                report->half_closed.held, report->half_closed.orphan,
                plural(report->half_closed.orphan, "orphan", "orphans"));
+}
+
+/* Levels are told in words as well as by colour. */
+static void write_advice(request_rec *r, const fw2_report *report)
+{
+    int i;
+
+    ap_rprintf(r, "<p class=\"advice %s\" role=status>%s</p>\n",
+               report->advice[0].level,
+               ap_escape_html(r->pool, report->advice[0].text));
+    if (report->nadvice < 2) {
+        return;
+    }
+    ap_rputs("<ul class=advices aria-label=Advice>\n", r);
+    for (i = 1; i < report->nadvice; i++) {
+        ap_rprintf(r, "<li class=\"advice %s\"><b>%s</b> %s</li>\n",
+                   report->advice[i].level, report->advice[i].level,
+                   ap_escape_html(r->pool, report->advice[i].text));
+    }
+    ap_rputs("</ul>\n", r);
 }
 
 /* The sources that did not do, and what the page has instead. */
@@ -382,6 +411,7 @@ void fw2_write_html(request_rec *r, const fw2_report *report)
                "mod_finwait2</p>\n",
                host, style, host);
     write_headline(r, report);
+    write_advice(r, report);
     write_missing(r, report);
     write_listeners(r, report);
     write_words(r);
@@ -391,11 +421,11 @@ void fw2_write_html(request_rec *r, const fw2_report *report)
     write_vhosts(r, report, "How lingers ended", endings);
     fw2_write_remaining(r, report);
     fw2_write_reaches(r, report);
-    ap_rputs("<h2>Closer, limits and source</h2>\n<div class=cards>\n", r);
+    ap_rputs("<details><summary>All figures</summary>\n<div class=cards>\n", r);
     write_facts(r, report, "closer");
     write_facts(r, report, "limits");
     write_facts(r, report, "snapshot");
     write_facts(r, report, "server");
-    ap_rputs("</div>\n", r);
+    ap_rputs("</div></details>\n", r);
     write_footer(r);
 }

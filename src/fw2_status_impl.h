@@ -27,8 +27,10 @@ void fw2_write_reaches(request_rec *r, const fw2_report *report);
 void fw2_write_auto_facts(request_rec *r, const fw2_report *report,
                           const char *section, const char *word);
 
-/** Fill in what of a report only httpd knows. */
+/** Fill in what of a report only httpd knows; and once it is filled, have
+ *  advice in it. */
 void fw2_status_describe(fw2_report *report);
+void fw2_status_advise(fw2_report *report, apr_pool_t *pool);
 
 /** Microseconds as seconds. */
 const char *fw2_seconds_text(apr_pool_t *pool, apr_int64_t usec);

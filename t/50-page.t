@@ -102,8 +102,10 @@ sub settle ($httpd) {
 # that will be. A name that is not here is a name that clients do not know.
 my %NAMES = (
     server      => [[qw(mpm uptime_seconds generation)]],
-    snapshot    => [[qw(age_seconds cost_seconds backend complete counts)]],
+    snapshot    => [[qw(age_seconds cost_seconds backend complete counts
+                        verdict)]],
     half_closed => [[qw(total held orphan)]],
+    advice      => [[qw(rule level text)]],
     remaining   => [[qw(seconds longest_seconds unknown unbounded)]],
     undelivered => [[qw(connections bytes shut_windows)]],
     peers       => [[]],
@@ -116,7 +118,7 @@ my %NAMES = (
                         listen_overflows listen_drops memory_aborts tcp_mem
                         tcp_mem_max descriptors descriptor_limit)]],
 );
-my @LATER   = qw(history advice);
+my @LATER   = qw(history);
 my @STATES  = qw(fin_wait1 fin_wait2 closing close_wait last_ack);
 my @HOLDERS = qw(process kernel timewait);
 my @SIDES   = qw(by_peer by_server);
@@ -139,6 +141,7 @@ my %FAMILY = (
     'snapshot.cost_seconds'     => 'snapshot_cost_seconds',
     'snapshot.complete'         => 'snapshot_complete',
     'snapshot.counts'           => 'snapshot_counts_total',
+    'snapshot.verdict'          => 'verdict',
     'half_closed.total'         => 'half_closed_connections',
     'half_closed.held'          => 'held_connections',
     'half_closed.orphan'        => 'orphan_connections',
