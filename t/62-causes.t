@@ -39,6 +39,7 @@ GlobalLog "@ROOT@/causes" "%{local}p %{finwait2-cause}n"
         ErrorDocument 503 /page
     </Location>
     ProxyPass /broken http://127.0.0.1:@PORT9@/broken
+    ProxyPass /socket http://127.0.0.1:@PORT9@/socket upgrade=websocket
 </VirtualHost>
 <VirtualHost *:@PORT2@>
     ServerName b.test
@@ -410,6 +411,21 @@ subtest 'what the backend does' => sub {
         adds($httpd, 'tunnel', one('peer', protocol => 'other'),
              'a tunnel of two halves',
              sub { $tunnel->(half => sub ($socket) { $socket->close; () }) });
+        adds($httpd, 'a', one('peer', protocol => 'other'), 'a WebSocket', sub {
+            my $socket = connect_to($httpd->port('PORT2'));
+            $socket->syswrite(request('a', '/socket', 'Upgrade: websocket',
+                                      'Connection: Upgrade'));
+            my $other = $backend->accept;
+            $other->sysread(my $asked, 10000);
+            $other->syswrite("HTTP/1.1 101 Switching Protocols\r\n"
+                           . "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+            $socket->sysread(my $said, 1000);
+            like $said, qr/^HTTP\S+ 101/, 'a WebSocket';
+            $socket->shutdown(SHUT_WR);
+            $other->close;
+            read_all($socket);
+            $socket;
+        });
         adds($httpd, 'a', one('other'), 'an answer that breaks off', sub {
             my $socket = connect_to($httpd->port('PORT2'));
             $socket->syswrite(request('a', '/broken'));
@@ -557,7 +573,7 @@ subtest 'restarts and killed children' => sub {
             local $SIG{PIPE} = 'IGNORE';
             my $socket = kept($port, request('b'));
             $httpd->graceful;
-            $socket->syswrite(request('b'));
+            $socket->syswrite(request('b')) if $mpm ne 'event';
             read_all($socket);
             $socket;
         });
