@@ -29,7 +29,8 @@
  *
  *   The page. status writes a report of what sockdiag counts in the kernel's
  *   tables at httpd's own addresses, and of what the closers counted in
- *   counters, which all children share.
+ *   counters, which all children share; sampler notes the same every few
+ *   seconds in history, for the pictures.
  *
  * A failure anywhere leaves the connection to httpd, as ever.
  */
@@ -55,6 +56,8 @@
 #include "fw2_config.h"
 #include "fw2_conn.h"
 #include "fw2_counters.h"
+#include "fw2_history.h"
+#include "fw2_sampler.h"
 #include "fw2_status.h"
 #include "fw2_sync.h"
 #include "fw2_vhosts.h"
@@ -180,6 +183,8 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     fw2_sockdiag_limits(&limits);
     fw2_config_warn(s, limits.tcp_fin_timeout);
     fw2_vhosts_keepalive(s);
+    sources.sample_interval = fw2_config_sample(s);
+    sources.history = fw2_sampler_prepare(s, &sources, pconf);
     return OK;
 }
 
@@ -315,12 +320,16 @@ static int finwait2_status_hook(request_rec *r, int flags)
 
 static void finwait2_register_hooks(apr_pool_t *pool)
 {
+    static const char *const watchdog[] = { "mod_watchdog.c", NULL };
+
     fw2_conn_register();
     /* Before the event MPM's (MIDDLE), which makes a queue for each keep-alive
      * time that it finds. */
     ap_hook_post_config(finwait2_post_config, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_child_status(finwait2_child_status, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_init(finwait2_child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    /* Before mod_watchdog's, which starts a thread: to grow the descriptor
+     * table takes long where several share it. */
+    ap_hook_child_init(finwait2_child_init, NULL, watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(finwait2_child_stopping, NULL, NULL,
                            APR_HOOK_MIDDLE);
     /* Before core's (REALLY_LAST), which ends the hook. */

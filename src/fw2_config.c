@@ -16,6 +16,7 @@ typedef struct {
     apr_int64_t status; /**< the page answers */
     apr_int64_t peers;  /**< and shows addresses */
     apr_int64_t slots;  /**< sockets a child may hold; FW2_SLOTS_AUTO */
+    apr_int64_t sample; /**< microseconds between samples; FW2_SAMPLE_OFF */
     apr_uint32_t vhost; /**< not a directive's: see the header */
     apr_uint32_t set;   /**< bit i: row i was given, here or inherited */
 } fw2_config;
@@ -163,6 +164,8 @@ static const fw2_word user_timeout_words[] = {
 };
 static const fw2_word slots_words[] = { { "auto", FW2_SLOTS_AUTO },
                                         { NULL, 0 } };
+static const fw2_word sample_words[] = { { "Off", FW2_SAMPLE_OFF },
+                                         { NULL, 0 } };
 static const fw2_word no_words[] = { { NULL, 0 } };
 
 enum {
@@ -178,6 +181,7 @@ enum {
     LINGER_SLOTS,
     STATUS,
     STATUS_PEERS,
+    SAMPLE,
     ROWS
 };
 
@@ -221,6 +225,8 @@ static const fw2_directive rows[ROWS] = {
                  .context = GLOBAL_ONLY },
     [STATUS_PEERS] = { SERVER(peers), .fallback = 0, .words = on_off,
                        .context = GLOBAL_ONLY },
+    [SAMPLE] = { SERVER(sample), .fallback = 5 * SECOND, .words = sample_words,
+                 TIME(1, SECOND, 3600 * SECOND), .context = GLOBAL_ONLY },
 };
 
 static fw2_config *config_of(const server_rec *s)
@@ -362,6 +368,9 @@ const command_rec fw2_config_commands[] = {
     DIRECTIVE("FinWait2StatusPeers", STATUS_PEERS,
               "On, or Off (the default): whether its page shows the clients' "
               "addresses"),
+    DIRECTIVE("FinWait2Sample", SAMPLE,
+              "Off, or a time from 1s to 1h (5s is the default): how often "
+              "the page's history gets a sample"),
     { NULL }
 };
 
@@ -398,6 +407,13 @@ int fw2_config_status_peers(const server_rec *s)
     return config_of(s)->peers != 0;
 }
 
+apr_interval_time_t fw2_config_sample(const server_rec *s)
+{
+    const fw2_config *conf = config_of(s);
+
+    return conf->status ? conf->sample : FW2_SAMPLE_OFF;
+}
+
 static const char *name_of(const server_rec *s)
 {
     return s->server_hostname ? s->server_hostname : "(no ServerName)";
@@ -424,6 +440,35 @@ static void warn_values(const server_rec *s, const server_rec *main_server)
                          why);
         }
     }
+}
+
+/* FNV-1a. */
+static apr_uint64_t digest(apr_uint64_t so_far, const void *data,
+                           apr_size_t length)
+{
+    const unsigned char *byte = data;
+
+    while (length--) {
+        so_far = (so_far ^ *byte++) * APR_UINT64_C(0x100000001b3);
+    }
+    return so_far;
+}
+
+apr_uint64_t fw2_config_digest(const server_rec *main_server)
+{
+    apr_uint64_t so_far = APR_UINT64_C(0xcbf29ce484222325);
+    const server_rec *s;
+    int row;
+
+    for (s = main_server; s; s = s->next) {
+        so_far = digest(so_far, name_of(s), strlen(name_of(s)) + 1);
+        so_far = digest(so_far, &s->port, sizeof(s->port));
+        for (row = 0; row < ROWS; row++) {
+            so_far = digest(so_far, value_of(config_of(s), row),
+                            sizeof(apr_int64_t));
+        }
+    }
+    return so_far;
 }
 
 static int anyone_follows_system(const server_rec *s)

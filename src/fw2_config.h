@@ -48,6 +48,17 @@ int fw2_config_status(const server_rec *s);
 /** Whether it shows who the clients are. Asked of the main server likewise. */
 int fw2_config_status_peers(const server_rec *s);
 
+/** FinWait2Sample Off. */
+#define FW2_SAMPLE_OFF 0
+
+/** Microseconds between the history's samples; FW2_SAMPLE_OFF where none are
+ *  taken, and so where the page, which alone would show them, does not answer.
+ *  Asked of the main server, where alone FinWait2Sample can stand. */
+apr_interval_time_t fw2_config_sample(const server_rec *s);
+
+/** A number that changes as soon as any server's name or settings do. */
+apr_uint64_t fw2_config_digest(const server_rec *main_server);
+
 /**
  * Log a warning, with its reason, for each value that does what it says but
  * not what one may expect of it. To be called once a start, in post_config.

@@ -6,8 +6,6 @@
 
 #include "apr_atomic.h"
 
-#define MINUTE apr_time_from_sec(60)
-
 static apr_uint64_t load(const apr_uint64_t *from)
 {
     return apr_atomic_read64((volatile apr_uint64_t *)from);
@@ -93,7 +91,7 @@ static void fold(fw2_sample *minute, const fw2_sample *next)
     fw2_sample before = *minute;
 
     *minute = *next;
-    minute->interval = higher(MINUTE, next->interval);
+    minute->interval = higher(FW2_MINUTE, next->interval);
     minute->held = higher(before.held, next->held);
     minute->orphan = higher(before.orphan, next->orphan);
     minute->timewait = higher(before.timewait, next->timewait);
@@ -130,7 +128,7 @@ static void end_minute(fw2_history *history, apr_uint64_t number,
     apr_uint64_t at;
 
     if (!fold_rest(history, number, &minute)
-        || (minute.time / MINUTE == sample->time / MINUTE
+        || (minute.time / FW2_MINUTE == sample->time / FW2_MINUTE
             && !(sample->marks & FW2_MARK_RESTART))) {
         return;
     }
@@ -152,8 +150,10 @@ int fw2_history_claim(fw2_history *history, apr_time_t now,
     if (now < due && due - now <= interval) {
         return 0;
     }
-    if (now >= due && now - due < interval) {
-        next = due + interval; /* keeps the beat */
+    /* The beat is kept, but for one that is late: between two samples that are
+     * close to each other there is no rate to speak of. */
+    if (now >= due && now - due < interval / 4) {
+        next = due + interval;
     }
     return apr_atomic_cas64(&history->due, (apr_uint64_t)next, expected)
            == expected;

@@ -31,6 +31,9 @@
 /** In the second: a day, less if restarts cut minutes in two. */
 #define FW2_HISTORY_MINUTES 1440
 
+/** What a sample of the second stands for, or for more. */
+#define FW2_MINUTE apr_time_from_sec(60)
+
 /** How far back the two are read. */
 #define FW2_HISTORY_HOUR apr_time_from_sec(3600)
 #define FW2_HISTORY_DAY  apr_time_from_sec(86400)
@@ -78,7 +81,8 @@ typedef struct fw2_history {
  * @param now The time, by the clock that samples have; it may be set back or
  *            forth.
  * @param interval Microseconds from one sample to the next.
- * @return Whether the caller, and nobody else, is to take it.
+ * @return Whether the caller, and nobody else, is to take it. Leaves are given
+ *         three quarters of an interval apart at least.
  */
 int fw2_history_claim(fw2_history *history, apr_time_t now,
                       apr_interval_time_t interval);

@@ -572,6 +572,8 @@ static void report_fill(fw2_report *report, const fw2_sources *sources,
     report->vhosts =
         fw2_counters_vhosts(sources->counters, &report->nvhosts, pool);
     fw2_counters_closer(sources->counters, &report->closer);
+    report->history = sources->history;
+    report->sample_interval = sources->sample_interval;
 }
 
 void fw2_report_make(fw2_report *report, const fw2_sources *sources,

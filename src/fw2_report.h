@@ -18,6 +18,7 @@
 
 #include "fw2_advice.h"
 #include "fw2_counters.h"
+#include "fw2_history.h"
 #include "fw2_snapshot.h"
 
 /** A number that the machine does not give. No number here is below 0. */
@@ -77,7 +78,10 @@ typedef struct fw2_report {
     struct {
         apr_int64_t open, limit; /**< of the process that counted */
     } descriptors;
-    const char *missing[FW2_BACKENDS]; /**< why a source was passed over: a
+    const fw2_history *history; /**< of the time before; NULL: none is kept */
+    apr_interval_time_t sample_interval; /**< from one of its samples to the
+                                              next; 0: none are wanted */
+    const char *missing[FW2_BACKENDS];   /**< why a source was passed over: a
                                             sentence each, or NULL */
 } fw2_report;
 
@@ -87,6 +91,9 @@ typedef struct fw2_sources {
     const char *const *names; /**< its endpoints', as they shall be written */
     int n;                    /**< of them */
     fw2_counters *counters;
+    const fw2_history *history;          /**< NULL: none is kept */
+    apr_interval_time_t sample_interval; /**< from one of its samples to the
+                                              next; 0: none are wanted */
 } fw2_sources;
 
 /** What a metric's value is in memory, and so how it is written. */

@@ -274,6 +274,8 @@ void fw2_write_json(request_rec *r, const fw2_report *report)
         }
         ap_rputs(section->label ? "]" : "", r);
     }
+    ap_rputs(",\n \"history\":", r);
+    fw2_json_history(r, report);
     ap_rputs("}\n", r);
 }
 

@@ -406,13 +406,14 @@ void fw2_write_html(request_rec *r, const fw2_report *report)
     ap_rprintf(r,
                "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8>"
                "<meta name=viewport content=\"width=device-width\">"
-               "<title>Half-closed connections: %s</title>\n<style>\n%s"
+               "<title>Half-closed connections: %s</title>\n<style>\n%s%s"
                "</style></head>\n<body><main>\n<p class=soft>%s, counted by "
                "mod_finwait2</p>\n",
-               host, style, host);
+               host, style, fw2_picture_style, host);
     write_headline(r, report);
     write_advice(r, report);
     write_missing(r, report);
+    fw2_write_pictures(r, report);
     write_listeners(r, report);
     write_words(r);
     write_peers(r, report);

@@ -32,6 +32,11 @@ void fw2_write_auto_facts(request_rec *r, const fw2_report *report,
 void fw2_status_describe(fw2_report *report);
 void fw2_status_advise(fw2_report *report, apr_pool_t *pool);
 
+/** The history: a JSON value, and HTML with the style that it needs. */
+void fw2_json_history(request_rec *r, const fw2_report *report);
+void fw2_write_pictures(request_rec *r, const fw2_report *report);
+extern const char fw2_picture_style[];
+
 /** Microseconds as seconds. */
 const char *fw2_seconds_text(apr_pool_t *pool, apr_int64_t usec);
 

@@ -11,7 +11,7 @@ my %STEP = (
     advice   => 0,
     counters => 1, snapshot => 1, closer => 1, config => 1,
     listen   => 2, vhosts   => 2, report  => 2,
-    status   => 3, conn   => 3,
+    status   => 3, conn   => 3, sampler => 3,
 );
 my @PLAIN = qw(policy sockdiag history counters snapshot closer report sync
                advice);

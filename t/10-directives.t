@@ -16,9 +16,10 @@ my %ALLOWED = (
     FinWait2KeepAliveTimeout => qr/inherit .*0 to 24h in ms, s, min or h/,
     FinWait2Status           => qr/On, or Off/,
     FinWait2StatusPeers      => qr/On, or Off/,
+    FinWait2Sample           => qr/Off, or .*1s to 1h/,
 );
 my @ALL   = sort keys %ALLOWED;
-my @TIMES = grep { /Timeout|Linger/ } @ALL;
+my @TIMES = grep { /Timeout|Linger|Sample/ } @ALL;
 
 my %GOOD = (
     FinWait2Engine       => [qw(On off ON oFF)],
@@ -31,6 +32,8 @@ my %GOOD = (
             86400000ms)],
     FinWait2Status       => [qw(On off ON oFF)],
     FinWait2StatusPeers  => [qw(On off ON oFF)],
+    FinWait2Sample       => [qw(Off OFF off 1 1s 1000ms 1500ms 5s 90 1min 60min
+                                3600 3600s 1h)],
 );
 
 my $UNIT    = qr/no such unit of time/;
@@ -72,6 +75,11 @@ my %BAD = (
         $RANGE   => [qw(86401 86401s 1441min 25h 86400001ms 4294967297)],
         $NO_TIME => [qw(system none off On)],
     },
+    FinWait2Sample => {
+        $RANGE   => [qw(0 0s 0ms 1ms 999ms 3601 3601s 61min 2h 3600001ms
+                        4294967297)],
+        $NO_TIME => [qw(system none inherit On auto)],
+    },
     map({ $_ => { qr/none of its words/ =>
                   ['1', '0', 'yes', 'true', 'system', 'Onn', "On\x01", '-'] } }
         qw(FinWait2Engine FinWait2Status FinWait2StatusPeers)),
@@ -83,7 +91,7 @@ my @NOT_HERE = (
     ['<Files "x">',     '</Files>',     @ALL],
     ['<If "true">',     '</If>',        @ALL],
     ['<VirtualHost *>', '</VirtualHost>',
-     qw(FinWait2Status FinWait2StatusPeers)],
+     qw(FinWait2Status FinWait2StatusPeers FinWait2Sample)],
 );
 
 sub quoted ($arg) { qq("$arg") }
@@ -134,7 +142,7 @@ for my $directive (@ALL) {
             }
         }
         my @lines = map { "$directive $_\n" } @{ $GOOD{$directive} };
-        my ($status, $said) = check_file($directive =~ /^FinWait2Status/
+        my ($status, $said) = check_file($directive =~ /Status|Sample/
             ? "@lines" : "<VirtualHost *:1>\n@lines</VirtualHost>\n");
         is $status, 0, 'all of them in one place' or diag $said;
     };

@@ -216,6 +216,9 @@ static void test_claim(void)
     ok(claim(START + 5 * SEC + 90, 5 * SEC), "late");
     ok(!claim(START + 10 * SEC - 1, 5 * SEC), "the next is not early");
     ok(claim(START + 10 * SEC, 5 * SEC), "nor late for that");
+    ok(claim(START + 18 * SEC, 5 * SEC), "very late");
+    ok(!claim(START + 22 * SEC, 5 * SEC), "the next keeps its distance");
+    ok(claim(START + 23 * SEC, 5 * SEC), "of an interval");
     ok(claim(START + 100 * SEC, 5 * SEC), "after a long time");
     ok(!claim(START + 104 * SEC, 5 * SEC), "is another beat");
 
@@ -246,7 +249,7 @@ static void *claim_all(void *data)
     (void)data;
     for (i = 0; i < ROUNDS; i++, now += 5 * SEC) {
         pthread_barrier_wait(&barrier);
-        if (claim(now + (i % 3) * SEC, 5 * SEC)) {
+        if (claim(now + (i % 2) * SEC, 5 * SEC)) {
             apr_atomic_inc32(&won[i]);
         }
     }
