@@ -1625,6 +1625,15 @@ static void test_peers_order(void)
         wrong += peers.n != n || peers.top[n - 1].n != 121 - n;
     }
     is_int(wrong, 0, "or fewer");
+    fw2_count_reset(&c);
+    for (i = 0; i < 60; i++) {
+        add_peer(&c, apr_psprintf(pool, "10.0.0.%d", i * 23 % 60), 1);
+    }
+    fw2_peers_top(c.peers, FW2_PEERS_MAX, &peers);
+    for (i = 0; i < FW2_PEERS_MAX; i++) {
+        wrong += peers.top[i].addr[15] != i;
+    }
+    is_int(wrong, 0, "of as many each, the lower address first");
 }
 
 static void add_strangers(fw2_count *count, int from, int upto)
