@@ -407,21 +407,16 @@ static apr_interval_time_t orphan_rest(void)
  * the kernel's table has at most unless told otherwise. */
 #define EMPTY_WALK 340
 
+static apr_int64_t known(apr_int64_t sockets)
+{
+    return sockets < 0 ? 0 : sockets;
+}
+
 /* A mini-socket is 0.4 us, a full one 1 us (measured). */
 apr_interval_time_t fw2_sockdiag_predict(const fw2_limits *limits)
 {
-    apr_interval_time_t sum = EMPTY_WALK;
-
-    if (limits->timewait > 0) {
-        sum += limits->timewait * 2 / 5;
-    }
-    if (limits->inuse > 0) {
-        sum += limits->inuse;
-    }
-    if (limits->inuse6 > 0) {
-        sum += limits->inuse6;
-    }
-    return sum;
+    return EMPTY_WALK + known(limits->timewait) * 2 / 5 + known(limits->inuse)
+           + known(limits->inuse6);
 }
 
 static void census_count(fw2_census *census, fw2_count *count, int peers,
