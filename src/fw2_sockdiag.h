@@ -227,10 +227,11 @@ void fw2_sockdiag_limits(fw2_limits *limits);
 /**
  * The CPU time that a count through netlink will take, from how many sockets
  * there are; /proc takes three to ten times that. By measurements of a
- * machine with common settings. Too much where few of the sockets are ours and
- * closing, as the kernel leaves out the others for 0.1 to 0.3 us each; 15,000
- * of ours beside as many of others took 8 ms of 21. Too little where other
- * namespaces have many: theirs cost as much, and are not seen.
+ * machine with common settings, for a server most of whose full sockets are
+ * connections at work: of these the kernel leaves out each for 0.1 to 0.3 us,
+ * where one that is closing takes 1 us. Too little where most are closing, and
+ * where other namespaces have many: theirs cost as much, and are not seen. So
+ * who must not take longer gives fw2_sockdiag_count() a budget, too.
  * @param limits What is -1 in there is taken for none.
  * @return Microseconds.
  */

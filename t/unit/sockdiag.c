@@ -2207,7 +2207,7 @@ static void test_predict(void)
     is_int(fw2_sockdiag_predict(&some), least + 400, "1,000 mini-sockets");
     some.inuse = 30;
     some.inuse6 = 200;
-    is_int(fw2_sockdiag_predict(&some), least + 630, "230 full ones beside");
+    is_int(fw2_sockdiag_predict(&some), least + 469, "230 full ones beside");
 }
 
 static const char *limits_refused(const void *rules)
