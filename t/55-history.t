@@ -166,7 +166,6 @@ subtest 'Off' => sub {
     wait_for { samples($httpd) >= 2 } $PATIENT, 'two samples';
     my ($child) = $httpd->children;
     my $with    = threads($child);
-    my $last    = (samples($httpd))[-1]{time};
 
     $httpd->graceful("FinWait2Sample Off\n$CONF");
     my $json = $httpd->json;
@@ -176,8 +175,9 @@ subtest 'Off' => sub {
     ($child) = $httpd->children;
     is threads($child), $with - 1, 'no thread';
 
+    my $again = time;
     $httpd->graceful("FinWait2Sample 1s\n$CONF");
-    wait_for { samples($httpd) && (samples($httpd))[-1]{time} > $last }
+    wait_for { grep { $_->{time} > $again } samples($httpd) }
         $PATIENT, 'samples again';
     is_deeply [marks(samples($httpd))],
         ['restart', 'restart configuration_changed'],
