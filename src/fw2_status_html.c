@@ -5,6 +5,8 @@
 
 #include "fw2_status_impl.h"
 
+#include <stdlib.h>
+
 #include "apr_strings.h"
 #include "http_core.h"
 #include "http_protocol.h"
@@ -234,6 +236,9 @@ typedef struct {
 
 #define OF(field) APR_OFFSETOF(fw2_vhost_totals, field)
 
+/* Virtual hosts in one table at most. */
+#define VHOSTS_SHOWN 50
+
 static const column causes[] = {
     { "client closed first", OF(closes[FW2_BY_PEER]) },
     { "httpd closed first", OF(closes[FW2_BY_SERVER]) },
@@ -268,24 +273,76 @@ static const column endings[] = {
     { NULL }
 };
 
+static apr_int64_t value_of(const fw2_vhost_totals *at, const column *of)
+{
+    return *(const apr_int64_t *)((const char *)at + of->offset);
+}
+
+static int is_blank(const fw2_vhost_totals *at, const column *columns)
+{
+    while (columns->heading && !value_of(at, columns)) {
+        columns++;
+    }
+    return !columns->heading;
+}
+
+static int is_busier(const void *a, const void *b)
+{
+    const fw2_vhost_totals *left = *(const fw2_vhost_totals *const *)a;
+    const fw2_vhost_totals *right = *(const fw2_vhost_totals *const *)b;
+    apr_int64_t more = right->closes[FW2_BY_PEER] + right->closes[FW2_BY_SERVER]
+                       - left->closes[FW2_BY_PEER]
+                       - left->closes[FW2_BY_SERVER];
+
+    return more > 0 ? 1 : more < 0 ? -1 : strcmp(left->vhost, right->vhost);
+}
+
+static const fw2_vhost_totals **busiest_first(request_rec *r,
+                                              const fw2_report *report)
+{
+    const fw2_vhost_totals **all =
+        apr_palloc(r->pool, report->nvhosts * sizeof(*all));
+    int i;
+
+    for (i = 0; i < report->nvhosts; i++) {
+        all[i] = &report->vhosts[i];
+    }
+    qsort(all, report->nvhosts, sizeof(*all), is_busier);
+    return all;
+}
+
 static void write_vhost(request_rec *r, const fw2_vhost_totals *at,
                         const column *columns)
 {
     ap_rprintf(r, "<tr><th scope=row>%s</th>",
                ap_escape_html(r->pool, at->vhost));
     for (; columns->heading; columns++) {
-        const char *field = (const char *)at + columns->offset;
-
-        write_count(r, *(const apr_int64_t *)field);
+        write_count(r, value_of(at, columns));
     }
     ap_rputs("</tr>\n", r);
+}
+
+/* A server of hundreds has few that matter: the others are in JSON. */
+static void write_rest(request_rec *r, int blank, int more)
+{
+    if (more) {
+        ap_rprintf(r,
+                   "<p><small>%d less busy ones are in <a href=\"?json\">JSON"
+                   "</a>.</small></p>\n",
+                   more);
+    }
+    if (blank) {
+        ap_rprintf(r, "<p><small>%d %s had none of these.</small></p>\n", blank,
+                   plural(blank, "virtual host", "virtual hosts"));
+    }
 }
 
 static void write_vhosts(request_rec *r, const fw2_report *report,
                          const char *title, const column *columns)
 {
+    const fw2_vhost_totals **all = busiest_first(r, report);
     const column *at;
-    int i;
+    int blank = 0, shown = 0, i;
 
     ap_rprintf(r,
                "<h2>%s, by virtual host</h2>\n<div class=\"card wide\" "
@@ -297,9 +354,16 @@ static void write_vhosts(request_rec *r, const fw2_report *report,
     }
     ap_rputs("</tr></thead>\n<tbody>", r);
     for (i = 0; i < report->nvhosts; i++) {
-        write_vhost(r, &report->vhosts[i], columns);
+        if (is_blank(all[i], columns)) {
+            blank++;
+        }
+        else if (shown++ < VHOSTS_SHOWN) {
+            write_vhost(r, all[i], columns);
+        }
     }
-    ap_rputs("</tbody></table></div>\n", r);
+    ap_rputs("</tbody></table>", r);
+    write_rest(r, blank, shown > VHOSTS_SHOWN ? shown - VHOSTS_SHOWN : 0);
+    ap_rputs("</div>\n", r);
 }
 
 static void write_peers(request_rec *r, const fw2_report *report)

@@ -154,7 +154,8 @@ sub launch ($self) {
 # No search for leaks in httpd: all it has at its end is reachable by design
 # (pools), and a child that gave up root may not be read even by itself; the
 # unit tests do search, in the same rooms. Nor for threads: mod_watchdog's are
-# never joined, since a child exits without destroying its pools.
+# never joined, since a child exits without destroying its pools. And it shall
+# not sleep at a process's exit: httpd's parent gives its children 3 s.
 sub environment ($self) {
     my $extra = $self->{options}{env} // {};
     return %$extra if !@RUNTIME;
@@ -164,7 +165,7 @@ sub environment ($self) {
         ASAN_OPTIONS  => "$log:detect_leaks=0:detect_stack_use_after_return=1",
         UBSAN_OPTIONS => "$log:print_stacktrace=1",
         TSAN_OPTIONS  => "$log:exitcode=0:die_after_fork=0"
-                       . ':ignore_noninstrumented_modules=1'
+                       . ':ignore_noninstrumented_modules=1:atexit_sleep_ms=0'
                        . ':report_thread_leaks=0',
         %$extra,
     );
