@@ -288,8 +288,7 @@ static int is_blank(const fw2_vhost_totals *at, const column *columns)
 
 static int is_busier(const void *a, const void *b)
 {
-    const fw2_vhost_totals *left = *(const fw2_vhost_totals *const *)a;
-    const fw2_vhost_totals *right = *(const fw2_vhost_totals *const *)b;
+    const fw2_vhost_totals *left = a, *right = b;
     apr_int64_t more = right->closes[FW2_BY_PEER] + right->closes[FW2_BY_SERVER]
                        - left->closes[FW2_BY_PEER]
                        - left->closes[FW2_BY_SERVER];
@@ -297,17 +296,14 @@ static int is_busier(const void *a, const void *b)
     return more > 0 ? 1 : more < 0 ? -1 : strcmp(left->vhost, right->vhost);
 }
 
-static const fw2_vhost_totals **busiest_first(request_rec *r,
-                                              const fw2_report *report)
+static const fw2_vhost_totals *busiest_first(request_rec *r,
+                                             const fw2_report *report)
 {
-    const fw2_vhost_totals **all =
-        apr_palloc(r->pool, report->nvhosts * sizeof(*all));
-    int i;
+    apr_size_t n = (apr_size_t)report->nvhosts;
+    fw2_vhost_totals *all =
+        apr_pmemdup(r->pool, report->vhosts, n * sizeof(*all));
 
-    for (i = 0; i < report->nvhosts; i++) {
-        all[i] = &report->vhosts[i];
-    }
-    qsort(all, report->nvhosts, sizeof(*all), is_busier);
+    qsort(all, n, sizeof(*all), is_busier);
     return all;
 }
 
@@ -340,7 +336,7 @@ static void write_rest(request_rec *r, int blank, int more)
 static void write_vhosts(request_rec *r, const fw2_report *report,
                          const char *title, const column *columns)
 {
-    const fw2_vhost_totals **all = busiest_first(r, report);
+    const fw2_vhost_totals *all = busiest_first(r, report);
     const column *at;
     int blank = 0, shown = 0, i;
 
@@ -354,11 +350,11 @@ static void write_vhosts(request_rec *r, const fw2_report *report,
     }
     ap_rputs("</tr></thead>\n<tbody>", r);
     for (i = 0; i < report->nvhosts; i++) {
-        if (is_blank(all[i], columns)) {
+        if (is_blank(&all[i], columns)) {
             blank++;
         }
         else if (shown++ < VHOSTS_SHOWN) {
-            write_vhost(r, all[i], columns);
+            write_vhost(r, &all[i], columns);
         }
     }
     ap_rputs("</tbody></table>", r);
