@@ -12,6 +12,7 @@ use Socket   qw(SOCK_STREAM SOL_SOCKET SO_RCVBUF);
 use Time::HiRes qw(time);
 
 my $ASK   = "GET /.generation HTTP/1.1\r\nHost: a\r\n\r\n";
+my $CLOSE = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 my $CANON = JSON::PP->new->canonical;
 
 #---- the page and ss at the same moment --------------------------------------
@@ -141,8 +142,10 @@ END
               "[::1]:$v6"                => "[::1]:$v6",
               "[::ffff:127.0.0.1]:$both" => "[::]:$both",
               "[::1]:$both"              => "[::]:$both");
-    my @clients = map { client(@$_) } ['127.0.0.1', $v4], ['::1', $v6],
-                                      ['127.0.0.1', $both], ['::1', $both];
+    # Where a keep-alive time runs out, event holds them for 2 s at most.
+    my @clients = map { client(@$_, $CLOSE) }
+        ['127.0.0.1', $v4], ['::1', $v6], ['127.0.0.1', $both],
+        ['::1', $both];
 
     my (%life, @different, $moments, $seen);
     wait_for {
