@@ -137,15 +137,21 @@ static void slot_leave(fw2_closer *closer, int slot, fw2_held *taken_out)
 
 /* ---------------------------------------------------------- the ending -- */
 
-static void finish(fw2_closer *closer, const fw2_held *held, fw2_ending ending)
+static void unlist(const fw2_closer *closer, fw2_held *held)
+{
+    if (held->listed) {
+        (void)epoll_ctl(closer->epoll, EPOLL_CTL_DEL, held->fd, NULL);
+        held->listed = 0;
+    }
+}
+
+static void finish(fw2_closer *closer, fw2_held *held, fw2_ending ending)
 {
     fw2_ended ended;
 
     /* To close is not enough to take it out of the set: httpd may not have
      * closed the original yet, which is the same open file. */
-    if (held->listed) {
-        (void)epoll_ctl(closer->epoll, EPOLL_CTL_DEL, held->fd, NULL);
-    }
+    unlist(closer, held);
     fw2_held_close(held);
     ended.vhost = held->vhost;
     ended.ending = ending;
@@ -178,10 +184,18 @@ static int end_oldest(fw2_closer *closer, fw2_ending ending)
 
 /* ---------------------------------------------------------- the thread -- */
 
+/* Have the set tell what happens to a socket; but not of a flood, which is
+ * looked at when it is due, whatever happens. */
 static void list(fw2_closer *closer, int slot, fw2_held *held, apr_time_t now)
 {
     struct epoll_event event;
 
+    if (held->paced) {
+        unlist(closer, held);
+    }
+    if (held->paced || held->listed) {
+        return;
+    }
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     event.data.u64 = (apr_uint64_t)held->turn << 32 | (apr_uint32_t)slot;
     held->listed = !epoll_ctl(closer->epoll, EPOLL_CTL_ADD, held->fd, &event);
@@ -206,7 +220,7 @@ static void look_at(fw2_closer *closer, int slot, apr_uint32_t turn)
     apr_thread_mutex_unlock(closer->lock);
 
     ending = fw2_held_look(held, now);
-    if (ending == FW2_ENDINGS && !held->listed) {
+    if (ending == FW2_ENDINGS) {
         list(closer, slot, held, now);
     }
 
@@ -494,7 +508,7 @@ static void fill(fw2_held *held, int fd, const fw2_handover *handover)
     held->drained = 0;
     held->unacked = INT_MAX;
     held->until_acked = handover->until_acked != 0;
-    held->listed = held->calmed = held->shrunk = held->abort = 0;
+    held->listed = held->calmed = held->paced = held->abort = 0;
 }
 
 /* Put a slot that is filled into a batch, and see to it that the thread is

@@ -35,7 +35,7 @@ typedef struct fw2_held {
     unsigned int until_acked : 1;
     unsigned int listed : 1; /**< in the epoll set */
     unsigned int calmed : 1; /**< fewer wake-ups asked for */
-    unsigned int shrunk : 1; /**< its receive buffer is small */
+    unsigned int paced : 1;  /**< read by the clock, and never listed again */
     unsigned int abort : 1;  /**< to be closed by a reset */
     int place;               /**< in the heap */
     int older, newer;        /**< the slots taken before and after; of a free

@@ -28,12 +28,18 @@
 #define CALM_BYTES ((apr_uint64_t)1 << 20)
 #define CALM_LOWAT (512 * 1024)
 
-/* From here on it is flooding, and gets a small receive buffer, which slows
- * it to a buffer a round trip at once. An honest upload that is larger than
- * this becomes slow, too. */
-#define FLOOD_BYTES  ((apr_uint64_t)64 << 20)
-#define FLOOD_RCVBUF (64 * 1024)
-#define FLOOD_LOWAT  (16 * 1024)
+/* From here on it is flooding, and is read by the clock: so much, so often,
+ * which is 12 MB/s. To wait for its packets would be no bound where round
+ * trips are short, and dear. An honest upload that is larger than this is
+ * slowed down, too. */
+#define FLOOD_BYTES ((apr_uint64_t)64 << 20)
+#define PACE_BYTES  ((apr_size_t)256 << 10)
+#define PACE        (20 * MSEC)
+
+/* Its receive buffer. The kernel doubles this, but may have grown it to 32 MB
+ * before. With half of it, a peer 1 ms away cannot keep up with the clock; with
+ * this, one 50 ms away nearly can (measured). */
+#define FLOOD_RCVBUF (512 * 1024)
 
 /* How often to see whether a peer still acknowledges: an eighth of the time
  * that it has, within these. */
@@ -75,10 +81,9 @@ static void slow_down(fw2_held *held)
         held->calmed = 1;
         set_int(held->fd, SO_RCVLOWAT, CALM_LOWAT);
     }
-    if (!held->shrunk && held->drained >= FLOOD_BYTES) {
-        held->shrunk = 1;
+    if (!held->paced && held->drained >= FLOOD_BYTES) {
+        held->paced = 1;
         set_int(held->fd, SO_RCVBUF, FLOOD_RCVBUF);
-        set_int(held->fd, SO_RCVLOWAT, FLOOD_LOWAT);
     }
 }
 
@@ -95,11 +100,12 @@ static fw2_ending ending_of_error(int error)
 static apr_size_t turn_of(const fw2_held *held)
 {
     apr_int64_t left = held->policy.linger_bytes - (apr_int64_t)held->drained;
+    apr_size_t turn = held->paced ? PACE_BYTES : TURN_BYTES;
 
     return held->policy.linger_bytes != FW2_BYTES_UNLIMITED
-                   && left < (apr_int64_t)TURN_BYTES
+                   && left < (apr_int64_t)turn
                ? (apr_size_t)left + 1
-               : TURN_BYTES;
+               : turn;
 }
 
 /*
@@ -109,7 +115,8 @@ static apr_size_t turn_of(const fw2_held *held)
  */
 static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
 {
-    ssize_t got = recv(held->fd, NULL, turn_of(held), MSG_TRUNC | MSG_DONTWAIT);
+    apr_size_t turn = turn_of(held);
+    ssize_t got = recv(held->fd, NULL, turn, MSG_TRUNC | MSG_DONTWAIT);
 
     *more = 0;
     if (got == 0) {
@@ -119,7 +126,8 @@ static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
         return ending_of_error(errno);
     }
     held->drained += (apr_uint64_t)got;
-    held->heard = last_heard(held, now);
+    /* Of what is still unread the peer's silence says nothing. */
+    held->heard = (apr_size_t)got == turn ? now : last_heard(held, now);
     held->until_acked = 0;
     slow_down(held);
     *more = 1;
@@ -192,7 +200,7 @@ static apr_interval_time_t between(apr_interval_time_t least,
 }
 
 /* When time may be up, if nothing happens until then. */
-static apr_time_t next_look(const fw2_held *held, apr_time_t now)
+static apr_time_t time_up(const fw2_held *held, apr_time_t now)
 {
     const fw2_policy *policy = &held->policy;
     apr_time_t total = held->begun + policy->linger_total;
@@ -206,6 +214,16 @@ static apr_time_t next_look(const fw2_held *held, apr_time_t now)
         return check < enough ? check : enough;
     }
     return held->unacked || total < idle ? total : idle;
+}
+
+static apr_time_t next_look(const fw2_held *held, apr_time_t now, int more)
+{
+    apr_time_t up = time_up(held, now);
+
+    if (held->paced) {
+        return up < now + PACE ? up : now + PACE;
+    }
+    return more ? now + 1 : up;
 }
 
 /*
@@ -240,7 +258,7 @@ fw2_ending fw2_held_look(fw2_held *held, apr_time_t now)
         return FW2_ACKED;
     }
     ending = out_of_time(held, now);
-    held->due = more ? now + 1 : next_look(held, now);
+    held->due = next_look(held, now, more);
     return ending;
 }
 

@@ -44,6 +44,8 @@
 #define MSEC  ((apr_interval_time_t)1000)
 #define NEVER (60000 * MSEC) /* longer than anything here is waited for */
 #define BATCH (20 * MSEC)    /* no two batches begin closer together */
+#define MB    (1024 * 1024)
+#define FLOOD (64 * MB) /* from here on a peer is flooding */
 #define MANY  3000
 #define IDS   4096
 
@@ -132,6 +134,7 @@ static struct watch {
     int set_gate;  /* nor is a timer set to a time to come */
     int at_set;    /* one is about to be */
     int recvs;     /* how often it read */
+    int asked;     /* how much, the last time */
     int sets;      /* how often its timer was set */
     int set_past;  /* the last time to one that is over */
 } watch;
@@ -240,6 +243,7 @@ ssize_t recv(int fd, void *bytes, size_t len, int flags)
     if (flags & MSG_TRUNC) {
         pass(&watch.recv_gate, &watch.at_recv);
         set(&watch.recvs, seen(&watch.recvs) + 1);
+        set(&watch.asked, (int)len);
     }
     got = syscall(SYS_recvfrom, fd, bytes, len, flags, NULL, NULL);
     saved = errno;
@@ -256,6 +260,19 @@ ssize_t recv(int fd, void *bytes, size_t len, int flags)
     }
     errno = saved;
     return got;
+}
+
+/* What is not in the set cannot be taken out of it. */
+int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
+{
+    int rv = (int)syscall(SYS_epoll_ctl, epoll, what, fd, event);
+
+    if (rv && what == EPOLL_CTL_DEL) {
+        pthread_mutex_lock(&watch_lock);
+        watch.wrong++;
+        pthread_mutex_unlock(&watch_lock);
+    }
+    return rv;
 }
 
 int timerfd_settime(int fd, int flags, const struct itimerspec *at,
@@ -854,6 +871,29 @@ static void *flooding(void *data)
     return NULL;
 }
 
+/* A peer that floods from now on, as long as it is let. */
+static void start_flood(flood *f, pthread_t *thread, plan p)
+{
+    int buffer = 65536;
+
+    f->id = connected();
+    f->sent = f->stop = 0;
+    set(&watch.asked, 0);
+    setsockopt(peers[f->id].client, SOL_SOCKET, SO_SNDBUF, &buffer,
+               sizeof(buffer));
+    if (try_give(f->id, &p) != APR_SUCCESS) {
+        ok(0, "taken");
+    }
+    start_thread(thread, flooding, f);
+}
+
+static void stop_flood(flood *f, pthread_t thread)
+{
+    apr_atomic_set32(&f->stop, 1);
+    pthread_join(thread, NULL);
+    original_closes(f->id);
+}
+
 #define FLOODS 2
 
 static void polite_ones_during_a_flood(void)
@@ -873,33 +913,120 @@ static void test_floods(void)
 {
     flood floods[FLOODS];
     pthread_t threads[FLOODS];
-    plan p = staying(NEVER, NEVER);
-    int i, buffer = 65536, slowed = 0;
+    int i;
 
     begin(100);
     for (i = 0; i < FLOODS; i++) {
-        floods[i].id = connected();
-        floods[i].sent = floods[i].stop = 0;
-        setsockopt(peers[floods[i].id].client, SOL_SOCKET, SO_SNDBUF, &buffer,
-                   sizeof(buffer));
-        try_give(floods[i].id, &p);
-        start_thread(&threads[i], flooding, &floods[i]);
+        start_flood(&floods[i], &threads[i], staying(NEVER, NEVER));
+    }
+    polite_ones_during_a_flood();
+    AWAIT(!listed()); /* they have all been */
+    is_int(listed(), 0, "an endless flood does not wake us any more");
+    for (i = 0; i < FLOODS; i++) {
+        ok(option(peers[floods[i].id].server, SO_RCVBUF) <= MB,
+           "and has little in the kernel");
     }
     polite_ones_during_a_flood();
     for (i = 0; i < FLOODS; i++) {
-        AWAIT(option(peers[floods[i].id].server, SO_RCVBUF) == 2 * 65536);
-        slowed += option(peers[floods[i].id].server, SO_RCVBUF) == 2 * 65536;
-        original_closes(floods[i].id);
-    }
-    is_int(slowed, FLOODS, "an endless flood is slowed down");
-    polite_ones_during_a_flood();
-    for (i = 0; i < FLOODS; i++) {
-        apr_atomic_set32(&floods[i].stop, 1);
-        pthread_join(threads[i], NULL);
+        stop_flood(&floods[i], threads[i]);
         ends_after(floods[i].id, FW2_PEER_CLOSED, (long long)floods[i].sent,
                    "every byte of it is counted");
     }
     finish("floods");
+}
+
+/* Until the only flood is one that is not read in large turns any more. */
+static void is_slow(void)
+{
+    AWAIT(seen(&watch.asked) && seen(&watch.asked) < MB);
+    is_int(listed(), 0, "it does not wake us any more");
+}
+
+/* Twice what the clock allows, and far less than loopback can. */
+static void is_paced(int id, const char *what)
+{
+    fw2_ended how = watch.of[id].how;
+    double most = FLOOD + 2.0 * MB + 25.0 * MB * (double)how.lingered / 1e6;
+
+    ok((double)how.drained <= most, "%s is bounded: %d MB in %d ms", what,
+       (int)(how.drained / MB), (int)(how.lingered / MSEC));
+}
+
+static void test_flood_ends(void)
+{
+    plan p = staying(NEVER, NEVER);
+    pthread_t thread;
+    flood f;
+    int id;
+
+    p.policy.linger_bytes = FLOOD + 4 * MB;
+    begin(1);
+    start_flood(&f, &thread, staying(NEVER, 2000 * MSEC));
+    ends(f.id, FW2_TOTAL, "a flood in its total time");
+    is_paced(f.id, "it");
+    stop_flood(&f, thread);
+    start_flood(&f, &thread, p);
+    ends_after(f.id, FW2_BYTES, FLOOD + 4 * MB + 1, "one in its bytes");
+    is_paced(f.id, "it");
+    stop_flood(&f, thread);
+    start_flood(&f, &thread, staying(NEVER, NEVER));
+    is_slow();
+    id = given(staying(NEVER, NEVER));
+    ends(f.id, FW2_EVICTED, "one whose place is needed");
+    stop_flood(&f, thread);
+    client_closes(id);
+    ends(id, FW2_PEER_CLOSED, "by another");
+    start_flood(&f, &thread, staying(NEVER, NEVER));
+    is_slow();
+    fw2_closer_stop(closer, 0);
+    ends(f.id, FW2_STOPPED, "one when we stop");
+    stop_flood(&f, thread);
+    nothing_left("how floods end");
+}
+
+/* One that has flooded, but does not go on; all is read. */
+static int flooded(plan p)
+{
+    int id = connected();
+
+    set(&watch.asked, 0);
+    if (try_give(id, &p) != APR_SUCCESS) {
+        ok(0, "taken");
+    }
+    client_says(id, FLOOD + 3 * MB);
+    is_slow();
+    AWAIT(!asks(peers[id].client, SIOCOUTQ)
+          && !asks(peers[id].server, SIOCINQ));
+    original_closes(id);
+    return id;
+}
+
+static void test_after_a_flood(void)
+{
+    plan p = staying(NEVER, NEVER);
+    long sent;
+    int id;
+
+    begin(4);
+    id = flooded(staying(1500 * MSEC, NEVER));
+    set(&watch.recv_gate, 1);
+    AWAIT(seen(&watch.at_recv));
+    client_says(id, 400000); /* more than is read at once */
+    usleep(2000000);         /* long enough to have been silent */
+    set(&watch.recv_gate, 0);
+    ends_after(id, FW2_SILENCE, FLOOD + 3 * MB + 400000,
+               "it is silent, once all is read");
+    id = flooded(p);
+    client_resets(id);
+    ends(id, FW2_PEER_RESET, "it resets");
+    p.policy.user_timeout = 1000 * MSEC;
+    id = shut_window(&sent);
+    give(id, p);
+    client_says(id, FLOOD + 3 * MB);
+    ends(id, FW2_SILENCE, "it does not read");
+    is_int(client_reads(id), -ECONNRESET, "and is reset");
+    is_int(listed(), 0, "none is in the epoll set");
+    finish("after floods");
 }
 
 /* ---------------------------------------------------------- shut windows -- */
@@ -1834,6 +1961,8 @@ int main(void)
     test_talkers();
     test_bytes();
     test_floods();
+    test_flood_ends();
+    test_after_a_flood();
     test_shut_window();
     test_closed_and_shut();
     test_slow_reader();
