@@ -171,6 +171,10 @@ static int end_oldest(fw2_closer *closer, fw2_ending ending)
     if (slot != FW2_NO_SLOT && slot == closer->busy) {
         slot = closer->held[slot].newer;
     }
+    /* Whoever comes while it stops is not taken, and so needs no room. */
+    if (ending == FW2_EVICTED && closer->stopping) {
+        slot = FW2_NO_SLOT;
+    }
     if (slot != FW2_NO_SLOT) {
         slot_leave(closer, slot, &held);
     }

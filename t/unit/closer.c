@@ -1839,6 +1839,27 @@ static const char *without_descriptors(void)
     return stopped();
 }
 
+static const char *stop_without_descriptors(void)
+{
+    apr_interval_time_t patience = NEVER;
+    plan p = staying(NEVER, NEVER);
+    int limit = 2 * fw2_closer_auto_slots(), first;
+    pthread_t stopper;
+
+    begin(IDS);
+    first = given(p);
+    start_thread(&stopper, stop_patiently, &patience);
+    AWAIT(try_give(connected(), &p) == APR_EOF);
+    no_descriptors_but(0);
+    NEED(try_give(next_id - 1, &p) == EMFILE);
+    limit_descriptors(limit);
+    NEED(!is_ended(first));
+    fw2_closer_hurry(closer);
+    pthread_join(stopper, NULL);
+    NEED(!strcmp(ending_of(first), "stopped"));
+    return over();
+}
+
 static const char *start_without_descriptors(void)
 {
     fw2_closer *untouched = closer = (fw2_closer *)&watch;
@@ -1929,6 +1950,7 @@ static const char *without_thread(void)
 static void test_refusals(void)
 {
     in_child(without_descriptors, "without descriptors");
+    in_child(stop_without_descriptors, "stopping without descriptors");
     in_child(start_without_descriptors, "started without descriptors");
     in_child(few_descriptors, "with few descriptors");
     in_child(without_epoll, "without room in the epoll set");
