@@ -32,7 +32,7 @@ int fw2_conn_drops(const request_rec *r)
 
 static int says_close(const request_rec *r)
 {
-    return r->assbackwards /* HTTP/0.9, which cannot say otherwise */
+    return r->assbackwards /* HTTP/0.9, which not every httpd marks */
            || ap_find_token(
                r->pool, apr_table_get(r->headers_out, "Connection"), "close");
 }
