@@ -35,6 +35,10 @@ GlobalLog "@ROOT@/causes" "%{local}p %{finwait2-cause}n"
     LimitRequestBody 1000
     Redirect 503 /down
     Redirect 503 /document
+    Redirect 404 /lost
+    <Location "/lost">
+        ErrorDocument 404 /page
+    </Location>
     <Location "/document">
         ErrorDocument 503 /page
     </Location>
@@ -269,6 +273,8 @@ my @PATIENT = (
      request('a', '/down', @CLOSE)],
     [a => '413',                 one('error'),
      "POST /page HTTP/1.1\r\nHost: a.test\r\n$BODY"],
+    [a => '404 with a document, asked', one('connection_close'),
+     request('a', '/lost', @CLOSE)],
     [a => '404 is no end',       one('keepalive'), request('a', '/none')],
     [a => 'nonsense',            one('error', %PROBE), "nonsense\r\n\r\n"],
     [a => 'nonsense after a request', one('error'), request('a'),
@@ -377,6 +383,11 @@ subtest 'what the client does' => sub {
         adds($httpd, 'slow', one('timeout'), 'does not take its answer', sub {
             my $socket = connect_to($port, [SOL_SOCKET, SO_RCVBUF, 4096]);
             $socket->syswrite(request('slow', '/big'));
+            $socket;
+        });
+        adds($httpd, 'slow', one('timeout'), 'nor one that is the last', sub {
+            my $socket = connect_to($port, [SOL_SOCKET, SO_RCVBUF, 4096]);
+            $socket->syswrite(request('slow', '/big', @CLOSE));
             $socket;
         });
         adds($httpd, 'slow', one('timeout', %PROBE), 'half a line, by Timeout',
