@@ -139,15 +139,27 @@ static void end_minute(fw2_history *history, apr_uint64_t number,
 
 /* ------------------------------------------------------------- writing -- */
 
+/* One that is further away than any can be is from before the clock was set
+ * back, or the interval made shorter. */
+static apr_interval_time_t wait_for(apr_time_t due, apr_time_t now,
+                                    apr_interval_time_t interval)
+{
+    return now < due && due - now <= interval ? due - now : 0;
+}
+
+apr_interval_time_t fw2_history_wait(const fw2_history *history, apr_time_t now,
+                                     apr_interval_time_t interval)
+{
+    return wait_for((apr_time_t)load(&history->due), now, interval);
+}
+
 int fw2_history_claim(fw2_history *history, apr_time_t now,
                       apr_interval_time_t interval)
 {
     apr_uint64_t expected = load(&history->due);
     apr_time_t due = (apr_time_t)expected, next = now + interval;
 
-    /* One that is further away than any can be is from before the clock was
-     * set back, or the interval made shorter. */
-    if (now < due && due - now <= interval) {
+    if (wait_for(due, now, interval)) {
         return 0;
     }
     /* The beat is kept, but for one that is late: between two samples that are

@@ -75,6 +75,10 @@ typedef struct fw2_history {
     fw2_slot minute[FW2_HISTORY_MINUTES];
 } fw2_history;
 
+/** Microseconds until the next sample is due: 0 to `interval`. As below. */
+apr_interval_time_t fw2_history_wait(const fw2_history *history, apr_time_t now,
+                                     apr_interval_time_t interval);
+
 /**
  * Ask for leave to take the next sample. Who is killed before it has written
  * it leaves a gap, and the next interval is open to all again.

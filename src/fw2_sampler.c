@@ -8,6 +8,7 @@
 #include "http_config.h"
 #include "http_log.h"
 
+#include "ap_mpm.h"
 #include "mod_watchdog.h"
 
 #include "fw2_config.h"
@@ -15,6 +16,9 @@
 #include "fw2_sync.h"
 
 APLOG_USE_MODULE(finwait2);
+
+/* A clock that is set back is noticed so late at most. */
+#define LONGEST_SLEEP apr_time_from_sec(5)
 
 /* What survives a restart, which unloads this module. A new module may follow
  * an old one in a restart: where fw2_history changes, the key does. */
@@ -53,13 +57,38 @@ static void measure(const fw2_sampler *sampler, fw2_sample *sample,
     }
 }
 
-/* In the watchdog's thread of any child, at each of its ticks. */
+/* Sleep until a sample may be due. Other than the watchdog's ticks of 100 ms
+ * this costs nothing worth mention in hundreds of children, and nobody waits
+ * for this thread: a child that ends does not join it. */
+static void sleep_until_due(const fw2_sampler *sampler)
+{
+    apr_interval_time_t wait =
+        fw2_history_wait(sampler->history, apr_time_now(), sampler->interval);
+
+    if (wait) {
+        apr_sleep(wait < LONGEST_SLEEP ? wait : LONGEST_SLEEP);
+    }
+}
+
+static int is_stopping(void)
+{
+    int state = AP_MPMQ_STOPPING;
+
+    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) != APR_SUCCESS
+           || state == AP_MPMQ_STOPPING;
+}
+
+/* In the watchdog's thread of any child, which is for this alone. */
 static apr_status_t take_sample(int state, void *data, apr_pool_t *pool)
 {
     const fw2_sampler *sampler = data;
     fw2_sample sample = { 0 };
 
-    if (state != AP_WATCHDOG_STATE_RUNNING
+    if (state != AP_WATCHDOG_STATE_RUNNING) {
+        return APR_SUCCESS;
+    }
+    sleep_until_due(sampler);
+    if (is_stopping()
         || !fw2_history_claim(sampler->history, apr_time_now(),
                               sampler->interval)) {
         return APR_SUCCESS;

@@ -6,10 +6,10 @@
 /*
  * sampler: who takes the history's samples, and when.
  *
- * mod_watchdog, which is httpd's own, has a thread in each child that calls
- * back ten times a second; there each asks the history for leave. So it is a
- * child that counts, no process of its own, and if one is gone or stuck,
- * another takes the next sample.
+ * mod_watchdog, which is httpd's own, starts a thread in each child. It sleeps
+ * until a sample is due, and asks the history for leave. So it is a child that
+ * counts, no process of its own, and if one is gone or stuck, another takes the
+ * next sample.
  *
  * The history outlives restarts, in memory of its own, which is made once and
  * only if it is wanted.

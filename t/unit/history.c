@@ -207,6 +207,23 @@ static int claim(apr_time_t now, apr_interval_time_t interval)
     return fw2_history_claim(history, now, interval);
 }
 
+static apr_interval_time_t wait_from(apr_time_t now)
+{
+    return fw2_history_wait(history, now, 5 * SEC);
+}
+
+static void test_wait(void)
+{
+    begin();
+    is_int(wait_from(START), 0, "no wait for the first");
+    claim(START, 5 * SEC);
+    is_int(wait_from(START), 5 * SEC, "an interval for the next");
+    is_int(wait_from(START + 5 * SEC - 7), 7, "or what is left of it");
+    is_int(wait_from(START + 5 * SEC), 0, "no more when it is due");
+    is_int(wait_from(START + HOUR), 0, "nor later");
+    is_int(wait_from(START - HOUR), 0, "nor where the clock is set back");
+}
+
 static void test_claim(void)
 {
     begin();
@@ -516,6 +533,7 @@ int main(void)
     test_laps();
     test_minutes();
     test_restart();
+    test_wait();
     test_claim();
     test_claimers();
     test_clocks();
