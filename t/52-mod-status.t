@@ -1,10 +1,12 @@
 # What mod_status's page has of ours: HTML and ?auto, from the last count only.
+# Nobody but us counts here: no samples are taken.
 
 use v5.36;
 use Test::More;
 use FinWait2Test;
 
 my $CONF = <<'END';
+FinWait2Sample Off
 FinWait2Linger always
 FinWait2LingerIdle 60s
 <Location "/server-status">
