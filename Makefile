@@ -16,7 +16,8 @@ HEADERS := $(sort $(wildcard src/*.h))
 MODULE  := .libs/mod_finwait2.so
 
 # The rooms that know nothing of httpd are tested in programs of their own.
-PLAIN   := policy sockdiag history counters snapshot closer report advice
+PLAIN   := policy sockdiag history counters clients snapshot closer report \
+           advice
 ROOMS   := $(sort $(wildcard $(PLAIN:%=src/fw2_%.c) $(PLAIN:%=src/fw2_%_*.c)))
 UNITS   := $(patsubst t/%.c,build/%,$(wildcard t/unit/*.c))
 

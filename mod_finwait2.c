@@ -52,6 +52,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "fw2_clients.h"
 #include "fw2_closer.h"
 #include "fw2_config.h"
 #include "fw2_conn.h"
@@ -72,9 +73,13 @@ char fw2_sync_httpd;
  * as httpd itself would. */
 #define PATIENCE apr_time_from_sec(2)
 
-/* What survives a restart, which unloads this module. */
+/* What survives a restart, which unloads this module. A new module may follow
+ * an old one in a restart: where one of these changes, the key does. */
+static const char key[] = "mod_finwait2 2";
+
 typedef struct {
     fw2_counters *counters;
+    fw2_clients *clients; /* NULL: nobody ever asked for them */
 } finwait2_retained;
 
 /* Made in post_config by the parent, read-only for its children. */
@@ -88,15 +93,27 @@ static int row = -1; /* among the counters */
 
 /* ------------------------------------------------- the closer's observer */
 
-static void note_taken(void *context, apr_uint32_t vhost)
+static void note_taken(void *context, const fw2_tag *tag)
 {
-    fw2_counters_taken(counters, row, vhost);
+    fw2_counters_taken(counters, row, tag->vhost);
+}
+
+/* Who has closed first has nothing to be told of. */
+static void note_client(const fw2_tag *tag, fw2_ending ending)
+{
+    fw2_client_end end = { tag->agent, tag->net, ending,
+                           tag->cause == FW2_CAUSE_KEEPALIVE };
+
+    if (hands.clients && tag->cause != FW2_CAUSE_PEER) {
+        fw2_clients_ended(hands.clients, &end);
+    }
 }
 
 static void note_ended(void *context, const fw2_ended *ended)
 {
-    fw2_counters_ended(counters, row, ended->vhost, ended->ending,
+    fw2_counters_ended(counters, row, ended->tag.vhost, ended->ending,
                        ended->lingered, ended->drained);
+    note_client(&ended->tag, ended->ending);
 }
 
 static void note_oldest(void *context, apr_time_t since)
@@ -116,22 +133,26 @@ static void note_closed(fw2_vhost_id vhost, const fw2_closed *closed)
 
 /* ------------------------------------------------------------ the parent */
 
+static finwait2_retained *retained_data(void)
+{
+    finwait2_retained *retained = ap_retained_data_get(key);
+
+    return retained ? retained
+                    : ap_retained_data_create(key, sizeof(*retained));
+}
+
 /* Give each server its place among the counters, those of the former
  * configuration as far as they have one there. */
 static apr_status_t prepare_counters(server_rec *main_server, apr_pool_t *pconf,
                                      apr_pool_t *ptemp)
 {
-    static const char key[] = "mod_finwait2";
-    finwait2_retained *retained = ap_retained_data_get(key);
+    finwait2_retained *retained = retained_data();
     int n, i = 0, children = 1;
     const char **names = fw2_vhosts_names(main_server, &n, ptemp);
     fw2_vhost_id *ids = apr_palloc(ptemp, (apr_size_t)n * sizeof(*ids));
     server_rec *s;
     apr_status_t rv;
 
-    if (!retained) {
-        retained = ap_retained_data_create(key, sizeof(*retained));
-    }
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
     rv = fw2_counters_prepare(&retained->counters, names, ids, n, children,
                               main_server->process->pool);
@@ -143,6 +164,31 @@ static apr_status_t prepare_counters(server_rec *main_server, apr_pool_t *pconf,
         fw2_config_set_vhost(s, ids[i++], pconf);
     }
     return APR_SUCCESS;
+}
+
+/* Who the clients are is known only where that is wanted, and forgotten where
+ * it is not any more. Without, all else works. */
+static fw2_clients *prepare_clients(server_rec *main_server)
+{
+    finwait2_retained *retained = retained_data();
+    apr_status_t rv;
+
+    if (!fw2_config_status_peers(main_server)) {
+        if (retained->clients) {
+            fw2_clients_forget(retained->clients);
+        }
+        return NULL;
+    }
+    if (!retained->clients) {
+        rv = fw2_clients_create(&retained->clients, main_server->process->pool);
+        if (rv != APR_SUCCESS) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, rv, main_server,
+                         "the page does not tell which clients leave "
+                         "connections open: the memory or the lock for that "
+                         "cannot be had. All else works");
+        }
+    }
+    return retained->clients;
 }
 
 static apr_status_t prepare_memory(server_rec *main_server, apr_pool_t *pconf,
@@ -182,6 +228,7 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     fw2_sockdiag_limits(&limits);
     fw2_config_warn(s, limits.tcp_fin_timeout);
+    sources.clients = prepare_clients(s);
     fw2_vhosts_keepalive(s);
     sources.sample_interval = fw2_config_sample(s);
     sources.history = fw2_sampler_prepare(s, &sources, pconf);
@@ -222,6 +269,10 @@ static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
 
     hands.fallback = note_fallback;
     hands.closed = note_closed;
+    if (sources.clients
+        && fw2_clients_begin(sources.clients, pchild) == APR_SUCCESS) {
+        hands.clients = sources.clients;
+    }
     if (!fw2_vhosts_linger(s)) {
         return;
     }
@@ -277,7 +328,7 @@ static int finwait2_pre_connection(conn_rec *c, void *csd)
 static int finwait2_post_read_request(request_rec *r)
 {
     fw2_from_httpd();
-    fw2_conn_request(r);
+    fw2_conn_request(r, &hands);
     fw2_to_httpd();
     return DECLINED;
 }

@@ -2,6 +2,8 @@
 
 #include "fw2_advice_impl.h"
 
+#include <string.h>
+
 #include "apr_strings.h"
 
 const char *const fw2_level_names[FW2_LEVELS] = { "ok", "watch", "danger" };
@@ -25,11 +27,10 @@ void fw2_facts_clear(fw2_facts *facts)
     apr_int64_t *figure = (apr_int64_t *)facts;
     unsigned int i;
 
+    memset(facts, 0, sizeof(*facts)); /* names that are not known, too */
     for (i = 0; i < FIGURES; i++) {
         figure[i] = FW2_FACT_UNKNOWN;
     }
-    facts->vhost = NULL;
-    facts->peer = NULL;
 }
 
 /* What is too large to be true is not known, and what is not known is small. */

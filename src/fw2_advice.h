@@ -123,9 +123,17 @@ typedef struct fw2_facts {
                                          microseconds */
 
     /* The address with the most half-closed connections of ours. */
-    apr_int64_t peer_share;    /**< its part of them: percent */
-    apr_int64_t peer_balancer; /**< 1: more than half of `expired` are its
-                                    connections, too; 0: they are not */
+    apr_int64_t peer_share; /**< its part of them: percent */
+
+    /* Of the last ten to twenty minutes: the User-Agent that leaves most
+     * connections open, and the net whose keep-alive time is over most often. */
+    apr_int64_t agent_share;     /**< the agent's part of what was left open:
+                                      percent */
+    apr_int64_t agent_closed;    /**< its connections that httpd closed first */
+    apr_int64_t agent_left_open; /**< of these, left open */
+    apr_int64_t agent_expired;   /**< of agent_closed: keep-alive time over */
+    apr_int64_t idle_net_share;  /**< the net's part of all whose keep-alive
+                                      time was over: percent */
 
     /* The namespace's. */
     apr_int64_t tcp_fin_timeout;    /**< net.ipv4.tcp_fin_timeout: seconds */
@@ -152,8 +160,10 @@ typedef struct fw2_facts {
 
     /* Names are foreign text of any length and content; NULL: unknown, or not
      * to be shown. They need not outlive the call. */
-    const char *vhost; /**< of the virtual host above */
-    const char *peer;  /**< the address above */
+    const char *vhost;    /**< of the virtual host above */
+    const char *peer;     /**< the address above */
+    const char *agent;    /**< the User-Agent above */
+    const char *idle_net; /**< the net above */
 } fw2_facts;
 
 /** One piece of advice. */

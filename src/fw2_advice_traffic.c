@@ -4,6 +4,8 @@
 
 #include "fw2_advice_impl.h"
 
+#include <string.h>
+
 #include "apr_strings.h"
 
 /* The share from which on something is the main cause, in percent; and how many
@@ -71,11 +73,18 @@ static const char *keepalive_now(const fw2_facts *facts, apr_pool_t *pool)
                         fw2_text_name(pool, facts->vhost, NULL));
 }
 
+/* An address's idle connections may be few, and it may close well: what makes
+ * it look like a load balancer is that most idle ones are its own. */
 static apr_int64_t balancer(const fw2_facts *facts)
 {
-    return facts->peer_balancer > 0
+    return facts->idle_net_share >= MOST
                ? cause_share(facts, facts->expired, FEW_OF_BALANCER)
                : FW2_FACT_UNKNOWN;
+}
+
+static int has_balancer(const fw2_facts *facts)
+{
+    return balancer(facts) >= MOST;
 }
 
 static fw2_words say_balancer(const fw2_facts *facts, apr_pool_t *pool)
@@ -84,15 +93,15 @@ static fw2_words say_balancer(const fw2_facts *facts, apr_pool_t *pool)
 
     words.finding = apr_psprintf(
         pool,
-        "%s had been idle for the keep-alive time%s, most of them from %s, "
-        "which looks like a load balancer.",
+        "%s had been idle for the keep-alive time%s, most of them from %s.",
         part_of_closes(facts, facts->expired, pool), keepalive_now(facts, pool),
-        fw2_text_name(pool, facts->peer, "one address"));
+        fw2_text_name(pool, facts->idle_net, "one net"));
     words.remedy =
-        "Its idle timeout must be shorter than httpd's keep-alive time, or it "
-        "sends requests into connections that httpd is closing, and answers "
-        "502. If it has 60 s, set FinWait2KeepAliveTimeout 65s; on prefork and "
-        "worker each idle connection keeps a worker.";
+        "If that is a load balancer: its idle timeout must be shorter than "
+        "httpd's keep-alive time, or it sends requests into connections that "
+        "httpd is closing, and answers 502. If it has 60 s, set "
+        "FinWait2KeepAliveTimeout 65s; on prefork and worker each idle "
+        "connection keeps a worker.";
     return words;
 }
 
@@ -244,7 +253,7 @@ static fw2_words say_long_life(const fw2_facts *facts, apr_pool_t *pool)
 
 static apr_int64_t one_peer(const fw2_facts *facts)
 {
-    return fw2_half_closed(facts) >= MANY_ORPHANS && facts->peer_balancer <= 0
+    return fw2_half_closed(facts) >= MANY_ORPHANS && !has_balancer(facts)
                ? facts->peer_share
                : FW2_FACT_UNKNOWN;
 }
@@ -263,6 +272,67 @@ static fw2_words say_one_peer(const fw2_facts *facts, apr_pool_t *pool)
         "NAT looks the same. Ask its owner to close idle connections before "
         "httpd's keep-alive time%s is over.",
         keepalive_now(facts, pool));
+    return words;
+}
+
+static apr_int64_t one_agent(const fw2_facts *facts)
+{
+    return facts->agent && facts->agent_left_open >= FEW
+                   && fw2_known(facts->agent_closed)
+                   && facts->orphan_mini >= SOME_ORPHANS
+               ? facts->agent_share
+               : FW2_FACT_UNKNOWN;
+}
+
+/* What a User-Agent begins with, as far as it needs no care in a pattern:
+ * `okhttp` of okhttp/4.9.3. Too little, or what all browsers begin with, is
+ * nothing. */
+static const char *product_of(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_size_t n =
+        strspn(facts->agent, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                             "abcdefghijklmnopqrstuvwxyz0123456789_-");
+
+    return n < 3 || n > 32 || !strncmp(facts->agent, "Mozilla", 7)
+               ? NULL
+               : apr_pstrndup(pool, facts->agent, n);
+}
+
+/* What to do where httpd is: only of use where the client does not look at its
+ * idle connections, since it does look at what an answer says. */
+static const char *no_keepalive(const fw2_facts *facts, apr_pool_t *pool)
+{
+    const char *product = product_of(facts, pool);
+
+    if (!product
+        || fw2_share(facts->agent_expired, facts->agent_closed) < MOST) {
+        return "";
+    }
+    return apr_psprintf(
+        pool,
+        " Until then BrowserMatch ^%s nokeepalive makes each answer to it say "
+        "Connection: close, which most clients heed at once; it costs a "
+        "connection, and with TLS a handshake, for each request.",
+        product);
+}
+
+static fw2_words say_one_agent(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words;
+
+    words.finding = apr_psprintf(
+        pool,
+        "Of all that clients left open of late, %s %% is of the User-Agent %s, "
+        "which left %s of %s open.",
+        fw2_text_number(pool, facts->agent_share),
+        fw2_text_name(pool, facts->agent, NULL),
+        fw2_text_number(pool, facts->agent_left_open),
+        fw2_text_count(pool, facts->agent_closed, "connection"));
+    words.remedy = apr_psprintf(
+        pool,
+        "Ask its owner to close idle connections before httpd's keep-alive "
+        "time%s is over.%s",
+        keepalive_now(facts, pool), no_keepalive(facts, pool));
     return words;
 }
 
@@ -339,16 +409,16 @@ static apr_int64_t keepalive(const fw2_facts *facts)
 
 static apr_int64_t keepalive_short(const fw2_facts *facts)
 {
-    return facts->peer_balancer > 0 ? balancer(facts) : keepalive(facts);
+    return has_balancer(facts) ? balancer(facts) : keepalive(facts);
 }
 
 static fw2_words say_keepalive_short(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words;
 
-    if (facts->peer_balancer > 0) {
+    if (has_balancer(facts)) {
         words.finding = "Do not set a keep-alive time that is shorter than "
-                        "the load balancer's idle timeout.";
+                        "a load balancer's idle timeout.";
         words.remedy = "httpd then closes connections that the load balancer "
                        "is about to use, and some requests end with a 502.";
         return words;
@@ -374,11 +444,12 @@ static fw2_words say_keepalive_off(const fw2_facts *facts, apr_pool_t *pool)
 }
 
 const fw2_rule fw2_traffic_rules[] = {
-    { "balancer", balancer, { 0, MOST, 0 }, say_balancer },
+    { "balancer", balancer, { MOST, 0, 0 }, say_balancer },
     { "growing", growing, { MANY_ORPHANS, 10000, 0 }, say_growing },
     { "steady", steady, { SOME_ORPHANS, 0, 0 }, say_steady },
     { "long-life", long_life, { MANY_ORPHANS, 0, 0 }, say_long_life },
     { "one-peer", one_peer, { MOST, 0, 0 }, say_one_peer },
+    { "one-agent", one_agent, { MOST, 0, 0 }, say_one_agent },
     { "probes", probes, { MOST, 0, 0 }, say_probes },
     { "errors", errors, { MOST, 0, 0 }, say_errors },
     { "connection-close",

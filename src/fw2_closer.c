@@ -153,7 +153,7 @@ static void finish(fw2_closer *closer, fw2_held *held, fw2_ending ending)
      * closed the original yet, which is the same open file. */
     unlist(closer, held);
     fw2_held_close(held);
-    ended.vhost = held->vhost;
+    ended.tag = held->tag;
     ended.ending = ending;
     ended.lingered = fw2_closer_now() - held->begun;
     ended.drained = held->drained;
@@ -503,7 +503,7 @@ void fw2_closer_stop(fw2_closer *closer, apr_interval_time_t patience)
 static void fill(fw2_held *held, int fd, const fw2_handover *handover)
 {
     held->fd = fd;
-    held->vhost = handover->vhost;
+    held->tag = handover->tag;
     held->policy = *handover->policy;
     if (handover->at_most && handover->at_most < held->policy.linger_total) {
         held->policy.linger_total = handover->at_most;
@@ -553,7 +553,7 @@ static apr_status_t enter(fw2_closer *closer, int fd,
     if (slot == FW2_NO_SLOT) {
         return stopping ? APR_EOF : APR_ENOSPC;
     }
-    closer->observer.taken(closer->observer.context, handover->vhost);
+    closer->observer.taken(closer->observer.context, &handover->tag);
     apr_thread_mutex_lock(closer->lock);
     fill(&closer->held[slot], fd, handover);
     await_look(closer, slot);

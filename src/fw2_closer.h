@@ -28,10 +28,17 @@
 
 #include "fw2_policy.h"
 
+/** What goes along with a socket, for the observer to understand. */
+typedef struct fw2_tag {
+    apr_uint32_t vhost;
+    fw2_cause cause;         /**< why the connection ends */
+    apr_uint64_t agent, net; /**< whose it is */
+} fw2_tag;
+
 /** What the closer is given with a socket. */
 typedef struct fw2_handover {
-    const fw2_policy *policy;    /**< copied; need not outlive the call */
-    apr_uint32_t vhost;          /**< the observer's to understand */
+    const fw2_policy *policy; /**< copied; need not outlive the call */
+    fw2_tag tag;
     int until_acked;             /**< the peer has nothing more to say: done as
                                      soon as it has everything */
     apr_interval_time_t at_most; /**< a shorter total than the policy's, or
@@ -40,7 +47,7 @@ typedef struct fw2_handover {
 
 /** What the observer is told of a linger that ended. */
 typedef struct fw2_ended {
-    apr_uint32_t vhost;
+    fw2_tag tag;
     fw2_ending ending;
     apr_interval_time_t lingered; /**< microseconds since it was taken */
     apr_uint64_t drained;         /**< bytes read and discarded */
@@ -54,7 +61,7 @@ typedef struct fw2_ended {
 typedef struct fw2_observer {
     void *context;
     /** A socket was taken; comes before its `ended`. */
-    void (*taken)(void *context, apr_uint32_t vhost);
+    void (*taken)(void *context, const fw2_tag *tag);
     /** A linger ended and its descriptor is closed; once for each taken. */
     void (*ended)(void *context, const fw2_ended *ended);
     /** The socket held longest was taken at `since`, apr_time_now()'s clock;

@@ -19,10 +19,10 @@
  * fw2_closer_now()'s.
  */
 typedef struct fw2_held {
-    int fd; /**< below 0: the slot is free */
-    apr_uint32_t vhost;
+    int fd;            /**< below 0: the slot is free */
     apr_uint32_t turn; /**< counts the slot's users, so that an event for
                                 one is not taken for another's */
+    fw2_tag tag;
     fw2_policy policy; /**< with linger_total as it is to be kept */
     apr_time_t begun;
     apr_time_t heard; /**< when the peer last said something, or got

@@ -110,7 +110,19 @@ static int has_body(const request_rec *r)
            || (length && strcmp(length, "0"));
 }
 
-void fw2_conn_request(request_rec *r)
+/* One client has one name: that of its first request. Of several at once, as
+ * HTTP/2 has, any. */
+static void note_agent(fw2_conn *conn, request_rec *r, fw2_clients *clients)
+{
+    if (clients && !apr_atomic_read64(&conn->agent)) {
+        apr_atomic_set64(
+            &conn->agent,
+            fw2_client_agent(clients,
+                             apr_table_get(r->headers_in, "User-Agent")));
+    }
+}
+
+void fw2_conn_request(request_rec *r, const fw2_hands *hands)
 {
     conn_rec *c = r->connection;
     fw2_conn *conn = conn_of(c->master ? c->master : c);
@@ -120,6 +132,7 @@ void fw2_conn_request(request_rec *r)
     }
     set_server(conn, r->server);
     apr_atomic_inc32(&conn->requests);
+    note_agent(conn, r, hands->clients);
     if (!c->master) {
         conn->talkative = has_body(r);
         apply(c, conn, fw2_config_policy(r->server));
@@ -223,7 +236,7 @@ static fw2_protocol protocol_of(conn_rec *c, fw2_conn *conn)
 
 static void tell_end(conn_rec *c, fw2_conn *conn)
 {
-    fw2_closed closed = { .cause = fw2_conn_cause(c, conn),
+    fw2_closed closed = { .cause = conn->cause,
                           .protocol = conn->protocol,
                           .tls = ap_ssl_conn_is_ssl(c),
                           .probe = !fw2_conn_was_asked(conn) };
@@ -239,13 +252,29 @@ static int is_until_acked(const fw2_conn *conn, const fw2_policy *policy)
            && !conn->talkative;
 }
 
+static fw2_tag tag_of(const conn_rec *c, fw2_conn *conn, const server_rec *s)
+{
+    fw2_clients *clients = conn->hands->clients;
+    fw2_tag tag = { fw2_config_vhost(s), conn->cause, FW2_NO_CLIENT,
+                    FW2_NO_CLIENT };
+
+    if (clients) {
+        tag.agent = apr_atomic_read64(&conn->agent);
+        if (!tag.agent) {
+            tag.agent = fw2_client_agent(clients, "(no request)");
+        }
+        tag.net = fw2_client_net(c->client_addr);
+    }
+    return tag;
+}
+
 static int give(conn_rec *c, fw2_conn *conn, const server_rec *s)
 {
     const fw2_policy *policy = fw2_config_policy(s);
     fw2_handover handover = { .policy = policy };
     apr_status_t rv = APR_ENOTIMPL;
 
-    handover.vhost = fw2_config_vhost(s);
+    handover.tag = tag_of(c, conn, s);
     handover.until_acked = is_until_acked(conn, policy);
     if (apr_table_get(c->notes, "short-lingering-close")) {
         handover.at_most = SHORT_LINGER;
@@ -342,6 +371,7 @@ void fw2_conn_closing(conn_rec *c, const fw2_hands *hands)
         peek(c, conn);
     }
     conn->peer_closed = has_closed(conn);
+    conn->cause = fw2_conn_cause(c, conn);
     tell_end(c, conn);
     if (!c->aborted) {
         ap_add_output_filter_handle(end_filter_handle, conn, NULL, c);

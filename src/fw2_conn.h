@@ -13,6 +13,7 @@
 
 #include "httpd.h"
 
+#include "fw2_clients.h"
 #include "fw2_closer.h"
 #include "fw2_counters.h"
 #include "fw2_vhosts.h"
@@ -20,6 +21,7 @@
 /** What a child closes its connections with. Read-only once the child runs. */
 typedef struct fw2_hands {
     fw2_closer *closer;     /**< NULL: there is none, httpd lingers */
+    fw2_clients *clients;   /**< NULL: nobody asks who they are */
     void (*fallback)(void); /**< told that httpd lingers, for want of a
                                  place */
     void (*closed)(fw2_vhost_id vhost, const fw2_closed *closed); /**< told of
@@ -40,7 +42,7 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd,
 
 /** A request has named its virtual host: from now on the connection is that
  *  one's. The threads of HTTP/2's requests may call it, too. */
-void fw2_conn_request(request_rec *r);
+void fw2_conn_request(request_rec *r, const fw2_hands *hands);
 
 /**
  * A request is answered, or was none. If the answer is the last and it is known

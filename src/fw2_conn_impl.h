@@ -18,6 +18,8 @@ typedef struct fw2_conn {
     void *server;           /**< const server_rec * of the last request; atomic,
                            since HTTP/2's requests have threads of their own */
     apr_uint32_t requests;  /**< read on this connection; atomic as well */
+    apr_uint64_t agent;     /**< what its first request said of the client, or
+                                 0; atomic as well */
     fw2_cause answer;       /**< why the last answer was to be the last, or
                                 FW2_CAUSES if it was not */
     int tunnel;             /**< the last request made it one */
@@ -29,6 +31,7 @@ typedef struct fw2_conn {
     int peer_closed;        /**< the peer's FIN, or its reset, has come */
     const fw2_hands *hands; /**< once it is closing */
     fw2_protocol protocol;  /**< the same; httpd forgets it meanwhile */
+    fw2_cause cause;        /**< the same */
 } fw2_conn;
 
 /** Whether any request was read. */

@@ -292,14 +292,17 @@ static void read_events(const fw2_counters *counters, apr_uint32_t vhost,
 {
     vhost_row *row = &counters->vhosts[vhost];
     apr_int64_t endings[FW2_ENDINGS];
+    int i;
 
     read_all(row->causes, events, FW2_CAUSES);
     read_all(row->endings, endings, FW2_ENDINGS);
     events[PROBES] = (apr_int64_t)apr_atomic_read64(&row->probes);
     events[EVICTED] = endings[FW2_EVICTED];
-    events[LEFT_OPEN] = endings[FW2_ACKED] + endings[FW2_SILENCE]
-                        + endings[FW2_TOTAL] + endings[FW2_BYTES]
-                        + endings[FW2_EVICTED] + endings[FW2_STOPPED];
+    events[LEFT_OPEN] = 0;
+    for (i = 0; i < FW2_ENDINGS; i++) {
+        events[LEFT_OPEN] +=
+            fw2_ending_leaves_open((fw2_ending)i) ? endings[i] : 0;
+    }
 }
 
 static void mark_vhost(fw2_counters *counters, apr_uint32_t vhost)

@@ -36,6 +36,11 @@ fw2_sockopts fw2_policy_sockopts(const fw2_policy *policy)
     return opts;
 }
 
+int fw2_ending_leaves_open(fw2_ending ending)
+{
+    return ending != FW2_PEER_CLOSED && ending != FW2_PEER_RESET;
+}
+
 int fw2_sockopts_equal(fw2_sockopts a, fw2_sockopts b)
 {
     return a.linger2 == b.linger2 && a.so_linger == b.so_linger;

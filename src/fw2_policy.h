@@ -66,6 +66,9 @@ typedef enum {
 /** Their names, as the page and the metrics spell them. */
 extern const char *const fw2_ending_names[FW2_ENDINGS];
 
+/** Whether the peer had not closed by then, as far as it was waited for. */
+int fw2_ending_leaves_open(fw2_ending ending);
+
 /** Why a connection came to its end. */
 typedef enum {
     FW2_CAUSE_PEER,             /**< the peer closed first, or reset */

@@ -245,6 +245,45 @@ static const fw2_metric peer_metrics[] = {
     { NULL }
 };
 
+#define NOT_ASKED_FOR "FinWait2StatusPeers is Off"
+
+static const fw2_metric clients_metrics[] = {
+    { .key = "over_seconds",
+      .kind = FW2_SECONDS,
+      .offset = APR_OFFSETOF(fw2_report, clients.over),
+      .help = "How far back the lists of clients go",
+      .unknown = NOT_ASKED_FOR },
+    { .key = "left_open",
+      .offset = APR_OFFSETOF(fw2_report, clients.left_open),
+      .help = "Connections that clients left open meanwhile",
+      .unknown = NOT_ASKED_FOR },
+    { .key = "expired",
+      .offset = APR_OFFSETOF(fw2_report, clients.expired),
+      .help = "Connections whose keep-alive time was over",
+      .unknown = NOT_ASKED_FOR },
+    { .key = "missed",
+      .offset = APR_OFFSETOF(fw2_report, clients.missed),
+      .help = "Connections that are in no list, since nobody could note them",
+      .unknown = NOT_ASKED_FOR },
+    { NULL }
+};
+
+static const fw2_metric client_metrics[] = {
+    { .key = "closed",
+      .offset = APR_OFFSETOF(fw2_client_report, closed),
+      .help = "Connections of this client that httpd closed first" },
+    { .key = "left_open",
+      .offset = APR_OFFSETOF(fw2_client_report, left_open),
+      .help = "Of these, those that it had not closed when httpd let go" },
+    { .key = "silent",
+      .offset = APR_OFFSETOF(fw2_client_report, silent),
+      .help = "Of those, the ones that httpd lingered on until time was up" },
+    { .key = "expired",
+      .offset = APR_OFFSETOF(fw2_client_report, expired),
+      .help = "Of all, those whose keep-alive time was over" },
+    { NULL }
+};
+
 static const fw2_metric closer_metrics[] = {
     { .key = "held",
       .family = "closer_held_connections",
@@ -356,6 +395,14 @@ static const fw2_metric limit_metrics[] = {
     { NULL }
 };
 
+#define CLIENTS(key_, title_, label_, list_)                                   \
+    {                                                                          \
+        .key = (key_), .title = (title_), .label = (label_),                   \
+        .offset = APR_OFFSETOF(fw2_report, lists[list_].clients),              \
+        .count = APR_OFFSETOF(fw2_report, lists[list_].n), .no_metrics = 1,    \
+        .size = sizeof(fw2_client_report), .metrics = client_metrics           \
+    }
+
 const fw2_section fw2_sections[] = {
     { .key = "server", .title = "Server", .metrics = server_metrics },
     { .key = "snapshot", .title = "Source", .metrics = snapshot_metrics },
@@ -390,6 +437,13 @@ const fw2_section fw2_sections[] = {
       .size = sizeof(fw2_peer_report),
       .no_metrics = 1,
       .metrics = peer_metrics },
+    { .key = "clients",
+      .title = "Clients that do not close",
+      .no_metrics = 1,
+      .metrics = clients_metrics },
+    CLIENTS("agents", "By User-Agent", "agent", FW2_AGENTS),
+    CLIENTS("nets", "By net", "net", FW2_NETS),
+    CLIENTS("idle_nets", "Idle for too long, by net", "net", FW2_IDLE_NETS),
     { .key = "advice",
       .title = "Advice",
       .label = "rule",
@@ -561,6 +615,60 @@ static void report_peers(fw2_report *report, const fw2_peers *peers,
     }
 }
 
+static const char *client_text(fw2_client_list list, const fw2_client *client,
+                               apr_pool_t *pool)
+{
+    fw2_peer net = { .n = 0 };
+    const char *text;
+
+    if (list == FW2_AGENTS) {
+        return client->name;
+    }
+    fw2_client_address(client->key, net.addr);
+    text = fw2_peer_text(pool, &net);
+    return strchr(text, '/') ? text : apr_pstrcat(pool, text, "/24", NULL);
+}
+
+static void report_list(fw2_report *report, fw2_client_list list,
+                        const fw2_client_top *top, apr_pool_t *pool)
+{
+    fw2_client_reports *to = &report->lists[list];
+    int i;
+
+    to->n = top->n;
+    to->all = top->all;
+    to->clients = apr_pcalloc(pool, top->n * sizeof(*to->clients));
+    for (i = 0; i < top->n; i++) {
+        const fw2_client *client = &top->clients[i];
+
+        to->clients[i].client = client_text(list, client, pool);
+        to->clients[i].closed = client->closed;
+        to->clients[i].left_open = client->left_open;
+        to->clients[i].silent = client->silent;
+        to->clients[i].expired = client->expired;
+    }
+}
+
+static void report_clients(fw2_report *report, fw2_clients *clients,
+                           apr_pool_t *pool)
+{
+    fw2_clients_seen seen;
+    int i;
+
+    memset(&report->clients, 0xff, sizeof(report->clients));
+    memset(report->lists, 0, sizeof(report->lists));
+    if (!clients || fw2_clients_read(clients, &seen, pool) != APR_SUCCESS) {
+        return;
+    }
+    report->clients.over = seen.over;
+    report->clients.left_open = seen.top[FW2_NETS].all;
+    report->clients.expired = seen.top[FW2_IDLE_NETS].all;
+    report->clients.missed = seen.missed;
+    for (i = 0; i < FW2_CLIENT_LISTS; i++) {
+        report_list(report, (fw2_client_list)i, &seen.top[i], pool);
+    }
+}
+
 static void report_fill(fw2_report *report, const fw2_sources *sources,
                         const fw2_shot *shot, apr_pool_t *pool)
 {
@@ -572,6 +680,7 @@ static void report_fill(fw2_report *report, const fw2_sources *sources,
     report->vhosts =
         fw2_counters_vhosts(sources->counters, &report->nvhosts, pool);
     fw2_counters_closer(sources->counters, &report->closer);
+    report_clients(report, sources->clients, pool);
     report->history = sources->history;
     report->sample_interval = sources->sample_interval;
 }

@@ -17,6 +17,7 @@
 #include "apr_time.h"
 
 #include "fw2_advice.h"
+#include "fw2_clients.h"
 #include "fw2_counters.h"
 #include "fw2_history.h"
 #include "fw2_snapshot.h"
@@ -35,6 +36,22 @@ typedef struct fw2_peer_report {
     const char *peer;        /**< an address, or for IPv6 a net */
     apr_int64_t connections; /**< half-closed */
 } fw2_peer_report;
+
+/** What is known of one client that httpd closed first. */
+typedef struct fw2_client_report {
+    const char *client; /**< a User-Agent, or a net */
+    apr_int64_t closed; /**< these and the next as fw2_client has them */
+    apr_int64_t left_open;
+    apr_int64_t silent;
+    apr_int64_t expired;
+} fw2_client_report;
+
+/** A list of them. */
+typedef struct fw2_client_reports {
+    fw2_client_report *clients; /**< as fw2_client_top sorts them */
+    int n;
+    apr_int64_t all; /**< what it is sorted by, of all clients */
+} fw2_client_reports;
 
 /** A piece of advice. */
 typedef struct fw2_advice_report {
@@ -67,6 +84,13 @@ typedef struct fw2_report {
     int nvhosts;
     fw2_peer_report *peers; /**< the most connections first */
     int npeers;
+    struct {
+        apr_int64_t over;      /**< microseconds that the lists go back */
+        apr_int64_t left_open; /**< by all clients, listed or not */
+        apr_int64_t expired;   /**< keep-alive times, the same */
+        apr_int64_t missed;    /**< connections that could not be noted */
+    } clients;                 /**< all FW2_UNKNOWN where nobody asks */
+    fw2_client_reports lists[FW2_CLIENT_LISTS];
     fw2_advice_report *advice; /**< the verdict first */
     int nadvice;
     apr_int64_t unlisted; /**< half-closed connections of other peers */
@@ -91,6 +115,7 @@ typedef struct fw2_sources {
     const char *const *names; /**< its endpoints', as they shall be written */
     int n;                    /**< of them */
     fw2_counters *counters;
+    fw2_clients *clients;                /**< NULL: nobody asks who they are */
     const fw2_history *history;          /**< NULL: none is kept */
     apr_interval_time_t sample_interval; /**< from one of its samples to the
                                               next; 0: none are wanted */

@@ -127,6 +127,26 @@ int fw2_report_worst(const fw2_report *report)
     return worst;
 }
 
+/* -------------------------------------------------------------- clients -- */
+
+static void add_clients(fw2_facts *facts, const fw2_report *report)
+{
+    const fw2_client_reports *agents = &report->lists[FW2_AGENTS];
+    const fw2_client_reports *nets = &report->lists[FW2_IDLE_NETS];
+
+    if (agents->n) {
+        facts->agent = agents->clients[0].client;
+        facts->agent_share = percent(agents->clients[0].left_open, agents->all);
+        facts->agent_closed = agents->clients[0].closed;
+        facts->agent_left_open = agents->clients[0].left_open;
+        facts->agent_expired = agents->clients[0].expired;
+    }
+    if (nets->n) {
+        facts->idle_net = nets->clients[0].client;
+        facts->idle_net_share = percent(nets->clients[0].expired, nets->all);
+    }
+}
+
 /* --------------------------------------------------------------- limits -- */
 
 static void add_limits(fw2_facts *facts, const fw2_report *report)
@@ -155,6 +175,7 @@ void fw2_report_facts(const fw2_report *report, fw2_facts *facts)
     fw2_facts_clear(facts);
     add_sockets(facts, report);
     add_vhosts(facts, report);
+    add_clients(facts, report);
     add_limits(facts, report);
     facts->closer_held = report->closer.held;
     facts->closer_capacity = report->closer.capacity;

@@ -389,6 +389,75 @@ static void write_peers(request_rec *r, const fw2_report *report)
     ap_rputs("</div>\n", r);
 }
 
+/* A list of clients that do not close. */
+typedef struct {
+    fw2_client_list list;
+    const char *title, *heading;
+} client_table;
+
+static const client_table client_tables[] = {
+    { FW2_AGENTS, "By User-Agent", "User-Agent" },
+    { FW2_NETS, "By net", "Net" },
+    { FW2_IDLE_NETS, "Idle for too long, by net", "Net" },
+};
+
+/* Clients in one table at most. */
+#define CLIENTS_SHOWN 20
+
+static void write_client(request_rec *r, const fw2_client_report *client)
+{
+    ap_rprintf(r, "<tr><th scope=row>%s</th>",
+               ap_escape_html(r->pool, client->client));
+    write_count(r, client->left_open);
+    write_count(r, client->silent);
+    write_count(r, client->expired);
+    write_count(r, client->closed);
+    ap_rputs("</tr>\n", r);
+}
+
+static void write_client_table(request_rec *r, const fw2_report *report,
+                               const client_table *table)
+{
+    const fw2_client_reports *list = &report->lists[table->list];
+    int i;
+
+    if (!list->n) {
+        return;
+    }
+    ap_rprintf(r,
+               "<div class=\"card wide\" tabindex=0 role=region "
+               "aria-label=\"%s\"><table><caption>%s</caption><thead><tr>"
+               "<th scope=col>%s</th><th scope=col>left open</th>"
+               "<th scope=col>silent to the end</th>"
+               "<th scope=col>idle for too long</th>"
+               "<th scope=col>closed by httpd</th></tr></thead>\n<tbody>",
+               table->title, table->title, table->heading);
+    for (i = 0; i < list->n && i < CLIENTS_SHOWN; i++) {
+        write_client(r, &list->clients[i]);
+    }
+    ap_rputs("</tbody></table></div>\n", r);
+}
+
+static void write_clients(request_rec *r, const fw2_report *report)
+{
+    apr_size_t i;
+
+    if (report->clients.over <= 0) {
+        return;
+    }
+    ap_rprintf(r,
+               "<h2>Which clients do not close</h2>\n<p class=soft>Of the last "
+               "%d minutes: %" APR_INT64_T_FMT " connections were left open, "
+               "and of %" APR_INT64_T_FMT " the keep-alive time was over. "
+               "Numbers are of what was seen of a client since it is in its "
+               "list.</p>\n",
+               (int)(apr_time_sec(report->clients.over) / 60 + 1),
+               report->clients.left_open, report->clients.expired);
+    for (i = 0; i < sizeof(client_tables) / sizeof(client_tables[0]); i++) {
+        write_client_table(r, report, &client_tables[i]);
+    }
+}
+
 static void write_words(request_rec *r)
 {
     int state;
@@ -477,6 +546,7 @@ void fw2_write_html(request_rec *r, const fw2_report *report)
     write_listeners(r, report);
     write_words(r);
     write_peers(r, report);
+    write_clients(r, report);
     write_vhosts(r, report, "Who closed first, and why", causes);
     write_vhosts(r, report, "What was spoken", protocols);
     write_vhosts(r, report, "How lingers ended", endings);

@@ -10,11 +10,12 @@ my %STEP = (
     policy   => 0, sockdiag => 0, history => 0, sync => 0,
     advice   => 0,
     counters => 1, snapshot => 1, closer => 1, config => 1,
-    listen   => 2, vhosts   => 2, report  => 2,
+    clients  => 1,
+    vhosts   => 2, report   => 2,
     status   => 3, conn   => 3, sampler => 3,
 );
-my @PLAIN = qw(policy sockdiag history counters snapshot closer report sync
-               advice);
+my @PLAIN = qw(policy sockdiag history counters clients snapshot closer report
+               sync advice);
 my $DOOR  = 'mod_finwait2.c';
 my $LIMIT = 40;    # lines in a function's body
 

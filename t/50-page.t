@@ -109,6 +109,10 @@ my %NAMES = (
     remaining   => [[qw(seconds longest_seconds unknown unbounded)]],
     undelivered => [[qw(connections bytes shut_windows)]],
     peers       => [[]],
+    clients     => [[qw(over_seconds left_open expired missed)]],
+    agents      => [[]],
+    nets        => [[]],
+    idle_nets   => [[]],
     listeners   => [[qw(listener states backlog backlog_limit)]],
     vhosts      => [[qw(vhost held closes causes connections tls probes
                         endings linger_seconds drained_bytes)]],

@@ -568,27 +568,27 @@ static const scene lingers[] = {
 static const scene traffic[] = {
     { "balancer",
       SILENT,
-      { IS(peer_balancer, 1), IS(expired, 49), IS(by_server, 100) },
+      { IS(idle_net_share, 50), IS(expired, 49), IS(by_server, 100) },
       { NULL } },
     { "balancer",
       SILENT,
-      { IS(peer_balancer, 1), IS(expired, 9), IS(by_server, 9) },
+      { IS(idle_net_share, 50), IS(expired, 9), IS(by_server, 9) },
       { NULL } },
     { "balancer",
       SILENT,
-      { IS(peer_balancer, 0), IS(expired, 100), IS(by_server, 100) },
+      { IS(idle_net_share, 49), IS(expired, 100), IS(by_server, 100) },
       { NULL } },
     { "balancer", SILENT, { IS(expired, 100), IS(by_server, 100) }, { NULL } },
     { "balancer",
-      FW2_WATCH,
-      { IS(peer_balancer, 1), IS(expired, 10), IS(by_server, 20) },
+      FW2_OK,
+      { IS(idle_net_share, 50), IS(expired, 10), IS(by_server, 20) },
       { "10 of the 20 connections that httpd closed in the last minute (50 %) "
-        "had been idle for the keep-alive time, most of them from 192.0.2.7, "
-        "which looks like a load balancer.",
+        "had been idle for the keep-alive time, most of them from "
+        "192.0.2.0/24. If that is a load balancer:",
         "502", "FinWait2KeepAliveTimeout 65s", "prefork and worker" } },
     { "balancer",
-      FW2_WATCH,
-      { IS(peer_balancer, 1), IS(expired, 920), IS(by_server, 1000),
+      FW2_OK,
+      { IS(idle_net_share, 100), IS(expired, 920), IS(by_server, 1000),
         IS(vhost_keepalive, SEC(5)) },
       { "(92 %)", "keep-alive time (5 s at www.example.com:80), most" } },
 
@@ -732,15 +732,47 @@ static const scene traffic[] = {
     { "one-peer",
       SILENT,
       { IS(held, 0), IS(orphan_mini, 1000), IS(orphan_full, 0),
-        IS(peer_share, 90), IS(peer_balancer, 1) },
+        IS(peer_share, 90), IS(idle_net_share, 90), IS(expired, 60),
+        IS(by_server, 60) },
       { NULL } },
     { "one-peer",
       FW2_OK,
       { IS(held, 300), IS(orphan_mini, 400), IS(orphan_full, 300),
-        IS(peer_share, 50), IS(peer_balancer, 0), IS(vhost_keepalive, SEC(5)) },
+        IS(peer_share, 50), IS(idle_net_share, 90), IS(expired, 9),
+        IS(by_server, 9), IS(vhost_keepalive, SEC(5)) },
       { "192.0.2.7 has 50 % of all half-closed connections.",
         "no sign of an attack",
         "keep-alive time (5 s at www.example.com:80)" } },
+
+    { "one-agent",
+      SILENT,
+      { IS(agent_left_open, 29), IS(agent_closed, 29), IS(agent_share, 99),
+        IS(orphan_mini, 100) },
+      { NULL } },
+    { "one-agent",
+      SILENT,
+      { IS(agent_left_open, 30), IS(agent_closed, 30), IS(agent_share, 49),
+        IS(orphan_mini, 100) },
+      { NULL } },
+    { "one-agent",
+      SILENT,
+      { IS(agent_left_open, 30), IS(agent_closed, 30), IS(agent_share, 50),
+        IS(orphan_mini, 99) },
+      { NULL } },
+    { "one-agent",
+      FW2_OK,
+      { IS(agent_left_open, 30), IS(agent_closed, 60), IS(agent_share, 50),
+        IS(agent_expired, 30), IS(orphan_mini, 100) },
+      { "50 % is of the User-Agent okhttp/4.9.3, which left 30 of 60 "
+        "connections open.",
+        "time is over. Until then BrowserMatch ^okhttp nokeepalive",
+        "for each request." } },
+    { "one-agent",
+      FW2_OK,
+      { IS(agent_left_open, 60), IS(agent_closed, 60), IS(agent_share, 100),
+        IS(agent_expired, 29), IS(orphan_mini, 100),
+        IS(vhost_keepalive, SEC(5)) },
+      { "keep-alive time (5 s at www.example.com:80) is over." } },
 
     { "probes", SILENT, { IS(probes, 499), IS(by_server, 1000) }, { NULL } },
     { "probes", SILENT, { IS(probes, 29), IS(by_server, 29) }, { NULL } },
@@ -786,18 +818,18 @@ static const scene traffic[] = {
       { NULL } },
     { "keep-alive-short",
       SILENT,
-      { IS(peer_balancer, 1), IS(expired, 9), IS(by_server, 9) },
+      { IS(idle_net_share, 50), IS(expired, 9), IS(by_server, 9) },
       { NULL } },
     { "keep-alive-short",
       FW2_OK,
       { IS(orphan_mini, 1000), IS(expired, 30), IS(by_server, 60),
-        IS(peer_balancer, 0) },
+        IS(idle_net_share, 49) },
       { "Do not shorten KeepAliveTimeout or FinWait2KeepAliveTimeout",
         "closes first more often" } },
     { "keep-alive-short",
       FW2_OK,
-      { IS(peer_balancer, 1), IS(expired, 10), IS(by_server, 20) },
-      { "shorter than the load balancer's idle timeout", "502" } },
+      { IS(idle_net_share, 50), IS(expired, 10), IS(by_server, 20) },
+      { "shorter than a load balancer's idle timeout", "502" } },
 
     { "keep-alive-off",
       SILENT,
@@ -832,6 +864,8 @@ static void test_scene(const scene *s, int number)
     fw2_facts_clear(&facts);
     facts.vhost = "www.example.com:80";
     facts.peer = "192.0.2.7";
+    facts.agent = "okhttp/4.9.3";
+    facts.idle_net = "192.0.2.0/24";
     apply(&facts, s->facts);
     advice = find(advise(&facts), s->rule);
     if (s->level == SILENT) {
@@ -1165,6 +1199,37 @@ static void test_names(void)
     free(heap);
 }
 
+/* What httpd may do about it is only said of who can be told by a pattern that
+ * needs no care. */
+static int is_matched(const char *agent)
+{
+    const setting settings[] = {
+        IS(orphan_mini, 100),   IS(agent_share, 100),     IS(agent_closed, 100),
+        IS(agent_expired, 100), IS(agent_left_open, 100), { 0, 0 }
+    };
+    const fw2_advice *advice;
+    fw2_facts facts;
+
+    fw2_facts_clear(&facts);
+    facts.agent = agent;
+    apply(&facts, settings);
+    advice = find(fw2_advise(&facts, pool), "one-agent");
+    return advice ? strstr(advice->text, "BrowserMatch ^") != NULL : -1;
+}
+
+static void test_agents(void)
+{
+    is_int(is_matched("okhttp/4.9.3"), 1, "a product is matched");
+    is_int(is_matched("python-urllib3"), 1, "all of it, too");
+    is_int(is_matched("abc.*"), 1, "as far as it is plain");
+    is_int(is_matched("ab/1"), 0, "two letters are too few");
+    is_int(is_matched("(none)"), 0, "what is no product is not");
+    is_int(is_matched("Mozilla/5.0 (X11)"), 0, "nor what all browsers say");
+    is_int(is_matched(""), 0, "nor nothing");
+    is_int(is_matched(NULL), -1, "who is not known is not spoken of");
+    is_int(is_matched(TEN TEN TEN TEN), 0, "nor what is endless");
+}
+
 static apr_uint64_t state = 88172645463325252u;
 
 static apr_uint64_t chance(apr_uint64_t n)
@@ -1265,6 +1330,7 @@ int main(void)
     test_units();
     test_policy();
     test_names();
+    test_agents();
     test_any();
     test_unbelievable();
     is_int(malformed, 0, "all that was said is well-formed");

@@ -113,7 +113,7 @@ static void have_threads(void)
 
 /* --------------------------------------------------------- the observer -- */
 
-/* What is known of one socket; its number is the observer's `vhost`. */
+/* What is known of one socket; its number is its tag's `vhost`. */
 typedef struct told {
     int taken;
     int ended;
@@ -171,12 +171,31 @@ static void pass(int *gate, int *at)
     }
 }
 
-static void on_taken(void *context, apr_uint32_t id)
+/* Whatever else is in it comes back as it was. */
+static fw2_tag tag_of(int id)
+{
+    fw2_tag tag = { (apr_uint32_t)id, (fw2_cause)(id % FW2_CAUSES),
+                    1000003 * (apr_uint64_t)id, ~(apr_uint64_t)id };
+
+    return tag;
+}
+
+static int is_tag_of(const fw2_tag *tag, apr_uint32_t id)
+{
+    fw2_tag expected = tag_of((int)id);
+
+    return tag->vhost == expected.vhost && tag->cause == expected.cause
+           && tag->agent == expected.agent && tag->net == expected.net;
+}
+
+static void on_taken(void *context, const fw2_tag *tag)
 {
     struct watch *w = context;
+    apr_uint32_t id = tag->vhost;
 
     pthread_mutex_lock(&watch_lock);
-    w->wrong += id >= IDS || w->of[id].taken || w->of[id].ended;
+    w->wrong +=
+        id >= IDS || w->of[id].taken || w->of[id].ended || !is_tag_of(tag, id);
     w->of[id].taken++;
     w->taken++;
     pthread_mutex_unlock(&watch_lock);
@@ -186,10 +205,11 @@ static void on_taken(void *context, apr_uint32_t id)
 static void on_ended(void *context, const fw2_ended *ended)
 {
     struct watch *w = context;
-    apr_uint32_t id = ended->vhost;
+    apr_uint32_t id = ended->tag.vhost;
 
     pthread_mutex_lock(&watch_lock);
     w->wrong += id >= IDS || !w->of[id].taken || w->of[id].ended
+                || !is_tag_of(&ended->tag, id)
                 || (unsigned int)ended->ending >= FW2_ENDINGS
                 || ended->lingered < 0;
     w->of[id].ended++;
@@ -560,8 +580,7 @@ static plan until_acked(void)
 static apr_status_t try_give(int id, const plan *p)
 {
     fw2_policy policy = p->policy;
-    fw2_handover handover = { &policy, (apr_uint32_t)id, p->until_acked,
-                              p->at_most };
+    fw2_handover handover = { &policy, tag_of(id), p->until_acked, p->at_most };
     apr_status_t rv;
 
     shutdown(peers[id].server, SHUT_WR);

@@ -1,0 +1,137 @@
+# Which clients do not close: by User-Agent and by net, on every MPM, if
+# FinWait2StatusPeers is On.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use IO::Socket::IP ();
+
+my $CONF = <<'END';
+KeepAliveTimeout 100ms
+FinWait2StatusPeers On
+FinWait2LingerIdle 100ms
+<VirtualHost *:@PORT@>
+    ServerName auto
+</VirtualHost>
+<VirtualHost *:@PORT2@>
+    ServerName always
+    FinWait2Linger always
+</VirtualHost>
+<VirtualHost *:@PORT3@>
+    ServerName httpd
+    FinWait2Linger httpd
+</VirtualHost>
+END
+my @LISTEN = ('127.0.0.1:@PORT@', '127.0.0.1:@PORT2@', '127.0.0.1:@PORT3@');
+
+my @open;    # clients that never close
+
+# One that reads its answer and stays.
+sub leaves_open ($httpd, $port, $agent, $close = 1) {
+    my $header = defined $agent ? "User-Agent: $agent\r\n" : '';
+    $header .= "Connection: close\r\n" if $close;
+    push @open, scalar silent_client($httpd->host, $httpd->port($port),
+                                     "GET / HTTP/1.1\r\nHost: a\r\n$header\r\n");
+}
+
+# One that closes as soon as httpd has; by then httpd has closed first.
+sub closes ($httpd, $agent) {
+    my $socket = silent_client($httpd->host, $httpd->port('PORT2'),
+        "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: $agent\r\n\r\n");
+    $socket->close;
+}
+
+# What a list says of one, once that is what is expected.
+sub row ($httpd, $list, $label, $name, %expected) {
+    my $found = eval { wait_for {
+        my ($row) = grep { $_->{$label} eq $name }
+                    @{ $httpd->json->{$list} };
+        $row && !(grep { $row->{$_} != $expected{$_} } keys %expected) && $row;
+    } 30, "$name in $list" };
+    ok $found, "$list: $name" or diag explain $httpd->json->{$list};
+    return $found;
+}
+
+for_each_mpm {
+    my $httpd = FinWait2Test->start(mpm => shift, listen => \@LISTEN,
+                                    conf => $CONF);
+    is_deeply $httpd->json->{agents}, [], 'at first nobody is listed';
+
+    leaves_open($httpd, 'PORT', 'pool/1.0') for 1 .. 3;
+    leaves_open($httpd, 'PORT', 'pool/1.0', 0) for 1 .. 2;
+    leaves_open($httpd, 'PORT2', 'pool/1.0');
+    closes($httpd, 'polite/2.0') for 1 .. 3;
+    leaves_open($httpd, 'PORT2', undef);
+    leaves_open($httpd, 'PORT2', '<b>"x"&y</b>', 0);
+    leaves_open($httpd, 'PORT3', 'httpd-lingers');
+    # It says nothing at all.
+    push @open, my $probe = IO::Socket::IP->new(
+        PeerHost => $httpd->host, PeerPort => $httpd->port('PORT2'));
+    $probe->syswrite("nonsense\r\n\r\n");
+
+    row($httpd, 'agents', 'agent', 'pool/1.0', closed => 6, left_open => 6,
+        silent => 1, expired => 2);
+    row($httpd, 'agents', 'agent', '(none)', closed => 1, left_open => 1);
+    row($httpd, 'agents', 'agent', '(no request)', closed => 1);
+    row($httpd, 'agents', 'agent', '<b>"x"&y</b>', left_open => 1,
+        expired => 1);
+    row($httpd, 'nets', 'net', '127.0.0.0/24', left_open => 9);
+    row($httpd, 'idle_nets', 'net', '127.0.0.0/24', expired => 6);
+    my $json = $httpd->json;
+    is $json->{agents}[0]{agent}, 'pool/1.0', 'who leaves most is first';
+    is_deeply [grep { $_->{agent} =~ /polite|httpd-lingers/ }
+               @{ $json->{agents} }], [],
+        'who closes is not there, nor whom the closer does not see';
+    is $json->{clients}{left_open}, 9, 'what all left open';
+    is $json->{clients}{missed}, 0, 'nothing was missed';
+
+    my $html = $httpd->get('/finwait-status')->{content};
+    my $row = join '', '<th scope=row>pool/1.0</th>',
+        map { "<td>$_</td>" } 6, 1, 2, 6;
+    like $html, qr{Which clients do not close.*\Q$row\E}s, 'in HTML';
+    like $html, qr{&lt;b&gt;&quot;x&quot;&amp;y&lt;/b&gt;}, 'escaped';
+    unlike $httpd->get("/finwait-status?$_")->{content}, qr{pool/1|127\.0\.0\.0},
+        "never in $_" for qw(auto openmetrics prometheus);
+
+    $httpd->graceful($CONF);
+    row($httpd, 'agents', 'agent', 'pool/1.0', left_open => 6);
+    leaves_open($httpd, 'PORT2', 'pool/1.0');
+    row($httpd, 'agents', 'agent', 'pool/1.0', left_open => 7);
+
+    $httpd->graceful($CONF =~ s/StatusPeers On/StatusPeers Off/r);
+    $json = $httpd->json;
+    is_deeply [map { @{ $json->{$_} } } qw(agents nets idle_nets)], [],
+        'Off: nobody is listed';
+    is $json->{clients}{left_open}, undef, 'nor is it known';
+    leaves_open($httpd, 'PORT2', 'unseen/1.0');
+    $httpd->graceful($CONF);
+    is_deeply $httpd->json->{agents}, [], 'what was before is forgotten';
+
+    undef @open;
+    $httpd->stop;
+};
+
+# A client's name is that of the first of its requests, however many run at a
+# time.
+subtest 'HTTP/2' => sub {
+    my $httpd = FinWait2Test->start(
+        modules => ['http2'],
+        conf    => "Protocols h2c http/1.1\nKeepAliveTimeout 100ms\n"
+                 . "FinWait2StatusPeers On\nFinWait2LingerIdle 100ms\n");
+    system(qw(curl -sf --http2-prior-knowledge -o /dev/null),
+           'http://127.0.0.1:' . $httpd->port . '/finwait-status');
+    is $?, 0, 'curl speaks HTTP/2';
+    is_deeply $httpd->json->{agents}, [], 'and closes by itself';
+    my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1',
+                                     PeerPort => $httpd->port);
+    # Preface, empty SETTINGS, then HEADERS: GET / and a User-Agent.
+    my $block = "\x82\x84\x86" . "\x41\x01a" . "\x7a\x08h2pool/4";
+    $socket->syswrite("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        . "\0\0\0\x04\0\0\0\0\0"
+        . pack('C3CCN', 0, 0, length $block, 1, 5, 1) . $block);
+    row($httpd, 'agents', 'agent', 'h2pool/4', left_open => 1);
+    $socket->close;
+    $httpd->stop;
+};
+
+done_testing;
