@@ -259,11 +259,29 @@ static int slots_wanted(server_rec *s)
     return slots == FW2_SLOTS_AUTO ? fw2_closer_auto_slots() : slots;
 }
 
-/* A child without a closer is a child like any other. */
-static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
+/* With all signals held back: prefork's child may be told to stop, and would do
+ * so at once, before anybody knows of the thread. */
+static apr_status_t start_closer(int slots, apr_pool_t *pchild)
 {
     static const fw2_observer observer = { NULL, note_taken, note_ended,
                                            note_oldest };
+    sigset_t all, before;
+    apr_status_t rv;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rv = fw2_closer_start(&hands.closer, slots, &observer, pchild);
+    if (rv == APR_SUCCESS) {
+        /* Before the pool's children go, the thread's own being one of them. */
+        apr_pool_pre_cleanup_register(pchild, hands.closer, stop_closer);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rv;
+}
+
+/* A child without a closer is a child like any other. */
+static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
+{
     int slots = slots_wanted(s);
     apr_status_t rv;
 
@@ -277,7 +295,7 @@ static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
         return;
     }
     row = fw2_counters_begin(counters, slots);
-    rv = fw2_closer_start(&hands.closer, slots, &observer, pchild);
+    rv = start_closer(slots, pchild);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
                      "cannot start the closer for %d connections in this "
@@ -285,10 +303,7 @@ static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
                      slots);
         fw2_counters_gone(counters, getpid());
         row = -1;
-        return;
     }
-    /* Before the pool's children go, the thread's own being one of them. */
-    apr_pool_pre_cleanup_register(pchild, hands.closer, stop_closer);
 }
 
 /*

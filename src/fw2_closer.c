@@ -38,8 +38,9 @@
 /* How often to look at a socket that the epoll set had no room for. */
 #define WITHOUT_EPOLL 50000
 
-/* The largest descriptor table that is made in advance: 1 MB. */
-#define DESCRIPTORS 131072
+/* Descriptors that httpd itself may have, beside those in slots. A table that
+ * is large takes memory in each child, about 15 bytes a descriptor. */
+#define OTHERS 1024
 
 /* Events fetched at once. */
 #define EVENTS 64
@@ -54,6 +55,7 @@ struct fw2_closer {
     int epoll;             /* constant */
     int timer;             /* constant; a timerfd of fw2_closer_now()'s clock */
     int slots;             /* constant */
+    pid_t process;         /* constant; in another there is no thread */
     fw2_observer observer; /* constant */
     apr_thread_t *thread;  /* constant */
     apr_thread_mutex_t *lock;
@@ -182,6 +184,7 @@ static int end_oldest(fw2_closer *closer, fw2_ending ending)
     if (slot == FW2_NO_SLOT) {
         return 0;
     }
+    fw2_held_discard(&held);
     finish(closer, &held, ending);
     return 1;
 }
@@ -386,14 +389,13 @@ static apr_status_t open_descriptors(fw2_closer *closer)
                : APR_SUCCESS;
 }
 
-/* Make the descriptor table as large as it can become, or nearly. */
+/* Make the descriptor table as large as it will become. */
 static void grow_descriptors(const fw2_closer *closer)
 {
     struct rlimit limit;
-    int last = DESCRIPTORS, fd;
+    int last = closer->slots + OTHERS, fd;
 
-    if (!getrlimit(RLIMIT_NOFILE, &limit)
-        && limit.rlim_cur < (rlim_t)DESCRIPTORS) {
+    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur <= (rlim_t)last) {
         last = (int)limit.rlim_cur - 1;
     }
     fd = fcntl(closer->epoll, F_DUPFD_CLOEXEC, last);
@@ -434,6 +436,7 @@ static fw2_closer *allocate(int slots, const fw2_observer *observer,
 
     closer->epoll = closer->timer = -1;
     closer->slots = slots;
+    closer->process = getpid();
     closer->observer = *observer;
     /* Not cleared: memory of slots that are never used is never touched. */
     closer->held = apr_palloc(pool, n * sizeof(*closer->held));
@@ -488,6 +491,9 @@ void fw2_closer_stop(fw2_closer *closer, apr_interval_time_t patience)
 {
     apr_status_t rv;
 
+    if (closer->process != getpid()) {
+        return;
+    }
     apr_thread_mutex_lock(closer->lock);
     closer->stopping = 1;
     closer->stop_by = fw2_closer_now() + patience;
@@ -567,7 +573,8 @@ static int duplicate(fw2_closer *closer, int fd)
 {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
-    while (copy < 0 && errno == EMFILE && end_oldest(closer, FW2_EVICTED)) {
+    while (copy < 0 && (errno == EMFILE || errno == ENFILE)
+           && end_oldest(closer, FW2_EVICTED)) {
         copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     }
     return copy;
@@ -598,6 +605,9 @@ apr_status_t fw2_closer_take(fw2_closer *closer, int fd,
     sigset_t all, before;
     apr_status_t rv;
 
+    if (closer->process != getpid()) {
+        return APR_ENOTHREAD;
+    }
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     rv = take(closer, fd, handover);

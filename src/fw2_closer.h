@@ -77,8 +77,8 @@ int fw2_closer_auto_slots(void);
 
 /**
  * Start a closer. To be called in a process of its own that has no other
- * threads yet: its descriptor table is grown here for good, since to grow it
- * later stops all threads for 8 to 20 ms (expand_fdtable(); measured).
+ * threads yet: its descriptor table is grown here for all slots, since to grow
+ * it later stops all threads for 8 to 20 ms (expand_fdtable(); measured).
  * @param closer Untouched on failure.
  * @param slots The most sockets to hold, at least 1.
  * @param observer Copied.
@@ -98,8 +98,9 @@ apr_status_t fw2_closer_start(fw2_closer **closer, int slots,
  *           other epoll set, or that set would go on reporting it.
  * @return APR_SUCCESS: taken. If there is no slot, or no descriptor, the
  *         socket that was held longest is evicted for it. Otherwise (the
- *         closer is stopping, or there was none to evict) the error, and the
- *         caller has to linger itself.
+ *         closer is stopping, there was none to evict, or this is a fork of
+ *         the process that started it, which has no such thread) the error,
+ *         and the caller has to linger itself.
  */
 apr_status_t fw2_closer_take(fw2_closer *closer, int fd,
                              const fw2_handover *handover);
@@ -109,7 +110,9 @@ int fw2_closer_slots(const fw2_closer *closer);
 
 /**
  * Stop: take no more, give what is held what is left of its time, but at most
- * `patience`, close all and join the thread. Once, by one thread.
+ * `patience`, close all and join the thread. What came of those until then is
+ * discarded first, so that none is reset for that. Once, by one thread; does
+ * nothing in a fork of the process that started it.
  */
 void fw2_closer_stop(fw2_closer *closer, apr_interval_time_t patience);
 

@@ -52,6 +52,10 @@ apr_time_t fw2_closer_now(void);
  */
 fw2_ending fw2_held_look(fw2_held *held, apr_time_t now);
 
+/** Discard all that has come, for a socket that is closed before its linger is
+ *  over: what is unread then would draw a reset at once. */
+void fw2_held_discard(fw2_held *held);
+
 /** Close a socket that is out of the epoll set. Does not block. */
 void fw2_held_close(const fw2_held *held);
 

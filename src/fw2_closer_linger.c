@@ -7,6 +7,7 @@
 #ifdef __linux__
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -92,8 +93,11 @@ static fw2_ending ending_of_error(int error)
     if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR) {
         return FW2_ENDINGS;
     }
-    /* TCP_USER_TIMEOUT or SO_KEEPALIVE gave the peer up. */
-    return error == ETIMEDOUT ? FW2_SILENCE : FW2_PEER_RESET;
+    /* TCP_USER_TIMEOUT or SO_KEEPALIVE gave the peer up; on the way to it a
+     * router may have said why it cannot be reached (tcp_write_err()). */
+    return error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH
+               ? FW2_SILENCE
+               : FW2_PEER_RESET;
 }
 
 /* How much to drain now: not more than one byte too many. */
@@ -260,6 +264,13 @@ fw2_ending fw2_held_look(fw2_held *held, apr_time_t now)
     ending = out_of_time(held, now);
     held->due = next_look(held, now, more);
     return ending;
+}
+
+void fw2_held_discard(fw2_held *held)
+{
+    ssize_t got = recv(held->fd, NULL, INT_MAX, MSG_TRUNC | MSG_DONTWAIT);
+
+    held->drained += got > 0 ? (apr_uint64_t)got : 0;
 }
 
 void fw2_held_close(const fw2_held *held)

@@ -61,11 +61,21 @@ int fw2_conn_is_http1(conn_rec *c)
     return !strcmp(ap_get_protocol(c), AP_PROTOCOL_HTTP1);
 }
 
+/* Asked each time: on a fast stop event closes it in another thread, and then
+ * the number may be another's. -1 if it is closed. */
+static apr_os_sock_t fd_of(const fw2_conn *conn)
+{
+    apr_os_sock_t fd = -1;
+
+    (void)apr_os_sock_get(&fd, conn->csd);
+    return fd;
+}
+
 /* Give the socket what a policy wants; nothing to do if it has it. */
 static void apply(conn_rec *c, fw2_conn *conn, const fw2_policy *policy)
 {
     fw2_sockopts want = fw2_policy_sockopts(policy);
-    apr_status_t rv = fw2_sockopts_apply(conn->fd, &conn->has, want);
+    apr_status_t rv = fw2_sockopts_apply(fd_of(conn), &conn->has, want);
 
     if (rv != APR_SUCCESS) {
         ap_log_cerror(APLOG_MARK, APLOG_DEBUG, rv, c,
@@ -81,7 +91,6 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd,
                        const fw2_listeners *listeners)
 {
     fw2_conn *conn;
-    apr_os_sock_t fd;
     int at;
 
     /* The local address decides: not every httpd calls all that it opens
@@ -90,11 +99,11 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd,
         return;
     }
     at = fw2_vhosts_accepted_at(listeners, c);
-    if (at < 0 || apr_os_sock_get(&fd, csd) != APR_SUCCESS) {
+    if (at < 0) {
         return;
     }
     conn = apr_pcalloc(c->pool, sizeof(*conn));
-    conn->fd = fd;
+    conn->csd = csd;
     conn->has = listeners->carries[at];
     conn->server = c->base_server;
     conn->answer = FW2_CAUSES;
@@ -148,9 +157,20 @@ static void note_cause(request_rec *r, fw2_cause cause)
     apr_table_setn(r->notes, "finwait2-cause", fw2_cause_names[cause]);
 }
 
+/* mod_proxy_wstunnel says neither what it was answered nor that it was. */
+static int is_wstunnel(const request_rec *r)
+{
+    return r->proxyreq && r->filename && !strncmp(r->filename, "proxy:ws", 8)
+           && r->status == HTTP_OK && !r->sent_bodyct;
+}
+
+/* This request, or one that it was redirected to within httpd. */
 static int is_tunnel(const request_rec *r)
 {
-    return r->status == HTTP_SWITCHING_PROTOCOLS
+    while (r->next) {
+        r = r->next;
+    }
+    return r->status == HTTP_SWITCHING_PROTOCOLS || is_wstunnel(r)
            || (r->method_number == M_CONNECT && ap_is_HTTP_SUCCESS(r->status));
 }
 
@@ -184,7 +204,7 @@ void fw2_conn_logged(request_rec *r)
  * the filters return the same for nothing yet and for the end. */
 static int has_closed(const fw2_conn *conn)
 {
-    struct pollfd end = { .fd = conn->fd, .events = POLLRDHUP };
+    struct pollfd end = { .fd = fd_of(conn), .events = POLLRDHUP };
 
     return poll(&end, 1, 0) > 0;
 }
@@ -280,7 +300,7 @@ static int give(conn_rec *c, fw2_conn *conn, const server_rec *s)
         handover.at_most = SHORT_LINGER;
     }
     if (conn->hands->closer) {
-        rv = fw2_closer_take(conn->hands->closer, conn->fd, &handover);
+        rv = fw2_closer_take(conn->hands->closer, fd_of(conn), &handover);
     }
     if (rv != APR_SUCCESS) {
         ap_log_cerror(APLOG_MARK, APLOG_DEBUG, rv, c,
@@ -308,7 +328,7 @@ static void hand_over(conn_rec *c, fw2_conn *conn)
     if (conn->peer_closed && policy->user_timeout == FW2_USER_TIMEOUT_SYSTEM) {
         return;
     }
-    (void)fw2_policy_user_timeout(conn->fd, policy->user_timeout);
+    (void)fw2_policy_user_timeout(fd_of(conn), policy->user_timeout);
     if (apr_socket_shutdown(ap_get_conn_socket(c), APR_SHUTDOWN_WRITE)) {
         return;
     }

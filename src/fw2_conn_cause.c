@@ -111,7 +111,8 @@ static int is_idle(conn_rec *c)
  */
 static int is_late(conn_rec *c, fw2_conn *conn)
 {
-    if (conn->unwritten || (c->aborted && fw2_conn_was_asked(conn))) {
+    if (conn->unwritten
+        || (c->aborted && !conn->tunnel && fw2_conn_was_asked(conn))) {
         return 1;
     }
     return !fw2_conn_is_http2(c) && c->keepalive != AP_CONN_KEEPALIVE

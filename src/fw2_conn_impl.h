@@ -13,7 +13,7 @@
 #include "fw2_conn.h"
 
 typedef struct fw2_conn {
-    apr_os_sock_t fd;       /**< httpd's, and stays so */
+    apr_socket_t *csd;      /**< httpd's, and stays so */
     fw2_sockopts has;       /**< on the socket now */
     void *server;           /**< const server_rec * of the last request; atomic,
                            since HTTP/2's requests have threads of their own */

@@ -191,14 +191,7 @@ subtest 'Off' => sub {
 };
 
 subtest 'without mod_watchdog' => sub {
-    my $include = join ' ', map { "-I" . `apxs -q $_` =~ s/\n//r }
-        qw(INCLUDEDIR APR_INCLUDEDIR);
-    my $flags = `apr-1-config --includes --cppflags` =~ s/\n/ /gr;
-    my $said  = `cc -Wall -Werror -O -shared -fPIC $flags $include \\
-        -o $SCRATCH/nowatchdog.so t/bin/nowatchdog.c 2>&1`;
-    die "t/bin/nowatchdog.c does not compile:\n$said" if $?;
-    my $httpd = start('event',
-                      "LoadModule nowatchdog_module $SCRATCH/nowatchdog.so");
+    my $httpd = start('event', module_of('nowatchdog'));
     is $httpd->json->{history}, undef, 'history: null';
     is $httpd->json->{half_closed}{total} // 'none', 0, 'all else is there';
     like html($httpd), qr/the error log of httpd's start says why/,

@@ -44,6 +44,15 @@ GlobalLog "@ROOT@/causes" "%{local}p %{finwait2-cause}n"
     </Location>
     ProxyPass /broken http://127.0.0.1:@PORT9@/broken
     ProxyPass /socket http://127.0.0.1:@PORT9@/socket upgrade=websocket
+    <Directory "@ROOT@/htdocs">
+        RewriteEngine On
+        RewriteRule ^redirected$ /socket [L]
+    </Directory>
+</VirtualHost>
+<VirtualHost *:@PORT2@>
+    ServerName ws.test
+    ProxyWebsocketFallbackToProxyHttp Off
+    ProxyPass /socket ws://127.0.0.1:@PORT9@/socket
 </VirtualHost>
 <VirtualHost *:@PORT2@>
     ServerName b.test
@@ -105,8 +114,8 @@ sub spew ($path, $text) {
 sub start ($mpm, $conf, %options) {
     my $httpd = FinWait2Test->start(mpm => $mpm,
         conf    => "KeepAliveTimeout 500ms\n" . ($ROOM{$mpm} // '') . $conf,
-        modules => [qw(reqtimeout alias env setenvif proxy
-                       proxy_http proxy_connect), @{ $options{modules} // [] }],
+        modules => [qw(reqtimeout alias env setenvif rewrite proxy proxy_http
+                       proxy_connect proxy_wstunnel), @{ $options{modules} // [] }],
         listen  => [map { "127.0.0.1:\@PORT$_\@" } '', 2 .. 6]);
     spew($httpd->root . '/htdocs/page', 'y' x 1000);
     spew($httpd->root . '/htdocs/big', 'y' x 8_000_000);
@@ -167,6 +176,14 @@ sub adds ($httpd, $name, $expected, $what, $code) {
     is_deeply $more, { $name => $expected }, "$name: $what"
         or diag explain $more;
     return @keep;
+}
+
+# Lingers that ended in silence; all there may be.
+sub lingers ($httpd, $name) {
+    my ($vhost) = grep { $_->{vhost} =~ /^$name\.test:/ }
+        @{ $httpd->json->{vhosts} };
+    die "$name: one did not wait\n" if $vhost->{endings}{acked};
+    return $vhost->{endings}{silence};
 }
 
 #---- clients -----------------------------------------------------------------------
@@ -422,9 +439,9 @@ subtest 'what the backend does' => sub {
         adds($httpd, 'tunnel', one('peer', protocol => 'other'),
              'a tunnel of two halves',
              sub { $tunnel->(half => sub ($socket) { $socket->close; () }) });
-        adds($httpd, 'a', one('peer', protocol => 'other'), 'a WebSocket', sub {
+        my $websocket = sub ($name, $path, $then) {
             my $socket = connect_to($httpd->port('PORT2'));
-            $socket->syswrite(request('a', '/socket', 'Upgrade: websocket',
+            $socket->syswrite(request($name, $path, 'Upgrade: websocket',
                                       'Connection: Upgrade'));
             my $other = $backend->accept;
             $other->sysread(my $asked, 10000);
@@ -432,11 +449,29 @@ subtest 'what the backend does' => sub {
                            . "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
             $socket->sysread(my $said, 1000);
             like $said, qr/^HTTP\S+ 101/, 'a WebSocket';
-            $socket->shutdown(SHUT_WR);
+            $then->($socket);
             $other->close;
             read_all($socket);
-            $socket;
-        });
+            return $socket;
+        };
+        adds($httpd, 'a', one('peer', protocol => 'other'), 'a WebSocket',
+             sub { $websocket->('a', '/socket',
+                                sub ($socket) { $socket->shutdown(SHUT_WR) }) });
+        # What its client says then ends the other half, and it may say more:
+        # nobody stops at an acknowledgement.
+        for (['a', '/socket'], ['ws', '/socket'], ['a', '/redirected']) {
+            my ($name, $path) = @$_;
+            my $before = lingers($httpd, $name);
+            my @stays = adds($httpd, $name, one('other', protocol => 'other'),
+                "a WebSocket at $path, whose backend ends it", sub {
+                my $socket = $websocket->($name, $path, sub ($socket) { });
+                $socket->syswrite("\x88\x80abcd") for 1 .. 2;
+                $socket;
+            });
+            next if $path eq '/redirected';    # aborted, says httpd
+            ok eval { wait_for { lingers($httpd, $name) > $before } $PATIENT,
+                      'its linger to end' }, 'ends in silence' or diag $@;
+        }
         adds($httpd, 'a', one('other'), 'an answer that breaks off', sub {
             my $socket = connect_to($httpd->port('PORT2'));
             $socket->syswrite(request('a', '/broken'));

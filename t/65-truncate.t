@@ -302,6 +302,47 @@ for_each_mpm {
     $httpd->stop;
 };
 
+#---- where others would cut it ------------------------------------------------------
+
+# So much that httpd has not read it when it closes, and all of it is there.
+my %TOO_MUCH = (page => 'big', says => $GET . 'x' x 9000, waits => 0.5,
+                buffer => 8192);
+
+sub too_much ($httpd, $tries) {
+    write_pages($httpd);
+    my @clients = map { client('127.0.0.1', $httpd->port, %TOO_MUCH) }
+        1 .. $tries;
+    run(@clients);
+    is_deeply tally(@clients), { whole => $tries }, 'nothing is lost'
+        or diag explain tally(@clients);
+    return $httpd->json->{closer};
+}
+
+# Who has to go at once, before anybody has looked at what it said.
+subtest 'places run out' => sub {
+    for_each_mpm {
+        my $mpm = shift;
+        my $httpd = FinWait2Test->start(mpm => $mpm,
+            conf => $COMMON . "FinWait2LingerSlots 1\nFinWait2Linger always\n"
+                  . ($ROOM{$mpm} // "ServerLimit 1\nStartServers 1\n"
+                  . "ThreadsPerChild 32\nMaxRequestWorkers 32\n"));
+        my $closer = too_much($httpd, $TRIES);
+        cmp_ok $closer->{evicted}, '>', $mpm eq 'prefork' ? -1 : $TRIES / 2,
+            'though most were evicted';
+        $httpd->stop;
+    };
+};
+
+# The closer's thread is not in there.
+subtest 'a process for each connection' => sub {
+    my $httpd = FinWait2Test->start(mpm => 'prefork',
+        conf => module_of('forks') . $COMMON . $ROOM{prefork});
+    my $closer = too_much($httpd, 5);
+    is_deeply [@$closer{qw(held evicted)}], [0, 0], 'no closer has any';
+    cmp_ok $closer->{fallback}, '>=', 5, 'httpd lingers, and that is counted';
+    $httpd->stop;
+};
+
 #---- packets that are lost ----------------------------------------------------------
 
 # A queue that no packet fits into.

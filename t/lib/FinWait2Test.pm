@@ -51,6 +51,8 @@ package FinWait2Test;
 #   ss_count(port => N, state => 'fin-wait-2', holder => 'kernel')
 #                                  what ss sees; holder: process (a descriptor
 #                                  leads to it), kernel, timewait, or any
+#   module_of('forks')             builds t/bin/forks.c, a module for tests; the
+#                                  line that loads it
 #   netns_pair()                   two network namespaces joined by a cable:
 #                                  ({name, addr, addr6}, {...}), or () where
 #                                  we may not
@@ -78,8 +80,8 @@ use POSIX          qw(SIGTERM WNOHANG setsid);
 use Test::More     ();
 use Time::HiRes    qw(time sleep);
 
-our @EXPORT = qw(config_check for_each_mpm in_netns netns_pair silent_client
-                 ss_count wait_for);
+our @EXPORT = qw(config_check for_each_mpm in_netns module_of netns_pair
+                 silent_client ss_count wait_for);
 
 my $TOP     = dirname(dirname(dirname(abs_path(__FILE__))));
 my $MODULE  = $ENV{FINWAIT2_SO} // "$TOP/.libs/mod_finwait2.so";
@@ -384,6 +386,17 @@ sub make_certificate ($self) {
         -addext basicConstraints=critical,CA:FALSE \\
         -addext subjectAltName=DNS:localhost,DNS:*.test,IP:127.0.0.1 2>&1`;
     die "openssl req: $said" if $?;
+}
+
+sub module_of ($name) {
+    state $scratch = File::Temp->newdir;
+    my $flags = join ' ', '-I' . query('INCLUDEDIR'),
+        map { s/\n//r } `apr-1-config --includes --cppflags`;
+    my @command = ("cc -Wall -Werror -O -shared -fPIC $flags",
+                   "-o $scratch/$name.so $TOP/t/bin/$name.c 2>&1");
+    my $said = `@command`;
+    die "t/bin/$name.c does not compile:\n$said" if $?;
+    return "LoadModule ${name}_module $scratch/$name.so\n";
 }
 
 sub config_check ($conf, %options) {

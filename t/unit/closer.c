@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -245,6 +246,8 @@ static apr_time_t oldest(void)
 
 /* -------------------------------------------- between libc and the room -- */
 
+static int wrongly_drained; /* with a copy */
+
 static void (*after_recv)(void); /* once, when nothing was there to read */
 
 static void call_after_recv(void (*call)(void))
@@ -258,16 +261,21 @@ static void call_after_recv(void (*call)(void))
 ssize_t recv(int fd, void *bytes, size_t len, int flags)
 {
     ssize_t got;
+    /* Not the last one of a socket that has to go: that is anybody's. */
+    int looks = flags & MSG_TRUNC && len != INT_MAX;
     int saved;
 
-    if (flags & MSG_TRUNC) {
+    if (flags & MSG_TRUNC && bytes) {
+        set(&wrongly_drained, 1);
+    }
+    if (looks) {
         pass(&watch.recv_gate, &watch.at_recv);
         set(&watch.recvs, seen(&watch.recvs) + 1);
         set(&watch.asked, (int)len);
     }
     got = syscall(SYS_recvfrom, fd, bytes, len, flags, NULL, NULL);
     saved = errno;
-    if (got < 0 && (flags & MSG_TRUNC)) {
+    if (got < 0 && looks) {
         void (*call)(void);
 
         pthread_mutex_lock(&watch_lock);
@@ -661,6 +669,7 @@ static void nothing_left(const char *what)
     close_all_peers();
     check_all_over(what);
     is_int(late, 0, "nothing was waited for in vain");
+    is_int(wrongly_drained, 0, "nothing was copied to be discarded");
     late = 0;
     is_int(DESCRIPTORS, descriptors_before, "no descriptor is left");
     AWAIT(THREADS == threads_before);
@@ -1207,6 +1216,72 @@ static void *take_one(void *data)
     return (void *)(intptr_t)try_give(id, &p);
 }
 
+/* What it had said by then, and nobody had read, does not reset it. */
+static void test_unread(void)
+{
+    plan p = staying(NEVER, NEVER);
+    int evicted, stopped;
+
+    begin(1);
+    evicted = connected();
+    client_says(evicted, 70000);
+    give(evicted, p);
+    stopped = connected();
+    client_says(stopped, 70000);
+    give(stopped, p);
+    ends_after(evicted, FW2_EVICTED, 70000, "evicted before it is looked at");
+    is_int(client_reads(evicted), 0, "it sees the end, and no reset");
+    fw2_closer_stop(closer, 0);
+    ends_after(stopped, FW2_STOPPED, 70000, "stopped before that");
+    is_int(client_reads(stopped), 0, "the end here, too");
+    close_all_peers();
+    nothing_left("unread");
+}
+
+/* A fork has all that the closer has but its thread. */
+static void test_fork(void)
+{
+    plan p = staying(NEVER, NEVER);
+    int id, status = -1;
+    pid_t pid;
+
+    begin(4);
+    id = connected();
+    pid = fork();
+    if (pid == 0) {
+        int refused = try_give(id, &p) == APR_ENOTHREAD;
+
+        fw2_closer_stop(closer, NEVER);
+        _exit(refused ? 0 : 1);
+    }
+    AWAIT(waitpid(pid, &status, WNOHANG) == pid);
+    is_int(status, 0, "in a fork none is taken, and none waits to stop");
+    give(id, p);
+    client_closes(id);
+    ends(id, FW2_PEER_CLOSED, "whoever started it goes on");
+    finish("a fork");
+}
+
+/* Not the order in which they came, but each one's own time. */
+static void test_mixed_times(void)
+{
+    static const int idle[] = { 900, 300, 600 }, order[] = { 1, 2, 0 };
+    int ids[3], i;
+
+    begin(4);
+    for (i = 0; i < 3; i++) {
+        ids[i] = given(staying(idle[i] * MSEC, NEVER));
+    }
+    for (i = 0; i < 3; i++) {
+        ends(ids[i], FW2_SILENCE, "its own time is over");
+        ok(watch.of[ids[i]].how.lingered >= idle[i] * MSEC,
+           "and not before: %d ms",
+           (int)(watch.of[ids[i]].how.lingered / MSEC));
+        is_int(watch.order[i], ids[order[i]], "in the order of times");
+    }
+    finish("mixed times");
+}
+
 static void test_nothing_to_evict(void)
 {
     plan p = staying(NEVER, NEVER);
@@ -1261,7 +1336,7 @@ static void test_stale_event(void)
     set(&watch.gate, 1);
     start_thread(&thread, take_one, &next);
     AWAIT(seen(&watch.at_gate));
-    ends_after(stale, FW2_EVICTED, 0, "evicted between event and look");
+    ends_after(stale, FW2_EVICTED, 1, "evicted between event and look");
     set(&watch.recv_gate, 0);
     client_closes(first);
     ends_after(first, FW2_PEER_CLOSED, 1, "the first event was for another");
@@ -2008,6 +2083,9 @@ int main(void)
     test_closed_and_shut();
     test_slow_reader();
     test_eviction();
+    test_unread();
+    test_fork();
+    test_mixed_times();
     test_nothing_to_evict();
     test_stale_event();
     test_taken_meanwhile();
