@@ -156,14 +156,14 @@ static apr_status_t prepare_counters(server_rec *main_server, apr_pool_t *pconf,
     ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
     rv = fw2_counters_prepare(&retained->counters, names, ids, n, children,
                               main_server->process->pool);
-    if (rv != APR_SUCCESS) {
+    counters = retained->counters;
+    if (!counters) {
         return rv;
     }
-    counters = retained->counters;
     for (s = main_server; s; s = s->next) {
         fw2_config_set_vhost(s, ids[i++], pconf);
     }
-    return APR_SUCCESS;
+    return rv;
 }
 
 /* Who the clients are is known only where that is wanted, and forgotten where
@@ -194,17 +194,52 @@ static fw2_clients *prepare_clients(server_rec *main_server)
 static apr_status_t prepare_memory(server_rec *main_server, apr_pool_t *pconf,
                                    apr_pool_t *ptemp)
 {
-    apr_status_t rv = prepare_counters(main_server, pconf, ptemp);
+    apr_status_t counting = prepare_counters(main_server, pconf, ptemp), rv;
 
     sources.counters = counters;
     sources.names = listeners->names;
     sources.n = listeners->n;
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    return fw2_snapshot_create(
+    rv = fw2_snapshot_create(
         &sources.snapshot, listeners->endpoints, listeners->n,
         fw2_config_status_peers(main_server) ? FW2_PEERS_MAX : 0, pconf);
+    return counting == APR_SUCCESS ? rv : counting;
+}
+
+/* At a start this is the administrator's to see at once. A server that runs is
+ * not taken down for it. */
+static int refuse_to_start(server_rec *s, apr_status_t rv, int had_counters)
+{
+    if (had_counters) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
+                     "mod_finwait2 cannot have the shared memory that it "
+                     "needs after this restart; it goes on with what it has: "
+                     "new virtual hosts share counters, and each child counts "
+                     "for the page itself");
+        return OK;
+    }
+    ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_EMERG, rv, s,
+                 "mod_finwait2 cannot have the shared memory that its counters "
+                 "and its page need; httpd does not start. Without LoadModule "
+                 "finwait2_module it will");
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/* What each virtual host wants, by its place among the counters; to be called
+ * when the keep-alive times are there. The first server of a name counts. */
+static const fw2_settings *settings_of(const server_rec *s, apr_pool_t *pconf)
+{
+    fw2_settings *settings =
+        apr_pcalloc(pconf, fw2_counters_places(counters) * sizeof(*settings));
+
+    for (; s; s = s->next) {
+        fw2_settings *at = &settings[fw2_config_vhost(s)];
+
+        if (!at->policy) {
+            at->policy = fw2_config_policy(s);
+            at->keepalive = s->keep_alive_timeout;
+        }
+    }
+    return settings;
 }
 
 static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
@@ -212,24 +247,23 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
 {
     fw2_limits limits;
     apr_status_t rv;
+    int had_counters;
 
     /* httpd reads its configuration once to check it, before it starts. */
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
     listeners = fw2_vhosts_listen(s, pconf);
+    had_counters = retained_data()->counters != NULL;
     rv = prepare_memory(s, pconf, ptemp);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_EMERG, rv, s,
-                     "mod_finwait2 cannot have the shared memory that its "
-                     "counters and its page need; httpd does not start. "
-                     "Without LoadModule finwait2_module it will");
+    if (rv != APR_SUCCESS && refuse_to_start(s, rv, had_counters) != OK) {
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     fw2_sockdiag_limits(&limits);
     fw2_config_warn(s, limits.tcp_fin_timeout);
     sources.clients = prepare_clients(s);
     fw2_vhosts_keepalive(s);
+    sources.settings = settings_of(s, pconf);
     sources.sample_interval = fw2_config_sample(s);
     sources.history = fw2_sampler_prepare(s, &sources, pconf);
     return OK;

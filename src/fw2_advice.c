@@ -86,6 +86,42 @@ apr_int64_t fw2_orphan_life(apr_int64_t seconds)
     return seconds ? seconds : 1;
 }
 
+apr_interval_time_t fw2_orphan_time(const fw2_facts *facts)
+{
+    apr_int64_t seconds = facts->vhost_timeout;
+
+    if (fw2_known(facts->left_open_life)) {
+        return facts->left_open_life;
+    }
+    if (seconds == FW2_FACT_NONE) {
+        return 0;
+    }
+    if (seconds == 0) {
+        seconds = facts->tcp_fin_timeout;
+    }
+    return fw2_known(seconds) ? apr_time_from_sec(fw2_orphan_life(seconds))
+                              : FW2_FACT_UNKNOWN;
+}
+
+/* By the rate of late, and by those that are there, of which a part stays: the
+ * rate knows only an upper bound. */
+apr_int64_t fw2_fewer_orphans(const fw2_facts *facts)
+{
+    apr_interval_time_t life = fw2_orphan_time(facts);
+    apr_interval_time_t shorter = fw2_known(facts->left_open_short_life)
+                                      ? facts->left_open_short_life
+                                      : FW2_SHORT_LIFE;
+    apr_int64_t later = fw2_steady_state(facts->left_open, shorter);
+
+    if (fw2_known(later) && life > shorter) {
+        double rest =
+            (double)facts->orphan_mini * (double)shorter / (double)life;
+
+        later = rest < (double)later ? (apr_int64_t)(rest + 0.5) : later;
+    }
+    return later < facts->orphan_mini ? later : FW2_FACT_UNKNOWN;
+}
+
 apr_int64_t fw2_held_by_httpd(const fw2_facts *facts)
 {
     if (!fw2_known(facts->held) || !fw2_known(facts->closer_held)) {

@@ -39,6 +39,12 @@ extern const char *const fw2_level_names[FW2_LEVELS];
  *  policy have for it: that is FW2_FACT_UNKNOWN here. */
 #define FW2_FACT_NONE ((apr_int64_t)-2)
 
+/** How many virtual hosts are named beside the one that makes most orphans. */
+#define FW2_FACT_ALSO 2
+
+/** The life of an orphan that is recommended where nothing better is known. */
+#define FW2_SHORT_LIFE apr_time_from_sec(5)
+
 /** Who lingers, for vhost_linger: a policy's fw2_linger, value for value, and
  *  one more for a virtual host that the module does not touch. */
 enum {
@@ -70,6 +76,8 @@ enum {
  * are 60 s of history, never a shorter time's and never a total.
  */
 typedef struct fw2_facts {
+    apr_int64_t not_counted; /**< 1: it was tried to count, in vain */
+
     /* Ours, now: sockets. Half-closed is held + orphan_mini + orphan_full. */
     apr_int64_t held;              /**< a process holds the descriptor */
     apr_int64_t orphan_mini;       /**< mini-sockets: orphans in FIN_WAIT_2 */
@@ -109,9 +117,14 @@ typedef struct fw2_facts {
      *  the mean over left_open, 0 for each of `none`: microseconds. Unknown:
      *  as long as one of `vhost` below. */
     apr_int64_t left_open_life;
+    apr_int64_t
+        left_open_short_life; /**< the same if nobody kept one for longer
+                                           than FW2_SHORT_LIFE */
 
-    /* The virtual host that has most of left_open, and its settings. */
-    apr_int64_t vhost_share;        /**< its part of left_open: percent */
+    /* The virtual host that makes most orphans, and its settings. */
+    apr_int64_t vhost_share;               /**< its part of them: percent */
+    apr_int64_t also_share[FW2_FACT_ALSO]; /**< the parts of the next ones */
+    apr_int64_t vhost_left_open;    /**< its part of left_open: connections */
     apr_int64_t vhost_cause;        /**< a FW2_FACT_CAUSE_ */
     apr_int64_t vhost_linger;       /**< a FW2_FACT_LINGER_ */
     apr_int64_t vhost_linger_idle;  /**< FinWait2LingerIdle: microseconds */
@@ -137,6 +150,7 @@ typedef struct fw2_facts {
 
     /* The namespace's. */
     apr_int64_t tcp_fin_timeout;    /**< net.ipv4.tcp_fin_timeout: seconds */
+    apr_int64_t follows_system;     /**< 0: no server of httpd's follows it */
     apr_int64_t tcp_max_tw_buckets; /**< mini-sockets at most */
     apr_int64_t timewait;           /**< mini-sockets now, FIN_WAIT_2 and
                                          TIME_WAIT */
@@ -160,10 +174,11 @@ typedef struct fw2_facts {
 
     /* Names are foreign text of any length and content; NULL: unknown, or not
      * to be shown. They need not outlive the call. */
-    const char *vhost;    /**< of the virtual host above */
-    const char *peer;     /**< the address above */
-    const char *agent;    /**< the User-Agent above */
-    const char *idle_net; /**< the net above */
+    const char *vhost;               /**< of the virtual host above */
+    const char *also[FW2_FACT_ALSO]; /**< of the next ones */
+    const char *peer;                /**< the address above */
+    const char *agent;               /**< the User-Agent above */
+    const char *idle_net;            /**< the net above */
 } fw2_facts;
 
 /** One piece of advice. */

@@ -35,8 +35,7 @@ extern const fw2_rule fw2_linger_rules[];
 /** What comes and goes: why httpd closes first, and what that leaves. */
 extern const fw2_rule fw2_traffic_rules[];
 
-/* What is recommended where nothing better is known, and how it is written. */
-#define FW2_SHORT_LIFE      apr_time_from_sec(5)
+/** How FW2_SHORT_LIFE is written. */
 #define FW2_SHORT_LIFE_TEXT "FinWait2Timeout 5s"
 
 /** What a mini-socket takes in the kernel, in bytes. (Measured, Linux 6.18.) */
@@ -55,6 +54,16 @@ apr_int64_t fw2_held_by_httpd(const fw2_facts *facts);
 
 /** All half-closed connections; unknown if a part of them is. */
 apr_int64_t fw2_half_closed(const fw2_facts *facts);
+
+/** How long an orphan lives by the settings: microseconds. */
+apr_interval_time_t fw2_orphan_time(const fw2_facts *facts);
+
+/** How many orphans there will be once FW2_SHORT_LIFE is what all have at most;
+ *  unknown if that does not make them fewer. */
+apr_int64_t fw2_fewer_orphans(const fw2_facts *facts);
+
+/** `; 60 % of them are www.example.com:80's and 30 % ..., mostly ...`, or "". */
+const char *fw2_text_whose(apr_pool_t *pool, const fw2_facts *facts);
 
 /** Whether mini-sockets run short, or did in the last minute. */
 int fw2_minis_short(const fw2_facts *facts);

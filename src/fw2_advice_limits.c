@@ -22,6 +22,9 @@
  * no difference. */
 #define SMALL_PART 20
 
+/* From which share on a child runs short of descriptors, in percent. */
+#define FEW_DESCRIPTORS 60
+
 /* Workers that linger, from which on they may be why nobody accepts. */
 #define MANY_WORKERS 50
 
@@ -69,8 +72,7 @@ static const char *more_buckets(const fw2_facts *facts, apr_pool_t *pool)
 /* Whether FinWait2Timeout would help, and how much, where that is known. */
 static const char *fewer_minis(const fw2_facts *facts, apr_pool_t *pool)
 {
-    apr_int64_t n = facts->orphan_mini;
-    apr_int64_t later = fw2_steady_state(facts->left_open, FW2_SHORT_LIFE);
+    apr_int64_t n = facts->orphan_mini, later = fw2_fewer_orphans(facts);
     apr_int64_t share = fw2_share(n, facts->timewait);
 
     if (!fw2_known(share)) {
@@ -84,13 +86,15 @@ static const char *fewer_minis(const fw2_facts *facts, apr_pool_t *pool)
             "lasts 60 s whatever is set",
             fw2_text_number(pool, n), FW2_PLURAL(n, "is", "are"));
     }
-    if (!fw2_known(later) || later >= n) {
+    if (!fw2_known(later)) {
         return "";
     }
     return apr_psprintf(pool,
-                        "; or let " FW2_SHORT_LIFE_TEXT " take the %s of "
-                        "httpd's in FIN_WAIT_2 to about %s",
-                        fw2_text_number(pool, n), fw2_text_about(pool, later));
+                        "; or let " FW2_SHORT_LIFE_TEXT " and a graceful "
+                        "restart take the %s of httpd's in FIN_WAIT_2 to about "
+                        "%s%s",
+                        fw2_text_number(pool, n), fw2_text_about(pool, later),
+                        fw2_text_whose(pool, facts));
 }
 
 static apr_int64_t timewait_overflows(const fw2_facts *facts)
@@ -274,7 +278,7 @@ static fw2_words say_descriptors(const fw2_facts *facts, apr_pool_t *pool)
     fw2_words words;
 
     words.finding = apr_psprintf(
-        pool, "The fullest child has %s of at most %s in use%s.",
+        pool, "The child that counted has %s of at most %s in use%s.",
         fw2_text_number(pool, facts->descriptors),
         fw2_text_count(pool, facts->descriptor_limit, "descriptor"),
         fw2_text_share(pool, facts->descriptors, facts->descriptor_limit));
@@ -305,7 +309,10 @@ static const char *why_queued(const fw2_facts *facts, const char *whose,
         "%s%s accepts too slowly, as a rule because its workers are busy. Look "
         "at mod_status, slow backends and MaxRequestWorkers; a larger "
         "ListenBacklog only lets clients wait longer.",
-        fw2_known(n) ? "FIN_WAIT_2 is not at fault. " : "", whose);
+        fw2_known(n) && descriptors_share(facts) < FEW_DESCRIPTORS
+            ? "FIN_WAIT_2 is not at fault. "
+            : "",
+        whose);
 }
 
 static apr_int64_t listen_overflows(const fw2_facts *facts)
@@ -346,16 +353,17 @@ static fw2_words say_backlog(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
+/* Of no interest where every server has a time of its own. */
+static apr_int64_t fin_timeout(const fw2_facts *facts)
+{
+    return facts->follows_system == 0 ? FW2_FACT_UNKNOWN
+                                      : facts->tcp_fin_timeout;
+}
+
 /* 61 to 119: not what is asked for, and most often far less. */
 static apr_int64_t fin_timeout_odd(const fw2_facts *facts)
 {
-    return facts->tcp_fin_timeout < 120 ? facts->tcp_fin_timeout
-                                        : FW2_FACT_UNKNOWN;
-}
-
-static apr_int64_t fin_timeout_long(const fw2_facts *facts)
-{
-    return facts->tcp_fin_timeout;
+    return facts->tcp_fin_timeout < 120 ? fin_timeout(facts) : FW2_FACT_UNKNOWN;
 }
 
 static fw2_words say_fin_timeout(const fw2_facts *facts, apr_pool_t *pool)
@@ -382,7 +390,25 @@ static fw2_words say_fin_timeout(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
+static apr_int64_t not_counted(const fw2_facts *facts)
+{
+    return facts->not_counted;
+}
+
+static fw2_words say_not_counted(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words;
+
+    words.finding = "Half-closed connections could not be counted, so nothing "
+                    "is known of them.";
+    words.remedy = "The page and snapshot.backend say which source of the "
+                   "kernel's was refused, and why; the manual has a cure for "
+                   "each (Where the counts come from).";
+    return words;
+}
+
 const fw2_rule fw2_limit_rules[] = {
+    { "not-counted", not_counted, { 0, 1, 0 }, say_not_counted },
     { "memory-aborts", memory_aborts, { 0, 0, 1 }, say_memory_aborts },
     { "timewait-overflow",
       timewait_overflows,
@@ -391,12 +417,15 @@ const fw2_rule fw2_limit_rules[] = {
     { "timewait-full", timewait_share, { 0, BUCKETS_SHORT, 80 }, say_timewait },
     { "orphans-full", orphans_share, { 0, 12, 25 }, say_orphans },
     { "tcp-mem", tcp_mem_share, { 0, 50, 80 }, say_tcp_mem },
-    { "descriptors", descriptors_share, { 0, 60, 90 }, say_descriptors },
+    { "descriptors",
+      descriptors_share,
+      { 0, FEW_DESCRIPTORS, 90 },
+      say_descriptors },
     { "listen-overflow", listen_overflows, { 0, 1, 60 }, say_listen_overflows },
     { "backlog", backlog_share, { 0, 50, 90 }, say_backlog },
     { "timewait-low", buckets_low, { 0, 1, 0 }, say_buckets_low },
     { "fin-timeout-odd", fin_timeout_odd, { 0, 61, 0 }, say_fin_timeout },
-    { "fin-timeout-long", fin_timeout_long, { 0, 121, 0 }, say_fin_timeout },
+    { "fin-timeout-long", fin_timeout, { 0, 121, 0 }, say_fin_timeout },
     { "tw-recycle", tw_recycle, { 1, 0, 0 }, say_tw_recycle },
     { NULL }
 };

@@ -142,13 +142,9 @@ static apr_int64_t linger_always(const fw2_facts *facts)
 /* What a shorter FinWait2LingerIdle does at that virtual host. */
 static const char *fewer_in_hand(const fw2_facts *facts, apr_pool_t *pool)
 {
-    apr_int64_t rate = FW2_FACT_UNKNOWN, later;
+    apr_int64_t rate = facts->vhost_left_open;
+    apr_int64_t later = fw2_steady_state(rate, SHORT_IDLE);
 
-    if (fw2_known(facts->left_open) && fw2_known(facts->vhost_share)) {
-        rate = (apr_int64_t)((double)facts->left_open
-                             * (double)facts->vhost_share / 100);
-    }
-    later = fw2_steady_state(rate, SHORT_IDLE);
     if (!fw2_known(later) || later >= facts->closer_held) {
         return "shortens that";
     }

@@ -135,3 +135,38 @@ const char *fw2_text_name(apr_pool_t *pool, const char *name,
     }
     return text;
 }
+
+/* From which part on another virtual host is named, too, in percent. */
+#define PART 10
+
+/* ` and 30 % of api.example.com:80` */
+static const char *and_whose(apr_pool_t *pool, const fw2_facts *facts, int i)
+{
+    return facts->also[i] && facts->also_share[i] >= PART
+               ? apr_psprintf(pool, " and %s %% of %s",
+                              fw2_text_number(pool, facts->also_share[i]),
+                              fw2_text_name(pool, facts->also[i], NULL))
+               : "";
+}
+
+const char *fw2_text_whose(apr_pool_t *pool, const fw2_facts *facts)
+{
+    static const char *const causes[FW2_FACT_CAUSES] = {
+        [FW2_FACT_CAUSE_KEEPALIVE] =
+            ", mostly when the keep-alive time is over",
+        [FW2_FACT_CAUSE_CLOSE] = ", mostly after Connection: close",
+        [FW2_FACT_CAUSE_ERROR] = ", mostly after an error",
+        [FW2_FACT_CAUSE_PROBE] = ", mostly without any request"
+    };
+    apr_int64_t cause = facts->vhost_cause;
+
+    if (!facts->vhost || !fw2_known(facts->vhost_share)) {
+        return "";
+    }
+    return apr_psprintf(
+        pool, "; %s %% of them are of %s%s%s%s",
+        fw2_text_number(pool, facts->vhost_share),
+        fw2_text_name(pool, facts->vhost, NULL), and_whose(pool, facts, 0),
+        and_whose(pool, facts, 1),
+        fw2_known(cause) && cause < FW2_FACT_CAUSES ? causes[cause] : "");
+}

@@ -27,24 +27,6 @@
 /* From which life on a shorter one is worth it. */
 #define LONG_LIFE apr_time_from_sec(10)
 
-/* How long an orphan lives by the settings, in microseconds. */
-static apr_interval_time_t orphan_life(const fw2_facts *facts)
-{
-    apr_int64_t seconds = facts->vhost_timeout;
-
-    if (fw2_known(facts->left_open_life)) {
-        return facts->left_open_life;
-    }
-    if (seconds == FW2_FACT_NONE) {
-        return 0;
-    }
-    if (seconds == 0) {
-        seconds = facts->tcp_fin_timeout;
-    }
-    return fw2_known(seconds) ? apr_time_from_sec(fw2_orphan_life(seconds))
-                              : FW2_FACT_UNKNOWN;
-}
-
 /* A cause's part of what httpd closed, if there is enough of it. */
 static apr_int64_t cause_share(const fw2_facts *facts, apr_int64_t n,
                                apr_int64_t few)
@@ -108,7 +90,7 @@ static fw2_words say_balancer(const fw2_facts *facts, apr_pool_t *pool)
 /* How many orphans in FIN_WAIT_2 the last minute explains. */
 static apr_int64_t predicted(const fw2_facts *facts)
 {
-    return fw2_steady_state(facts->left_open, orphan_life(facts));
+    return fw2_steady_state(facts->left_open, fw2_orphan_time(facts));
 }
 
 /* Those that are there, in percent of that. */
@@ -116,7 +98,7 @@ static apr_int64_t of_predicted(const fw2_facts *facts)
 {
     apr_int64_t n = predicted(facts);
 
-    if (!fw2_known(n) || orphan_life(facts) == 0) {
+    if (!fw2_known(n) || fw2_orphan_time(facts) == 0) {
         return FW2_FACT_UNKNOWN;
     }
     return fw2_share(facts->orphan_mini, n ? n : 1);
@@ -126,7 +108,7 @@ static apr_int64_t of_predicted(const fw2_facts *facts)
 static apr_int64_t growing(const fw2_facts *facts)
 {
     return of_predicted(facts) >= TOO_MANY
-                   && orphan_life(facts) <= apr_time_from_sec(60)
+                   && fw2_orphan_time(facts) <= apr_time_from_sec(60)
                ? facts->orphan_mini
                : FW2_FACT_UNKNOWN;
 }
@@ -141,7 +123,7 @@ static fw2_words say_growing(const fw2_facts *facts, apr_pool_t *pool)
                      "%s left open and kept for %s on average make about %s.",
                      fw2_text_count(pool, facts->orphan_mini, "orphan"),
                      fw2_text_rate(pool, facts->left_open),
-                     fw2_text_time(pool, orphan_life(facts)),
+                     fw2_text_time(pool, fw2_orphan_time(facts)),
                      fw2_text_about(pool, predicted(facts)));
     words.remedy = apr_psprintf(
         pool,
@@ -171,7 +153,7 @@ static fw2_words say_steady(const fw2_facts *facts, apr_pool_t *pool)
         "keep in FIN_WAIT_2 for %s on average; that makes %sabout %s, and "
         "there %s %s.",
         fw2_text_rate(pool, facts->left_open),
-        fw2_text_time(pool, orphan_life(facts)),
+        fw2_text_time(pool, fw2_orphan_time(facts)),
         facts->orphan_mini > predicted(facts) ? "" : "up to ",
         fw2_text_about(pool, predicted(facts)),
         FW2_PLURAL(facts->orphan_mini, "is", "are"),
@@ -190,39 +172,17 @@ static fw2_words say_steady(const fw2_facts *facts, apr_pool_t *pool)
 /* Where mini-sockets run short, the rules of that say what there is to say. */
 static apr_int64_t long_life(const fw2_facts *facts)
 {
-    return orphan_life(facts) > LONG_LIFE && !fw2_minis_short(facts)
+    return fw2_orphan_time(facts) > LONG_LIFE && !fw2_minis_short(facts)
                ? facts->orphan_mini
                : FW2_FACT_UNKNOWN;
-}
-
-/* At which virtual host clients leave most open, and why. */
-static const char *most_of_them(const fw2_facts *facts, apr_pool_t *pool)
-{
-    static const char *const causes[FW2_FACT_CAUSES] = {
-        [FW2_FACT_CAUSE_KEEPALIVE] =
-            ", mostly when the keep-alive time is over",
-        [FW2_FACT_CAUSE_CLOSE] = ", mostly after Connection: close",
-        [FW2_FACT_CAUSE_ERROR] = ", mostly after an error",
-        [FW2_FACT_CAUSE_PROBE] = ", mostly without any request"
-    };
-    apr_int64_t cause = facts->vhost_cause;
-
-    if (!facts->vhost || !fw2_known(facts->vhost_share)) {
-        return "";
-    }
-    return apr_psprintf(
-        pool, "; %s %% of what is left open is at %s%s",
-        fw2_text_number(pool, facts->vhost_share),
-        fw2_text_name(pool, facts->vhost, NULL),
-        fw2_known(cause) && cause < FW2_FACT_CAUSES ? causes[cause] : "");
 }
 
 /* What a shorter life does. */
 static const char *fewer_orphans(const fw2_facts *facts, apr_pool_t *pool)
 {
-    apr_int64_t later = fw2_steady_state(facts->left_open, FW2_SHORT_LIFE);
+    apr_int64_t later = fw2_fewer_orphans(facts);
 
-    if (!fw2_known(later) || later >= facts->orphan_mini) {
+    if (!fw2_known(later)) {
         return FW2_SHORT_LIFE_TEXT " makes them fewer";
     }
     return apr_psprintf(
@@ -238,16 +198,18 @@ static fw2_words say_long_life(const fw2_facts *facts, apr_pool_t *pool)
     words.finding = apr_psprintf(
         pool,
         "%s in FIN_WAIT_2 take %s of kernel memory; the settings keep them for "
-        "%s on average.",
+        "%s on average%s.",
         fw2_text_count(pool, n, "orphan"),
         fw2_text_bytes(pool, n * FW2_MINI_BYTES),
-        fw2_text_time(pool, orphan_life(facts)));
+        fw2_text_time(pool, fw2_orphan_time(facts)),
+        fw2_text_whose(pool, facts));
     words.remedy = apr_psprintf(
         pool,
-        "They need no cure. If you want fewer: %s, and changes nothing for "
-        "other programs%s. A client that takes more than 5 s to close is "
-        "answered by a reset then, but it has its whole response.",
-        fewer_orphans(facts, pool), most_of_them(facts, pool));
+        "They need no cure. If you want fewer: %s, after a graceful restart "
+        "and once those that are there have gone; it changes nothing for other "
+        "programs. A client that takes more than 5 s to close is answered by a "
+        "reset then, but it has its whole response.",
+        fewer_orphans(facts, pool));
     return words;
 }
 
@@ -298,14 +260,13 @@ static const char *product_of(const fw2_facts *facts, apr_pool_t *pool)
                : apr_pstrndup(pool, facts->agent, n);
 }
 
-/* What to do where httpd is: only of use where the client does not look at its
- * idle connections, since it does look at what an answer says. */
+/* What to do where httpd is, of use where the client does not look at its idle
+ * connections: it does look at what an answer says. */
 static const char *no_keepalive(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *product = product_of(facts, pool);
 
-    if (!product
-        || fw2_share(facts->agent_expired, facts->agent_closed) < MOST) {
+    if (!product) {
         return "";
     }
     return apr_psprintf(
@@ -314,6 +275,17 @@ static const char *no_keepalive(const fw2_facts *facts, apr_pool_t *pool)
         "Connection: close, which most clients heed at once; it costs a "
         "connection, and with TLS a handshake, for each request.",
         product);
+}
+
+static const char *tell_owner(const fw2_facts *facts, apr_pool_t *pool)
+{
+    if (fw2_share(facts->agent_expired, facts->agent_closed) < MOST) {
+        return "Ask its owner to close a connection once it has its answer.";
+    }
+    return apr_psprintf(pool,
+                        "Ask its owner to close idle connections before "
+                        "httpd's keep-alive time%s is over.%s",
+                        keepalive_now(facts, pool), no_keepalive(facts, pool));
 }
 
 static fw2_words say_one_agent(const fw2_facts *facts, apr_pool_t *pool)
@@ -328,11 +300,7 @@ static fw2_words say_one_agent(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_name(pool, facts->agent, NULL),
         fw2_text_number(pool, facts->agent_left_open),
         fw2_text_count(pool, facts->agent_closed, "connection"));
-    words.remedy = apr_psprintf(
-        pool,
-        "Ask its owner to close idle connections before httpd's keep-alive "
-        "time%s is over.%s",
-        keepalive_now(facts, pool), no_keepalive(facts, pool));
+    words.remedy = tell_owner(facts, pool);
     return words;
 }
 
@@ -367,7 +335,7 @@ static fw2_words say_errors(const fw2_facts *facts, apr_pool_t *pool)
     fw2_words words;
 
     words.finding =
-        apr_psprintf(pool, "%s ended with an error such as 400, 408 or 413.",
+        apr_psprintf(pool, "%s ended with an error such as 400, 413 or 503.",
                      part_of_closes(facts, facts->errors, pool));
     words.remedy =
         "The access log says which, and for whom; no setting of TCP cures "

@@ -463,6 +463,11 @@ apr_uint64_t fw2_config_digest(const server_rec *main_server)
     for (s = main_server; s; s = s->next) {
         so_far = digest(so_far, name_of(s), strlen(name_of(s)) + 1);
         so_far = digest(so_far, &s->port, sizeof(s->port));
+        so_far = digest(so_far, &s->keep_alive, sizeof(s->keep_alive));
+        so_far = digest(so_far, &s->keep_alive_max, sizeof(s->keep_alive_max));
+        so_far = digest(so_far, &s->keep_alive_timeout,
+                        sizeof(s->keep_alive_timeout));
+        so_far = digest(so_far, &s->timeout, sizeof(s->timeout));
         for (row = 0; row < ROWS; row++) {
             so_far = digest(so_far, value_of(config_of(s), row),
                             sizeof(apr_int64_t));

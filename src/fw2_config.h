@@ -56,7 +56,8 @@ int fw2_config_status_peers(const server_rec *s);
  *  Asked of the main server, where alone FinWait2Sample can stand. */
 apr_interval_time_t fw2_config_sample(const server_rec *s);
 
-/** A number that changes as soon as any server's name or settings do. */
+/** A number that changes as soon as any server's name or settings do, those of
+ *  ours and httpd's own times and limits of a connection. */
 apr_uint64_t fw2_config_digest(const server_rec *main_server);
 
 /**

@@ -30,11 +30,16 @@ typedef struct {
     apr_uint64_t connections[FW2_PROTOCOLS];
     apr_uint64_t tls;
     apr_uint64_t probes;
+    apr_uint64_t given_up; /* of `probes`: httpd closed first */
     apr_uint64_t endings[FW2_ENDINGS];
     apr_uint64_t linger[FW2_BOUNDS + 1];
     apr_uint64_t linger_sum;
     apr_uint64_t drained;
 } vhost_row;
+
+/* How many marks there are: enough for one that is a minute old and little
+ * more, where somebody looks often enough. */
+#define MARKS 8
 
 /* What happens often enough to say how often of late. */
 enum { PROBES = FW2_CAUSES, LEFT_OPEN, EVICTED, EVENTS };
@@ -58,15 +63,18 @@ typedef struct {
     apr_uint32_t children;
     apr_uint32_t used; /* atomic, written by the parent: rows with names */
     apr_uint64_t fallback;
-    apr_uint64_t marked[2];          /* atomic: when, the later first; or 0 */
-    apr_uint64_t marked_fallback[2]; /* atomic: what `fallback` was then */
+    apr_uint64_t latest; /* atomic: when the latest mark was made, or 0 */
+    apr_uint64_t marks;  /* atomic: made so far; the latest is in place
+                                   marks % MARKS */
+    apr_uint64_t marked[MARKS];          /* atomic: when; 0: none is there */
+    apr_uint64_t marked_fallback[MARKS]; /* atomic: what `fallback` was then */
 } segment;
 
 struct fw2_counters {
     apr_shm_t *shm;
     segment *segment;
     vhost_row *vhosts;
-    mark_row *marks[2]; /* one a virtual host; as `marked` */
+    mark_row *marks; /* [vhosts][MARKS]; as `marked` */
     child_row *children;
     apr_uint32_t *held; /* [children][vhosts] */
 };
@@ -74,7 +82,7 @@ struct fw2_counters {
 static apr_size_t size_of(apr_size_t vhosts, apr_size_t children)
 {
     return sizeof(segment) + vhosts * sizeof(vhost_row)
-           + 2 * vhosts * sizeof(mark_row) + children * sizeof(child_row)
+           + MARKS * vhosts * sizeof(mark_row) + children * sizeof(child_row)
            + children * vhosts * sizeof(apr_uint32_t);
 }
 
@@ -93,9 +101,8 @@ static apr_status_t create(fw2_counters **counters, int vhosts, int children,
     made->segment->vhosts = (apr_uint32_t)vhosts;
     made->segment->children = (apr_uint32_t)children;
     made->vhosts = (vhost_row *)(made->segment + 1);
-    made->marks[0] = (mark_row *)(made->vhosts + vhosts);
-    made->marks[1] = made->marks[0] + vhosts;
-    made->children = (child_row *)(made->marks[1] + vhosts);
+    made->marks = (mark_row *)(made->vhosts + vhosts);
+    made->children = (child_row *)(made->marks + MARKS * vhosts);
     made->held = (apr_uint32_t *)(made->children + children);
     *counters = made;
     return APR_SUCCESS;
@@ -151,6 +158,20 @@ static void copy_totals(fw2_counters *to, const fw2_counters *from)
     to->segment->fallback = from->segment->fallback;
 }
 
+/* Without memory for more, those who find no place share the last one. */
+static void squeeze(fw2_counters *counters, const char *const *names,
+                    fw2_vhost_id *ids, int n)
+{
+    apr_uint32_t last = counters->segment->vhosts - 1;
+    int i;
+
+    for (i = 0; i < n; i++) {
+        fw2_vhost_id id = place_of(counters, names[i]);
+
+        ids[i] = id < last ? id : last;
+    }
+}
+
 apr_status_t fw2_counters_prepare(fw2_counters **counters,
                                   const char *const *names, fw2_vhost_id *ids,
                                   int n, int children, apr_pool_t *pool)
@@ -163,6 +184,9 @@ apr_status_t fw2_counters_prepare(fw2_counters **counters,
     }
     rv = create(counters, n + SPARE_VHOSTS, children, pool);
     if (rv != APR_SUCCESS) {
+        if (former) {
+            squeeze(former, names, ids, n);
+        }
         return rv;
     }
     has_room(*counters, names, ids, n, children);
@@ -219,6 +243,9 @@ void fw2_counters_closed(fw2_counters *counters, fw2_vhost_id vhost,
     }
     if (closed->probe) {
         apr_atomic_inc64(&totals->probes);
+        if (closed->cause != FW2_CAUSE_PEER) {
+            apr_atomic_inc64(&totals->given_up);
+        }
     }
 }
 
@@ -278,6 +305,9 @@ void fw2_counters_fallback(fw2_counters *counters)
 #define LATE_MIN apr_time_from_sec(60)
 #define LATE_MAX apr_time_from_sec(600)
 
+/* From one mark to the next, at least. */
+#define LATE_STEP apr_time_from_sec(10)
+
 static void read_all(apr_uint64_t *counted, apr_int64_t *numbers, int n)
 {
     int i;
@@ -296,7 +326,7 @@ static void read_events(const fw2_counters *counters, apr_uint32_t vhost,
 
     read_all(row->causes, events, FW2_CAUSES);
     read_all(row->endings, endings, FW2_ENDINGS);
-    events[PROBES] = (apr_int64_t)apr_atomic_read64(&row->probes);
+    events[PROBES] = (apr_int64_t)apr_atomic_read64(&row->given_up);
     events[EVICTED] = endings[FW2_EVICTED];
     events[LEFT_OPEN] = 0;
     for (i = 0; i < FW2_ENDINGS; i++) {
@@ -305,56 +335,65 @@ static void read_events(const fw2_counters *counters, apr_uint32_t vhost,
     }
 }
 
-static void mark_vhost(fw2_counters *counters, apr_uint32_t vhost)
+static mark_row *mark_at(const fw2_counters *counters, apr_uint32_t vhost,
+                         apr_uint64_t place)
 {
-    mark_row *later = &counters->marks[0][vhost];
-    mark_row *earlier = &counters->marks[1][vhost];
+    return &counters->marks[vhost * MARKS + place];
+}
+
+static void mark_vhost(fw2_counters *counters, apr_uint32_t vhost,
+                       apr_uint64_t place)
+{
+    mark_row *row = mark_at(counters, vhost, place);
     apr_int64_t now[EVENTS];
     int i;
 
     read_events(counters, vhost, now);
     for (i = 0; i < EVENTS; i++) {
-        apr_atomic_set64(&earlier->events[i],
-                         apr_atomic_read64(&later->events[i]));
-        apr_atomic_set64(&later->events[i], (apr_uint64_t)now[i]);
+        apr_atomic_set64(&row->events[i], (apr_uint64_t)now[i]);
     }
 }
 
 void fw2_counters_mark(fw2_counters *counters, apr_time_t now)
 {
     segment *s = counters->segment;
-    apr_uint64_t later = apr_atomic_read64(&s->marked[0]);
+    apr_uint64_t latest = apr_atomic_read64(&s->latest), place;
     apr_uint32_t used = apr_atomic_read32(&s->used), i;
 
-    if ((later && now >= (apr_time_t)later
-         && now - (apr_time_t)later < LATE_MIN)
-        || apr_atomic_cas64(&s->marked[0], (apr_uint64_t)now, later) != later) {
+    if ((latest && now >= (apr_time_t)latest
+         && now - (apr_time_t)latest < LATE_STEP)
+        || apr_atomic_cas64(&s->latest, (apr_uint64_t)now, latest) != latest) {
         return;
     }
-    apr_atomic_set64(&s->marked[1], later);
+    place = (apr_atomic_read64(&s->marks) + 1) % MARKS;
+    apr_atomic_set64(&s->marked[place], 0); /* it is not whole */
     for (i = 0; i < used; i++) {
-        mark_vhost(counters, i);
+        mark_vhost(counters, i, place);
     }
-    apr_atomic_set64(&s->marked_fallback[1],
-                     apr_atomic_read64(&s->marked_fallback[0]));
-    apr_atomic_set64(&s->marked_fallback[0], apr_atomic_read64(&s->fallback));
+    apr_atomic_set64(&s->marked_fallback[place],
+                     apr_atomic_read64(&s->fallback));
+    apr_atomic_set64(&s->marked[place], (apr_uint64_t)now);
+    apr_atomic_inc64(&s->marks);
 }
 
-/* Which mark to compare with, and how long ago it was; or -1. */
+/* Which mark to compare with, the latest that is old enough, and how long ago
+ * it was; or -1. */
 static int mark_of(const fw2_counters *counters, apr_interval_time_t *over)
 {
-    int i;
+    int i, found = -1;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < MARKS; i++) {
         apr_time_t at =
             (apr_time_t)apr_atomic_read64(&counters->segment->marked[i]);
+        apr_interval_time_t ago = apr_time_now() - at;
 
-        *over = apr_time_now() - at;
-        if (at && *over >= LATE_MIN && *over <= LATE_MAX) {
-            return i;
+        if (at && ago >= LATE_MIN && ago <= LATE_MAX
+            && (found < 0 || ago < *over)) {
+            found = i;
+            *over = ago;
         }
     }
-    return -1;
+    return found;
 }
 
 apr_int64_t fw2_per_minute(apr_int64_t now, apr_int64_t then,
@@ -368,7 +407,7 @@ apr_int64_t fw2_per_minute(apr_int64_t now, apr_int64_t then,
 static void read_recent(const fw2_counters *counters, apr_uint32_t vhost,
                         fw2_recent *recent)
 {
-    apr_interval_time_t over;
+    apr_interval_time_t over = 0;
     int mark = mark_of(counters, &over), i;
     apr_int64_t events[EVENTS];
 
@@ -378,7 +417,8 @@ static void read_recent(const fw2_counters *counters, apr_uint32_t vhost,
     }
     read_events(counters, vhost, events);
     for (i = 0; i < EVENTS; i++) {
-        apr_uint64_t *then = &counters->marks[mark][vhost].events[i];
+        apr_uint64_t *then =
+            &mark_at(counters, vhost, (apr_uint64_t)mark)->events[i];
 
         events[i] = fw2_per_minute(events[i],
                                    (apr_int64_t)apr_atomic_read64(then), over);
@@ -392,7 +432,7 @@ static void read_recent(const fw2_counters *counters, apr_uint32_t vhost,
 static apr_int64_t recent_fallback(const fw2_counters *counters)
 {
     segment *s = counters->segment;
-    apr_interval_time_t over;
+    apr_interval_time_t over = 0;
     int mark = mark_of(counters, &over);
 
     if (mark < 0) {
@@ -404,6 +444,11 @@ static apr_int64_t recent_fallback(const fw2_counters *counters)
 }
 
 /* -------------------------------------------------------------- reading -- */
+
+apr_size_t fw2_counters_places(const fw2_counters *counters)
+{
+    return counters->segment->vhosts;
+}
 
 static apr_int64_t held_now(const fw2_counters *counters, apr_uint32_t vhost)
 {
@@ -461,6 +506,14 @@ fw2_vhost_totals *fw2_counters_vhosts(const fw2_counters *counters, int *n,
     return all;
 }
 
+/* The clock may have been set back since. */
+static apr_interval_time_t elapsed_since(apr_time_t since)
+{
+    apr_time_t now = apr_time_now();
+
+    return now > since ? now - since : 0;
+}
+
 void fw2_counters_closer(const fw2_counters *counters,
                          fw2_closer_totals *closer)
 {
@@ -482,7 +535,7 @@ void fw2_counters_closer(const fw2_counters *counters,
         closer->evicted += (apr_int64_t)apr_atomic_read64(
             &counters->vhosts[i].endings[FW2_EVICTED]);
     }
-    closer->oldest = oldest ? apr_time_now() - oldest : -1;
+    closer->oldest = oldest ? elapsed_since(oldest) : -1;
     closer->fallback =
         (apr_int64_t)apr_atomic_read64(&counters->segment->fallback);
     closer->recent_fallback = recent_fallback(counters);

@@ -46,7 +46,7 @@ typedef struct fw2_closed {
  *  minutes; all -1 where that is not known. */
 typedef struct fw2_recent {
     apr_int64_t causes[FW2_CAUSES];
-    apr_int64_t probes;    /**< never carried a request */
+    apr_int64_t probes;    /**< never carried a request, and httpd closed */
     apr_int64_t left_open; /**< lingers ended before the peer had closed */
     apr_int64_t evicted;   /**< of these, because their place was needed */
 } fw2_recent;
@@ -94,7 +94,8 @@ typedef apr_uint32_t fw2_vhost_id;
  * @param children The most processes at a time, those of former
  *                 configurations that still run among them.
  * @param pool Must outlive the children: the process's own.
- * @return APR_SUCCESS, or the system's error; *counters is as it was then.
+ * @return APR_SUCCESS, or the system's error; *counters is as it was then, and
+ *         if it was not NULL can go on: who has no place in it shares the last.
  */
 apr_status_t fw2_counters_prepare(fw2_counters **counters,
                                   const char *const *names, fw2_vhost_id *ids,
@@ -138,9 +139,12 @@ apr_int64_t fw2_per_minute(apr_int64_t now, apr_int64_t then,
 
 /**
  * Note how things are, for what is to be said of late in a while; does nothing
- * if that was done less than a minute ago. Any thread of any process.
+ * if that was done less than ten seconds ago. Any thread of any process.
  */
 void fw2_counters_mark(fw2_counters *counters, apr_time_t now);
+
+/** How many virtual hosts there is room for: each id is below that. */
+apr_size_t fw2_counters_places(const fw2_counters *counters);
 
 /**
  * Read everything.

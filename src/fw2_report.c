@@ -23,6 +23,7 @@ static const fw2_dim protocols = { "protocol", fw2_protocol_names,
 static const fw2_dim endings = { "ending", fw2_ending_names, FW2_ENDINGS };
 
 #define NOT_COUNTED "no source of the kernel's tables could be read"
+#define NOT_YET     "there is no minute yet to tell of"
 #define NOT_SHOWN   "the kernel does not show it here"
 #define NOT_IN_CONTAINER                                                       \
     "a container does not show it: it is the whole machine's"
@@ -99,6 +100,12 @@ static const fw2_metric half_closed_metrics[] = {
       .offset = APR_OFFSETOF(fw2_report, half_closed.orphan),
       .help = "Of these, those that httpd has closed and the kernel keeps",
       .unknown = NOT_COUNTED },
+    { .key = "expected",
+      .family = "expected_orphan_connections",
+      .offset = APR_OFFSETOF(fw2_report, half_closed.expected),
+      .help = "Orphans that there would be in the long run: how many clients "
+              "leave open of late, times how long each is kept",
+      .unknown = NOT_YET },
     { NULL }
 };
 
@@ -187,40 +194,40 @@ static const fw2_metric listener_metrics[] = {
 static const fw2_metric vhost_metrics[] = {
     { .key = "held",
       .family = "vhost_held_connections",
-      .offset = APR_OFFSETOF(fw2_vhost_totals, held),
+      .offset = APR_OFFSETOF(fw2_vhost_report, totals.held),
       .help = "Connections that the closer lingers on" },
     { .key = "closes",
       .family = "closed_connections",
       .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_totals, closes),
+      .offset = APR_OFFSETOF(fw2_vhost_report, totals.closes),
       .dims = { &sides },
       .help = "Connections that ended, by who closed first" },
     { .key = "causes",
       .family = "closes",
       .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_totals, causes),
+      .offset = APR_OFFSETOF(fw2_vhost_report, totals.causes),
       .dims = { &causes },
       .help = "Connections that ended, by why" },
     { .key = "connections",
       .family = "connections",
       .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_totals, connections),
+      .offset = APR_OFFSETOF(fw2_vhost_report, totals.connections),
       .dims = { &protocols },
       .help = "Connections that ended, by what was spoken at last" },
     { .key = "tls",
       .family = "tls_connections",
       .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_totals, tls),
+      .offset = APR_OFFSETOF(fw2_vhost_report, totals.tls),
       .help = "Connections that ended and were encrypted" },
     { .key = "probes",
       .family = "probes",
       .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_totals, probes),
+      .offset = APR_OFFSETOF(fw2_vhost_report, totals.probes),
       .help = "Connections that ended and never carried a request" },
     { .key = "endings",
       .family = "lingers_ended",
       .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_totals, endings),
+      .offset = APR_OFFSETOF(fw2_vhost_report, totals.endings),
       .dims = { &endings },
       .help = "Lingers that ended, by how" },
     { .key = "linger_seconds",
@@ -228,13 +235,19 @@ static const fw2_metric vhost_metrics[] = {
       .kind = FW2_TIMES,
       .counter = 1,
       .scale = &linger_scale,
-      .offset = APR_OFFSETOF(fw2_vhost_totals, linger),
+      .offset = APR_OFFSETOF(fw2_vhost_report, totals.linger),
       .help = "How long lingers took" },
     { .key = "drained_bytes",
       .family = "drained_bytes",
       .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_totals, drained),
+      .offset = APR_OFFSETOF(fw2_vhost_report, totals.drained),
       .help = "Bytes that came after httpd had closed, and were discarded" },
+    { .key = "expected",
+      .family = "vhost_expected_orphan_connections",
+      .offset = APR_OFFSETOF(fw2_vhost_report, expected),
+      .help = "Orphans that it would have in the long run: how many clients "
+              "leave open of late, times how long each is kept",
+      .unknown = NOT_YET },
     { NULL }
 };
 
@@ -320,6 +333,12 @@ static const fw2_metric limit_metrics[] = {
       .offset = APR_OFFSETOF(fw2_report, limits.tcp_fin_timeout),
       .help = "Seconds that the kernel keeps an orphan in FIN_WAIT_2 "
               "(net.ipv4.tcp_fin_timeout; FinWait2Timeout goes before it)",
+      .unknown = NOT_SHOWN },
+    { .key = "tcp_fin_timeout_effective",
+      .family = "tcp_fin_timeout_effective_seconds",
+      .offset = APR_OFFSETOF(fw2_report, fin_timeout_effective),
+      .help = "Seconds that this makes: of a value above 60, twice what is "
+              "above 60",
       .unknown = NOT_SHOWN },
     { .key = "tcp_max_orphans",
       .family = "tcp_max_orphans",
@@ -427,7 +446,7 @@ const fw2_section fw2_sections[] = {
       .label = "vhost",
       .offset = APR_OFFSETOF(fw2_report, vhosts),
       .count = APR_OFFSETOF(fw2_report, nvhosts),
-      .size = sizeof(fw2_vhost_totals),
+      .size = sizeof(fw2_vhost_report),
       .metrics = vhost_metrics },
     { .key = "peers",
       .title = "Peers",
@@ -594,6 +613,8 @@ static void report_shot(fw2_report *report, const fw2_shot *shot,
         report->missing[i] = *census->refused[i] ? census->refused[i] : NULL;
     }
     report->limits = shot->limits;
+    report->fin_timeout_effective =
+        fw2_orphan_life(shot->limits.tcp_fin_timeout);
     report->before = shot->before;
     report->over = shot->over;
     report->descriptors.open = shot->descriptors;
@@ -612,6 +633,75 @@ static void report_peers(fw2_report *report, const fw2_peers *peers,
         report->peers[i].peer = fw2_peer_text(pool, &peers->top[i]);
         report->peers[i].connections = peers->top[i].n;
         report->unlisted -= peers->top[i].n;
+    }
+}
+
+/* Whether the closer is the one who lingers, and so who sees what clients do. */
+static int is_watched(const fw2_policy *policy)
+{
+    return policy->engine && policy->linger != FW2_LINGER_OFF
+           && policy->linger != FW2_LINGER_HTTPD;
+}
+
+static apr_int64_t left_open(const fw2_recent *recent, const fw2_policy *policy)
+{
+    apr_int64_t sum = 0;
+    int i;
+
+    if (is_watched(policy) || recent->left_open < 0) {
+        return recent->left_open;
+    }
+    for (i = 0; i < FW2_CAUSES; i++) {
+        sum += i == FW2_CAUSE_PEER ? 0 : recent->causes[i];
+    }
+    return sum;
+}
+
+static apr_interval_time_t orphan_life(const fw2_policy *policy,
+                                       apr_int64_t tcp_fin_timeout)
+{
+    apr_int64_t seconds = policy->engine ? policy->timeout : FW2_TIMEOUT_SYSTEM;
+
+    if (seconds == FW2_TIMEOUT_NONE) {
+        return 0;
+    }
+    seconds = fw2_orphan_life(seconds == FW2_TIMEOUT_SYSTEM ? tcp_fin_timeout
+                                                            : seconds);
+    return seconds < 0 ? FW2_UNKNOWN : apr_time_from_sec(seconds);
+}
+
+static void report_vhost(fw2_report *report, fw2_vhost_report *vhost)
+{
+    const fw2_policy *policy = vhost->settings->policy;
+
+    vhost->left_open = vhost->life = vhost->expected = FW2_UNKNOWN;
+    if (!policy) {
+        return;
+    }
+    vhost->left_open = left_open(&vhost->totals.recent, policy);
+    vhost->life = orphan_life(policy, report->limits.tcp_fin_timeout);
+    vhost->expected = fw2_steady_state(vhost->left_open, vhost->life);
+    if (vhost->expected != FW2_UNKNOWN) {
+        apr_int64_t *sum = &report->half_closed.expected;
+
+        *sum = (*sum == FW2_UNKNOWN ? 0 : *sum) + vhost->expected;
+    }
+}
+
+static void report_vhosts(fw2_report *report, const fw2_sources *sources,
+                          apr_pool_t *pool)
+{
+    const fw2_vhost_totals *totals =
+        fw2_counters_vhosts(sources->counters, &report->nvhosts, pool);
+    int i;
+
+    report->vhosts =
+        apr_pcalloc(pool, report->nvhosts * sizeof(*report->vhosts));
+    report->half_closed.expected = FW2_UNKNOWN;
+    for (i = 0; i < report->nvhosts; i++) {
+        report->vhosts[i].totals = totals[i];
+        report->vhosts[i].settings = &sources->settings[i];
+        report_vhost(report, &report->vhosts[i]);
     }
 }
 
@@ -677,8 +767,7 @@ static void report_fill(fw2_report *report, const fw2_sources *sources,
         apr_pcalloc(pool, sources->n * sizeof(*report->listeners));
     report_shot(report, shot, sources->names);
     report_peers(report, &shot->census.peers, pool);
-    report->vhosts =
-        fw2_counters_vhosts(sources->counters, &report->nvhosts, pool);
+    report_vhosts(report, sources, pool);
     fw2_counters_closer(sources->counters, &report->closer);
     report_clients(report, sources->clients, pool);
     report->history = sources->history;

@@ -31,6 +31,24 @@ typedef struct fw2_listener_report {
     fw2_tally tally;      /**< all FW2_UNKNOWN where nobody counted */
 } fw2_listener_report;
 
+/** What a virtual host of the running configuration wants. */
+typedef struct fw2_settings {
+    const fw2_policy *policy; /**< NULL: there is none of this number now */
+    apr_interval_time_t keepalive; /**< the keep-alive time in effect */
+} fw2_settings;
+
+/** What is known of one virtual host. */
+typedef struct fw2_vhost_report {
+    fw2_vhost_totals totals;
+    const fw2_settings *settings;
+    apr_int64_t left_open;    /**< connections that clients leave open, a minute
+                                   of late. Where nobody lingers for httpd that
+                                   is not known: all that httpd closes first */
+    apr_interval_time_t life; /**< of each as an orphan, by the settings: 0 with
+                                   `none` */
+    apr_int64_t expected;     /**< orphans, in the long run: Little's law */
+} fw2_vhost_report;
+
 /** What is known of one peer. */
 typedef struct fw2_peer_report {
     const char *peer;        /**< an address, or for IPv6 a net */
@@ -77,10 +95,11 @@ typedef struct fw2_report {
     } snapshot;
     struct {
         apr_int64_t total, held, orphan; /**< sockets */
+        apr_int64_t expected; /**< orphans: the virtual hosts' summed up */
     } half_closed;
     fw2_listener_report *listeners;
     int nlisteners;
-    fw2_vhost_totals *vhosts;
+    fw2_vhost_report *vhosts;
     int nvhosts;
     fw2_peer_report *peers; /**< the most connections first */
     int npeers;
@@ -98,7 +117,9 @@ typedef struct fw2_report {
     fw2_left remaining;          /**< all FW2_UNKNOWN where nobody counted */
     fw2_undelivered undelivered; /**< the same */
     fw2_limits limits, before;   /**< of now, and as fw2_shot has it */
-    apr_interval_time_t over;    /**< from one to the other */
+    apr_int64_t
+        fin_timeout_effective; /**< seconds that tcp_fin_timeout makes */
+    apr_interval_time_t over;  /**< from one to the other */
     struct {
         apr_int64_t open, limit; /**< of the process that counted */
     } descriptors;
@@ -115,6 +136,7 @@ typedef struct fw2_sources {
     const char *const *names; /**< its endpoints', as they shall be written */
     int n;                    /**< of them */
     fw2_counters *counters;
+    const fw2_settings *settings;        /**< one a place of the counters */
     fw2_clients *clients;                /**< NULL: nobody asks who they are */
     const fw2_history *history;          /**< NULL: none is kept */
     apr_interval_time_t sample_interval; /**< from one of its samples to the
@@ -204,12 +226,8 @@ void fw2_report_make(fw2_report *report, const fw2_sources *sources,
 void fw2_report_last(fw2_report *report, const fw2_sources *sources,
                      apr_pool_t *pool);
 
-/** What there is to give advice on, as far as a report knows: all but the
- *  settings of the worst virtual host, and `linger_blocks`. */
+/** What there is to give advice on: all but `linger_blocks`. */
 void fw2_report_facts(const fw2_report *report, fw2_facts *facts);
-
-/** Which virtual host leaves most connections open of late; -1: none does. */
-int fw2_report_worst(const fw2_report *report);
 
 /** Have advice on these facts in the report. */
 void fw2_report_advise(fw2_report *report, const fw2_facts *facts,

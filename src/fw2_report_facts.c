@@ -62,15 +62,18 @@ static void add_sockets(fw2_facts *facts, const fw2_report *report)
 
 /* --------------------------------------------------------------- of late -- */
 
-static void add_recent(fw2_facts *facts, const fw2_recent *recent)
+static void add_recent(fw2_facts *facts, const fw2_vhost_report *vhost)
 {
+    const fw2_recent *recent = &vhost->totals.recent;
     int cause;
 
     for (cause = 0; cause < FW2_CAUSES; cause++) {
         add(cause == FW2_CAUSE_PEER ? &facts->by_peer : &facts->by_server,
             recent->causes[cause]);
     }
-    add(&facts->left_open, recent->left_open);
+    if (vhost->left_open >= 0) {
+        add(&facts->left_open, vhost->left_open);
+    }
     add(&facts->expired, recent->causes[FW2_CAUSE_KEEPALIVE]);
     add(&facts->connection_close, recent->causes[FW2_CAUSE_CONNECTION_CLOSE]);
     add(&facts->errors, recent->causes[FW2_CAUSE_ERROR]);
@@ -78,53 +81,131 @@ static void add_recent(fw2_facts *facts, const fw2_recent *recent)
     add(&facts->evicted, recent->evicted);
 }
 
-/* Why most of a virtual host's connections end, as far as httpd ends them. */
+/* Why most of a virtual host's connections end, as far as httpd ends them; not
+ * known if that is none of those that there are words for. */
 static apr_int64_t main_cause(const fw2_recent *recent)
 {
-    const apr_int64_t causes[FW2_FACT_CAUSES] = {
-        [FW2_FACT_CAUSE_KEEPALIVE] = recent->causes[FW2_CAUSE_KEEPALIVE],
-        [FW2_FACT_CAUSE_CLOSE] = recent->causes[FW2_CAUSE_CONNECTION_CLOSE],
-        [FW2_FACT_CAUSE_ERROR] = recent->causes[FW2_CAUSE_ERROR],
-        [FW2_FACT_CAUSE_PROBE] = recent->probes
+    static const int of[FW2_CAUSES] = {
+        [FW2_CAUSE_KEEPALIVE] = FW2_FACT_CAUSE_KEEPALIVE + 1,
+        [FW2_CAUSE_CONNECTION_CLOSE] = FW2_FACT_CAUSE_CLOSE + 1,
+        [FW2_CAUSE_ERROR] = FW2_FACT_CAUSE_ERROR + 1,
     };
-    int most = 0, i;
+    int most = FW2_CAUSE_KEEPALIVE, i;
 
-    for (i = 1; i < FW2_FACT_CAUSES; i++) {
-        most = causes[i] > causes[most] ? i : most;
+    for (i = most; i < FW2_CAUSES; i++) {
+        most = recent->causes[i] > recent->causes[most] ? i : most;
     }
-    return causes[most] > 0 ? most : FW2_FACT_UNKNOWN;
+    if (recent->probes > 0 && recent->probes >= recent->causes[most]) {
+        return FW2_FACT_CAUSE_PROBE;
+    }
+    return recent->causes[most] > 0 && of[most] ? of[most] - 1
+                                                : FW2_FACT_UNKNOWN;
 }
 
-static void add_vhosts(fw2_facts *facts, const fw2_report *report)
+/* The settings of the virtual host that the advice will be about. */
+static void add_settings(fw2_facts *facts, const fw2_settings *settings)
 {
-    int worst = fw2_report_worst(report), i;
+    const fw2_policy *policy = settings->policy;
 
-    for (i = 0; i < report->nvhosts; i++) {
-        if (report->vhosts[i].recent.left_open >= 0) {
-            add_recent(facts, &report->vhosts[i].recent);
-        }
-    }
-    if (worst >= 0) {
-        const fw2_vhost_totals *vhost = &report->vhosts[worst];
-
-        facts->vhost = vhost->vhost;
-        facts->vhost_share = percent(vhost->recent.left_open, facts->left_open);
-        facts->vhost_cause = main_cause(&vhost->recent);
-    }
+    facts->vhost_linger =
+        policy->engine ? policy->linger : FW2_FACT_LINGER_ENGINE_OFF;
+    facts->vhost_linger_idle = policy->linger_idle;
+    facts->vhost_timeout =
+        policy->timeout == FW2_TIMEOUT_NONE ? FW2_FACT_NONE : policy->timeout;
+    facts->vhost_user_timeout = policy->user_timeout;
+    facts->vhost_keepalive = settings->keepalive;
 }
 
-int fw2_report_worst(const fw2_report *report)
+/* What a virtual host is to be ranked by: the orphans that it makes, or what
+ * its clients leave open where nothing is known of their life. */
+static apr_int64_t weight_of(const fw2_vhost_report *vhost)
 {
-    apr_int64_t most = 0;
+    return vhost->expected > 0 ? vhost->expected : vhost->left_open;
+}
+
+/* The one with the most whose weight is below that of the one before it. */
+static int next_worst(const fw2_report *report, int before)
+{
     int worst = -1, i;
 
     for (i = 0; i < report->nvhosts; i++) {
-        if (report->vhosts[i].recent.left_open > most) {
-            most = report->vhosts[i].recent.left_open;
+        apr_int64_t weight = weight_of(&report->vhosts[i]);
+        apr_int64_t most =
+            before < 0 ? APR_INT64_MAX : weight_of(&report->vhosts[before]);
+        int later = weight < most || (weight == most && i > before);
+
+        if (weight > 0 && later
+            && (worst < 0 || weight > weight_of(&report->vhosts[worst]))) {
             worst = i;
         }
     }
     return worst;
+}
+
+static void add_worst(fw2_facts *facts, const fw2_report *report,
+                      apr_int64_t all)
+{
+    int worst = next_worst(report, -1), i;
+
+    if (worst < 0) {
+        return;
+    }
+    facts->vhost = report->vhosts[worst].totals.vhost;
+    facts->vhost_share = percent(weight_of(&report->vhosts[worst]), all);
+    facts->vhost_left_open = report->vhosts[worst].left_open;
+    facts->vhost_cause = main_cause(&report->vhosts[worst].totals.recent);
+    add_settings(facts, report->vhosts[worst].settings);
+    for (i = 0; i < FW2_FACT_ALSO; i++) {
+        worst = next_worst(report, worst);
+        if (worst < 0) {
+            return;
+        }
+        facts->also[i] = report->vhosts[worst].totals.vhost;
+        facts->also_share[i] = percent(weight_of(&report->vhosts[worst]), all);
+    }
+}
+
+/* How long on the whole an orphan of late lives, and would live if nobody kept
+ * one for longer than so. */
+static apr_int64_t mean_life(const fw2_report *report, apr_interval_time_t most)
+{
+    apr_int64_t n = 0;
+    double sum = 0;
+    int i;
+
+    for (i = 0; i < report->nvhosts; i++) {
+        const fw2_vhost_report *vhost = &report->vhosts[i];
+
+        if (vhost->left_open > 0 && vhost->life >= 0) {
+            n += vhost->left_open;
+            sum += (double)vhost->left_open
+                   * (double)(vhost->life < most ? vhost->life : most);
+        }
+    }
+    return n ? (apr_int64_t)(sum / (double)n) : FW2_FACT_UNKNOWN;
+}
+
+static void add_vhosts(fw2_facts *facts, const fw2_report *report)
+{
+    apr_int64_t all = 0;
+    int i;
+
+    facts->follows_system = 0;
+    for (i = 0; i < report->nvhosts; i++) {
+        const fw2_vhost_report *vhost = &report->vhosts[i];
+        const fw2_policy *policy = vhost->settings->policy;
+
+        if (vhost->totals.recent.left_open >= 0) {
+            add_recent(facts, vhost);
+        }
+        all += weight_of(vhost) > 0 ? weight_of(vhost) : 0;
+        facts->follows_system |=
+            policy
+            && (!policy->engine || policy->timeout == FW2_TIMEOUT_SYSTEM);
+    }
+    add_worst(facts, report, all);
+    facts->left_open_life = mean_life(report, APR_INT64_MAX);
+    facts->left_open_short_life = mean_life(report, FW2_SHORT_LIFE);
 }
 
 /* -------------------------------------------------------------- clients -- */
@@ -177,6 +258,8 @@ void fw2_report_facts(const fw2_report *report, fw2_facts *facts)
     add_vhosts(facts, report);
     add_clients(facts, report);
     add_limits(facts, report);
+    facts->not_counted =
+        report->snapshot.counts > 0 && report->half_closed.total == FW2_UNKNOWN;
     facts->closer_held = report->closer.held;
     facts->closer_capacity = report->closer.capacity;
     facts->closer_oldest = report->closer.oldest;

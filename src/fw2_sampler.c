@@ -50,7 +50,7 @@ static void measure(const fw2_sampler *sampler, fw2_sample *sample,
     sample->timewait = report.limits.timewait;
     sample->closes = sample->by_server = 0;
     for (i = 0; i < report.nvhosts; i++) {
-        const apr_int64_t *closes = report.vhosts[i].closes;
+        const apr_int64_t *closes = report.vhosts[i].totals.closes;
 
         sample->closes += closes[FW2_BY_PEER] + closes[FW2_BY_SERVER];
         sample->by_server += closes[FW2_BY_SERVER];

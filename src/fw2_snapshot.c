@@ -78,13 +78,11 @@ apr_status_t fw2_snapshot_create(fw2_snapshot **snapshot,
                   / sizeof(apr_uint64_t);
     size = sizeof(segment) + 2 * made->words * sizeof(apr_uint64_t);
     rv = apr_shm_create(&shm, size, NULL, pool);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    made->segment = apr_shm_baseaddr_get(shm);
+    made->segment =
+        rv == APR_SUCCESS ? apr_shm_baseaddr_get(shm) : apr_palloc(pool, size);
     memset(made->segment, 0, size);
     *snapshot = made;
-    return APR_SUCCESS;
+    return rv;
 }
 
 /* ------------------------------------------------------ in shared memory -- */

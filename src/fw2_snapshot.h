@@ -50,7 +50,8 @@ typedef struct fw2_snapshot fw2_snapshot;
  * @param endpoints Where to count; must outlive it.
  * @param peers How many peers to list, as fw2_sockdiag_count() takes it.
  * @param pool Whose end is the snapshot's; children keep their own mapping.
- * @return APR_SUCCESS, or the system's error.
+ * @return APR_SUCCESS, or the system's error; the snapshot is there all the
+ *         same then, but each process has it for itself.
  */
 apr_status_t fw2_snapshot_create(fw2_snapshot **snapshot,
                                  const fw2_endpoint *endpoints, int n,

@@ -162,12 +162,13 @@ static void set_headers(request_rec *r, const fw2_format *format, int refresh)
 
 void fw2_status_describe(fw2_report *report)
 {
+    apr_interval_time_t uptime =
+        apr_time_now() - ap_get_scoreboard_global()->restart_time;
     int generation = 0;
 
     ap_mpm_query(AP_MPMQ_GENERATION, &generation);
     report->server.mpm = ap_show_mpm();
-    report->server.uptime =
-        apr_time_now() - ap_get_scoreboard_global()->restart_time;
+    report->server.uptime = uptime > 0 ? uptime : 0; /* a clock set back */
     report->server.generation = generation;
 }
 
@@ -192,68 +193,12 @@ static int refuse(request_rec *r)
     return OK;
 }
 
-static const server_rec *server_of(int vhost)
-{
-    const server_rec *s = ap_server_conf;
-
-    while (s && fw2_config_vhost(s) != (fw2_vhost_id)vhost) {
-        s = s->next;
-    }
-    return s;
-}
-
-/* The settings of the virtual host that the advice will be about, unless a
- * restart has taken it out. */
-static void describe_vhost(fw2_facts *facts, const server_rec *s)
-{
-    const fw2_policy *policy = fw2_config_policy(s);
-
-    facts->vhost_linger =
-        policy->engine ? policy->linger : FW2_FACT_LINGER_ENGINE_OFF;
-    facts->vhost_linger_idle = policy->linger_idle;
-    facts->vhost_timeout =
-        policy->timeout == FW2_TIMEOUT_NONE ? FW2_FACT_NONE : policy->timeout;
-    facts->vhost_user_timeout = policy->user_timeout;
-    facts->vhost_keepalive = s->keep_alive_timeout;
-}
-
-/* How long, on the whole, an orphan of late lives by the settings of those who
- * left it. */
-static apr_int64_t mean_life(const fw2_report *report)
-{
-    apr_int64_t orphans = 0, seconds = 0;
-    const server_rec *s;
-
-    for (s = ap_server_conf; s; s = s->next) {
-        int vhost = (int)fw2_config_vhost(s);
-        const fw2_policy *policy = fw2_config_policy(s);
-        apr_int64_t left = report->vhosts[vhost].recent.left_open;
-        apr_int64_t timeout = policy->timeout == FW2_TIMEOUT_SYSTEM
-                                  ? report->limits.tcp_fin_timeout
-                                  : policy->timeout;
-
-        if (left > 0 && fw2_orphan_life(timeout) != FW2_FACT_UNKNOWN) {
-            orphans += left;
-            seconds += left * fw2_orphan_life(timeout);
-        }
-        else if (left > 0 && timeout == FW2_TIMEOUT_NONE) {
-            orphans += left;
-        }
-    }
-    return orphans ? apr_time_from_sec(seconds) / orphans : FW2_FACT_UNKNOWN;
-}
-
 void fw2_status_advise(fw2_report *report, apr_pool_t *pool)
 {
-    int worst = fw2_report_worst(report), async = 0;
-    const server_rec *s = worst < 0 ? NULL : server_of(worst);
+    int async = 0;
     fw2_facts facts;
 
     fw2_report_facts(report, &facts);
-    facts.left_open_life = mean_life(report);
-    if (s) {
-        describe_vhost(&facts, s);
-    }
     ap_mpm_query(AP_MPMQ_IS_ASYNC, &async);
     facts.linger_blocks = !async;
     fw2_report_advise(report, &facts, pool);

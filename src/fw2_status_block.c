@@ -17,19 +17,18 @@ static const char *const facts[] = { "half_closed", "snapshot", "closer",
 
 static void write_paragraph(request_rec *r, const fw2_report *report)
 {
-    ap_rputs("<hr />\n<h2>Half-closed connections</h2>\n<p>", r);
+    ap_rprintf(r, "<hr />\n<h2>Half-closed connections</h2>\n<p>%s</p>\n",
+               ap_escape_html(r->pool, report->advice[0].text));
     if (report->half_closed.total == FW2_UNKNOWN) {
         ap_rputs(report->snapshot.counts
-                     ? "They could not be counted.</p>\n"
-                     : "They have not been counted yet. Whoever looks at "
+                     ? "<p>They could not be counted.</p>\n"
+                     : "<p>They have not been counted yet. Whoever looks at "
                        "finwait-status counts them.</p>\n",
                  r);
         return;
     }
-    ap_rprintf(r, "%s</p>\n<p>",
-               ap_escape_html(r->pool, report->advice[0].text));
     ap_rprintf(r,
-               "%" APR_INT64_T_FMT ", of which httpd holds %" APR_INT64_T_FMT
+               "<p>%" APR_INT64_T_FMT ", of which httpd holds %" APR_INT64_T_FMT
                " and the kernel %" APR_INT64_T_FMT "; counted %s seconds ago. "
                "httpd lingers on %" APR_INT64_T_FMT " of %" APR_INT64_T_FMT
                " that it may.</p>\n",

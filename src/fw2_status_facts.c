@@ -40,20 +40,65 @@ static void write_classes(request_rec *r, const fw2_left *left)
     ap_rputs("</tbody></table>\n", r);
 }
 
-static void write_last(request_rec *r, const fw2_report *report)
+/* How long it takes the closer to let go of the last that it holds, at most,
+ * and how long that one will live as an orphan. */
+static apr_interval_time_t longest_held(const fw2_report *report)
 {
-    apr_time_t last =
-        apr_time_now() - report->snapshot.age + report->remaining.longest;
+    apr_interval_time_t longest = 0;
+    int i;
+
+    for (i = 0; i < report->nvhosts; i++) {
+        const fw2_vhost_report *vhost = &report->vhosts[i];
+        const fw2_policy *policy = vhost->settings->policy;
+
+        if (policy && vhost->totals.held > 0) {
+            apr_interval_time_t life =
+                policy->linger_total + (vhost->life > 0 ? vhost->life : 0);
+
+            longest = life > longest ? life : longest;
+        }
+    }
+    return longest;
+}
+
+/* Full sockets in FIN_WAIT_2 tell only a part of their time. */
+static int are_lower_bounds(const fw2_report *report)
+{
+    int i;
+
+    for (i = 0; i < report->nlisteners; i++) {
+        if (report->listeners[i].tally.n[FW2_FIN_WAIT2][FW2_KERNEL] > 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void fw2_write_last(request_rec *r, const fw2_report *report)
+{
+    apr_interval_time_t held = longest_held(report);
+    apr_interval_time_t left = report->remaining.longest - report->snapshot.age;
+    const char *when = are_lower_bounds(report) ? "not before" : "at";
     apr_size_t length;
     apr_time_exp_t at;
     char text[16] = "";
 
-    apr_time_exp_lt(&at, last);
+    if (report->half_closed.total <= 0 || (left <= 0 && !held)) {
+        return;
+    }
+    if (held > left) {
+        left = held;
+        when = "at the latest at";
+    }
+    apr_time_exp_lt(&at, apr_time_now() + left);
     apr_strftime(text, &length, sizeof(text), "%H:%M:%S", &at);
     ap_rprintf(r,
                "<p>If nothing new closed now, the last of them would be gone "
-               "at <strong>%s</strong>.</p>\n",
-               text);
+               "%s <strong>%s</strong>%s.</p>\n",
+               when, text,
+               report->remaining.unbounded > 0
+                   ? ", but for those that wait for an acknowledgement"
+                   : "");
 }
 
 /* Of those whose end nobody can foretell. */
@@ -74,7 +119,6 @@ void fw2_write_remaining(request_rec *r, const fw2_report *report)
     }
     ap_rputs("<h2>How long the orphans will live</h2>\n<div class=card>\n", r);
     if (left->longest > 0) {
-        write_last(r, report);
         write_classes(r, left);
     }
     write_endless(r, left->unbounded,
@@ -124,6 +168,23 @@ static apr_int64_t number_at(const fw2_report *report, apr_size_t offset)
     return *(const apr_int64_t *)((const char *)report + offset);
 }
 
+/* Why the number at this offset is not known. */
+static const char *why_unknown(apr_size_t offset)
+{
+    const fw2_section *section;
+    const fw2_metric *metric;
+
+    for (section = fw2_sections; section->key; section++) {
+        for (metric = section->metrics; metric->key; metric++) {
+            if (!section->label && metric->offset == offset
+                && metric->unknown) {
+                return metric->unknown;
+            }
+        }
+    }
+    return "there is no limit";
+}
+
 static void write_reach(request_rec *r, const fw2_report *report,
                         const reach *at)
 {
@@ -133,15 +194,64 @@ static void write_reach(request_rec *r, const fw2_report *report,
     ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", at->what,
                at->means);
     if (used == FW2_UNKNOWN || limit <= 0) {
-        ap_rputs("<td>not shown here</td></tr>\n", r);
+        ap_rprintf(r, "<td>&ndash;<small>%s</small></td></tr>\n",
+                   why_unknown(used == FW2_UNKNOWN ? at->used : at->limit));
         return;
     }
     ap_rprintf(r,
                "<td>%" APR_INT64_T_FMT " of %" APR_INT64_T_FMT
-               "<br><meter max=100 high=%d optimum=0 value=%d>%d&nbsp;%%"
-               "</meter></td></tr>\n",
-               used, limit, at->near, (int)(100 * used / limit),
+               "<br><meter aria-label=\"%s\" max=100 high=%d optimum=0 "
+               "value=%d>%d&nbsp;%%</meter></td></tr>\n",
+               used, limit, at->what, at->near, (int)(100 * used / limit),
                (int)(100 * used / limit));
+}
+
+/* What is lost where there is no room left: a counter of the system's. */
+typedef struct {
+    const char *what;
+    const char *means;
+    apr_size_t offset; /* in fw2_limits */
+} loss;
+
+static const loss losses[] = {
+    { "Mini-sockets", "that could not be made: the connection vanished.",
+      APR_OFFSETOF(fw2_limits, timewait_overflow) },
+    { "Full accept queues", "found by a new connection, of any program here.",
+      APR_OFFSETOF(fw2_limits, listen_overflows) },
+    { "Connections not accepted", "for that or any other reason.",
+      APR_OFFSETOF(fw2_limits, listen_drops) },
+    { "Connections reset", "for want of memory, or for too many orphans.",
+      APR_OFFSETOF(fw2_limits, aborts_on_memory) },
+};
+
+static void write_loss(request_rec *r, const fw2_report *report, const loss *of)
+{
+    apr_int64_t now =
+        *(const apr_int64_t *)((const char *)&report->limits + of->offset);
+    apr_int64_t then =
+        *(const apr_int64_t *)((const char *)&report->before + of->offset);
+    apr_int64_t late = fw2_per_minute(now, then, report->over);
+
+    ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", of->what,
+               of->means);
+    fw2_write_count(r, now < 0 ? FW2_UNKNOWN : late);
+    fw2_write_count(r, now);
+    ap_rputs("</tr>\n", r);
+}
+
+void fw2_write_losses(request_rec *r, const fw2_report *report)
+{
+    apr_size_t i;
+
+    ap_rputs("<h2>What was lost</h2>\n<div class=card><table class=facts>"
+             "<thead><tr><th scope=col>Of the whole system</th>"
+             "<th scope=col>a minute, of late</th><th scope=col>since it "
+             "started</th></tr></thead>\n<tbody>",
+             r);
+    for (i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
+        write_loss(r, report, &losses[i]);
+    }
+    ap_rputs("</tbody></table></div>\n", r);
 }
 
 void fw2_write_reaches(request_rec *r, const fw2_report *report)

@@ -31,6 +31,50 @@ const char *fw2_number_text(apr_pool_t *pool, const fw2_metric *metric,
     return apr_psprintf(pool, "%" APR_INT64_T_FMT, number);
 }
 
+/* How many bytes of UTF-8 the character has that begins here; 0 if what stands
+ * here is none (RFC 3629, section 4). */
+static int character(const unsigned char *c)
+{
+    int n = *c < 0x80 ? 1 : *c < 0xc2 ? 0 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : 4;
+    int i;
+
+    if (*c > 0xf4 || (*c == 0xe0 && c[1] < 0xa0) || (*c == 0xed && c[1] > 0x9f)
+        || (*c == 0xf0 && c[1] < 0x90) || (*c == 0xf4 && c[1] > 0x8f)) {
+        return 0;
+    }
+    for (i = 1; i < n; i++) {
+        if ((c[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return n;
+}
+
+/* Foreign text as every reader of UTF-8 takes it: what is no character, such as
+ * Latin-1 or a name that was cut, becomes U+FFFD, control characters spaces. */
+static const char *plain_text(apr_pool_t *pool, const char *text)
+{
+    char *plain = apr_palloc(pool, 3 * strlen(text) + 1), *to = plain;
+
+    while (*text) {
+        int n = character((const unsigned char *)text);
+
+        if (n == 0) {
+            to = apr_cpystrn(to, "\xef\xbf\xbd", 4);
+        }
+        else if (n == 1 && apr_iscntrl(*text)) {
+            *to++ = ' ';
+        }
+        else {
+            memcpy(to, text, (apr_size_t)n);
+            to += n;
+        }
+        text += n ? n : 1;
+    }
+    *to = '\0';
+    return plain;
+}
+
 /* ?auto: "Key: value" as mod_status, and a line less for what is unknown. */
 
 /* fin_wait2 -> FinWait2 */
@@ -91,7 +135,8 @@ static void auto_metric(request_rec *r, const char *prefix,
         apr_int64_t number;
 
         if (metric->kind == FW2_TEXT) {
-            ap_rprintf(r, "%s: %s\n", key, fw2_metric_text(metric, element));
+            ap_rprintf(r, "%s: %s\n", key,
+                       plain_text(r->pool, fw2_metric_text(metric, element)));
             continue;
         }
         number = fw2_metric_number(metric, element, cell);
@@ -118,7 +163,7 @@ static void auto_element(request_rec *r, const char *word,
     if (section->label) {
         prefix = apr_psprintf(r->pool, "%s[%d]", prefix, i);
         ap_rprintf(r, "%s%s: %s\n", prefix, camel_case(r->pool, section->label),
-                   *(const char *const *)element);
+                   plain_text(r->pool, *(const char *const *)element));
     }
     for (metric = section->metrics; metric->key; metric++) {
         auto_metric(r, prefix, metric, element);
@@ -150,25 +195,18 @@ void fw2_write_auto_facts(request_rec *r, const fw2_report *report,
 
 /* ?json */
 
-/* A JSON string. Bytes above ASCII come out as Latin-1 code points, so that
- * any bytes at all make a valid document. */
+/* A JSON string of plain text. */
 static const char *json_string(apr_pool_t *pool, const char *text)
 {
-    char *quoted = apr_palloc(pool, 6 * strlen(text) + 3), *to = quoted;
+    const char *plain = plain_text(pool, text);
+    char *quoted = apr_palloc(pool, 2 * strlen(plain) + 3), *to = quoted;
 
     *to++ = '"';
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-
-        if (c == '"' || c == '\\') {
+    for (; *plain; plain++) {
+        if (*plain == '"' || *plain == '\\') {
             *to++ = '\\';
         }
-        if (c < ' ' || c > '~') {
-            to += apr_snprintf(to, 7, "\\u%04x", c);
-        }
-        else {
-            *to++ = *text;
-        }
+        *to++ = *plain;
     }
     *to++ = '"';
     *to = '\0';
@@ -260,6 +298,30 @@ static void json_element(request_rec *r, const fw2_section *section,
     ap_rputs("}", r);
 }
 
+/* Why what is null is not known. */
+static void json_unknown(request_rec *r, const fw2_report *report)
+{
+    const fw2_section *section;
+    const fw2_metric *metric;
+    const char *comma = "";
+
+    ap_rputs(",\n \"unknown\":{", r);
+    for (section = fw2_sections; section->key; section++) {
+        const void *element =
+            section->label ? NULL : fw2_section_element(section, report, 0);
+
+        for (metric = section->metrics; element && metric->key; metric++) {
+            if (metric->unknown
+                && fw2_metric_number(metric, element, 0) == FW2_UNKNOWN) {
+                ap_rprintf(r, "%s\"%s.%s\":%s", comma, section->key,
+                           metric->key, json_string(r->pool, metric->unknown));
+                comma = ",\n  ";
+            }
+        }
+    }
+    ap_rputs("}", r);
+}
+
 void fw2_write_json(request_rec *r, const fw2_report *report)
 {
     const fw2_section *section;
@@ -274,6 +336,7 @@ void fw2_write_json(request_rec *r, const fw2_report *report)
         }
         ap_rputs(section->label ? "]" : "", r);
     }
+    json_unknown(r, report);
     ap_rputs(",\n \"history\":", r);
     fw2_json_history(r, report);
     ap_rputs("}\n", r);
@@ -288,27 +351,12 @@ typedef struct {
     int open; /* OpenMetrics */
 } fw2_exposition;
 
-/* A label's value: \, " and line feed escaped; other control characters,
- * which no label needs, as spaces. */
-static const char *label_value(apr_pool_t *pool, const char *text)
-{
-    char *value = apr_palloc(pool, 2 * strlen(text) + 1), *to = value;
-
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\' || *text == '\n') {
-            *to++ = '\\';
-        }
-        *to++ = *text == '\n' ? 'n' : apr_iscntrl(*text) ? ' ' : *text;
-    }
-    *to = '\0';
-    return value;
-}
-
 static const char *add_label(apr_pool_t *pool, const char *labels,
                              const char *name, const char *value)
 {
-    return apr_pstrcat(pool, labels, *labels ? "," : "", name, "=\"",
-                       label_value(pool, value), "\"", NULL);
+    /* What has to be escaped of plain text is the same as in JSON. */
+    return apr_pstrcat(pool, labels, *labels ? "," : "", name, "=",
+                       json_string(pool, value), NULL);
 }
 
 static void expose_sample(const fw2_exposition *to, const fw2_metric *metric,

@@ -96,7 +96,7 @@ static const char *number_html(request_rec *r, const fw2_metric *metric,
     return fw2_number_text(r->pool, metric, number);
 }
 
-static void write_count(request_rec *r, apr_int64_t n)
+void fw2_write_count(request_rec *r, apr_int64_t n)
 {
     if (n == FW2_UNKNOWN) {
         ap_rputs("<td>&ndash;</td>", r);
@@ -180,7 +180,7 @@ static void write_state(request_rec *r, const fw2_tally *tally, int state)
 
     ap_rprintf(r, "<tr><th scope=row>%s</th>", states[state]);
     for (holder = 0; holder < FW2_HOLDERS; holder++) {
-        write_count(r, tally->n[state][holder]);
+        fw2_write_count(r, tally->n[state][holder]);
     }
     ap_rputs("</tr>\n", r);
 }
@@ -231,15 +231,18 @@ static void write_listeners(request_rec *r, const fw2_report *report)
 /* A table of virtual hosts: its columns, each a number of theirs. */
 typedef struct {
     const char *heading; /* NULL ends the columns */
-    apr_size_t offset;   /* in fw2_vhost_totals */
+    apr_size_t offset;   /* in fw2_vhost_report */
 } column;
 
-#define OF(field) APR_OFFSETOF(fw2_vhost_totals, field)
+#define OF(field) APR_OFFSETOF(fw2_vhost_report, totals.field)
 
 /* Virtual hosts in one table at most. */
 #define VHOSTS_SHOWN 50
 
 static const column causes[] = {
+    { "left open, a minute of late",
+      APR_OFFSETOF(fw2_vhost_report, left_open) },
+    { "orphans expected", APR_OFFSETOF(fw2_vhost_report, expected) },
     { "client closed first", OF(closes[FW2_BY_PEER]) },
     { "httpd closed first", OF(closes[FW2_BY_SERVER]) },
     { "idle for too long", OF(causes[FW2_CAUSE_KEEPALIVE]) },
@@ -273,14 +276,14 @@ static const column endings[] = {
     { NULL }
 };
 
-static apr_int64_t value_of(const fw2_vhost_totals *at, const column *of)
+static apr_int64_t value_of(const fw2_vhost_report *at, const column *of)
 {
     return *(const apr_int64_t *)((const char *)at + of->offset);
 }
 
-static int is_blank(const fw2_vhost_totals *at, const column *columns)
+static int is_blank(const fw2_vhost_report *at, const column *columns)
 {
-    while (columns->heading && !value_of(at, columns)) {
+    while (columns->heading && value_of(at, columns) <= 0) {
         columns++;
     }
     return !columns->heading;
@@ -288,32 +291,37 @@ static int is_blank(const fw2_vhost_totals *at, const column *columns)
 
 static int is_busier(const void *a, const void *b)
 {
-    const fw2_vhost_totals *left = a, *right = b;
-    apr_int64_t more = right->closes[FW2_BY_PEER] + right->closes[FW2_BY_SERVER]
-                       - left->closes[FW2_BY_PEER]
-                       - left->closes[FW2_BY_SERVER];
+    const fw2_vhost_report *left = a, *right = b;
+    const apr_int64_t *l = left->totals.closes, *r = right->totals.closes;
+    apr_int64_t more = right->expected - left->expected;
 
-    return more > 0 ? 1 : more < 0 ? -1 : strcmp(left->vhost, right->vhost);
+    if (!more) {
+        more = r[FW2_BY_PEER] + r[FW2_BY_SERVER] - l[FW2_BY_PEER]
+               - l[FW2_BY_SERVER];
+    }
+    return more > 0   ? 1
+           : more < 0 ? -1
+                      : strcmp(left->totals.vhost, right->totals.vhost);
 }
 
-static const fw2_vhost_totals *busiest_first(request_rec *r,
+static const fw2_vhost_report *busiest_first(request_rec *r,
                                              const fw2_report *report)
 {
     apr_size_t n = (apr_size_t)report->nvhosts;
-    fw2_vhost_totals *all =
+    fw2_vhost_report *all =
         apr_pmemdup(r->pool, report->vhosts, n * sizeof(*all));
 
     qsort(all, n, sizeof(*all), is_busier);
     return all;
 }
 
-static void write_vhost(request_rec *r, const fw2_vhost_totals *at,
+static void write_vhost(request_rec *r, const fw2_vhost_report *at,
                         const column *columns)
 {
     ap_rprintf(r, "<tr><th scope=row>%s</th>",
-               ap_escape_html(r->pool, at->vhost));
+               ap_escape_html(r->pool, at->totals.vhost));
     for (; columns->heading; columns++) {
-        write_count(r, value_of(at, columns));
+        fw2_write_count(r, value_of(at, columns));
     }
     ap_rputs("</tr>\n", r);
 }
@@ -336,7 +344,7 @@ static void write_rest(request_rec *r, int blank, int more)
 static void write_vhosts(request_rec *r, const fw2_report *report,
                          const char *title, const column *columns)
 {
-    const fw2_vhost_totals *all = busiest_first(r, report);
+    const fw2_vhost_report *all = busiest_first(r, report);
     const column *at;
     int blank = 0, shown = 0, i;
 
@@ -376,7 +384,7 @@ static void write_peers(request_rec *r, const fw2_report *report)
     for (i = 0; i < report->npeers; i++) {
         ap_rprintf(r, "<tr><th scope=row>%s</th>",
                    ap_escape_html(r->pool, report->peers[i].peer));
-        write_count(r, report->peers[i].connections);
+        fw2_write_count(r, report->peers[i].connections);
         ap_rputs("</tr>\n", r);
     }
     ap_rputs("</tbody></table>", r);
@@ -408,10 +416,10 @@ static void write_client(request_rec *r, const fw2_client_report *client)
 {
     ap_rprintf(r, "<tr><th scope=row>%s</th>",
                ap_escape_html(r->pool, client->client));
-    write_count(r, client->left_open);
-    write_count(r, client->silent);
-    write_count(r, client->expired);
-    write_count(r, client->closed);
+    fw2_write_count(r, client->left_open);
+    fw2_write_count(r, client->silent);
+    fw2_write_count(r, client->expired);
+    fw2_write_count(r, client->closed);
     ap_rputs("</tr>\n", r);
 }
 
@@ -540,6 +548,7 @@ void fw2_write_html(request_rec *r, const fw2_report *report)
                "mod_finwait2</p>\n",
                host, style, fw2_picture_style, host);
     write_headline(r, report);
+    fw2_write_last(r, report);
     write_advice(r, report);
     write_missing(r, report);
     fw2_write_pictures(r, report);
@@ -552,6 +561,7 @@ void fw2_write_html(request_rec *r, const fw2_report *report)
     write_vhosts(r, report, "How lingers ended", endings);
     fw2_write_remaining(r, report);
     fw2_write_reaches(r, report);
+    fw2_write_losses(r, report);
     ap_rputs("<details><summary>All figures</summary>\n<div class=cards>\n", r);
     write_facts(r, report, "closer");
     write_facts(r, report, "limits");

@@ -19,8 +19,13 @@ void fw2_write_openmetrics(request_rec *r, const fw2_report *report);
 void fw2_write_prometheus(request_rec *r, const fw2_report *report);
 
 /** Parts of the page for people. */
+void fw2_write_last(request_rec *r, const fw2_report *report);
 void fw2_write_remaining(request_rec *r, const fw2_report *report);
 void fw2_write_reaches(request_rec *r, const fw2_report *report);
+void fw2_write_losses(request_rec *r, const fw2_report *report);
+
+/** A cell of a table: a number, or a dash where it is not known. */
+void fw2_write_count(request_rec *r, apr_int64_t n);
 
 /** The facts of one section without elements, as fw2_write_auto() has them, with
  *  a word in front of each key. */

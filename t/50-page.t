@@ -104,7 +104,7 @@ my %NAMES = (
     server      => [[qw(mpm uptime_seconds generation)]],
     snapshot    => [[qw(age_seconds cost_seconds backend complete counts
                         verdict)]],
-    half_closed => [[qw(total held orphan)]],
+    half_closed => [[qw(total held orphan expected)]],
     advice      => [[qw(rule level text)]],
     remaining   => [[qw(seconds longest_seconds unknown unbounded)]],
     undelivered => [[qw(connections bytes shut_windows)]],
@@ -115,14 +115,15 @@ my %NAMES = (
     idle_nets   => [[]],
     listeners   => [[qw(listener states backlog backlog_limit)]],
     vhosts      => [[qw(vhost held closes causes connections tls probes
-                        endings linger_seconds drained_bytes)]],
+                        endings linger_seconds drained_bytes expected)]],
     closer      => [[qw(held capacity oldest_seconds evicted fallback)]],
-    limits      => [[qw(tcp_fin_timeout tcp_max_orphans orphans
+    limits      => [[qw(tcp_fin_timeout tcp_fin_timeout_effective
+                        tcp_max_orphans orphans
                         tcp_max_tw_buckets timewait timewait_overflow
                         listen_overflows listen_drops memory_aborts tcp_mem
                         tcp_mem_max descriptors descriptor_limit)]],
 );
-my @LATER   = qw(history);
+my @LATER   = qw(history unknown);
 my @STATES  = qw(fin_wait1 fin_wait2 closing close_wait last_ack);
 my @HOLDERS = qw(process kernel timewait);
 my @SIDES   = qw(by_peer by_server);
@@ -155,6 +156,8 @@ my %FAMILY = (
     'closer.evicted'            => 'closer_evicted_total',
     'closer.fallback'           => 'closer_fallback_total',
     'limits.tcp_fin_timeout'    => 'tcp_fin_timeout_seconds',
+    'limits.tcp_fin_timeout_effective' => 'tcp_fin_timeout_effective_seconds',
+    'half_closed.expected'      => 'expected_orphan_connections',
     'limits.tcp_max_orphans'    => 'tcp_max_orphans',
     'limits.orphans'            => 'tcp_orphans',
     'limits.tcp_max_tw_buckets' => 'tcp_max_tw_buckets',
@@ -216,6 +219,8 @@ sub of_vhost ($of, $key) {
         ["finwait2_probes_total{$label}", "${key}Probes", $of->{probes}],
         ["finwait2_drained_bytes_total{$label}", "${key}DrainedBytes",
          $of->{drained_bytes}],
+        ["finwait2_vhost_expected_orphan_connections{$label}",
+         "${key}Expected", $of->{expected}],
         map({ ["finwait2_closed_connections_total{closed=$_,$label}",
                $key . camel('closes', $_), $of->{closes}{$_}] } @SIDES),
         map({ ["finwait2_closes_total{cause=$_,$label}",
@@ -343,8 +348,15 @@ subtest 'every format parses, and all say the same' => sub {
     my ($httpd, @clients) = with_orphans();
     my $json = $httpd->fresh_json;
     is $json->{version}, 1, 'version 1';
-    is_deeply [grep { !$NAMES{$_} && $_ ne 'version' } keys %$json],
-        [grep { exists $json->{$_} } @LATER], 'sections: no unknown name';
+    is_deeply [sort grep { !$NAMES{$_} && $_ ne 'version' } keys %$json],
+        [sort @LATER], 'sections: no unknown name';
+    for my $why (sort keys %{ $json->{unknown} }) {
+        my ($section, $key) = split /\./, $why;
+        is $json->{$section}{$key}, undef, "$why: null, and why";
+    }
+    is_deeply [grep { !defined $json->{limits}{$_}
+                      && !$json->{unknown}{"limits.$_"} }
+               keys %{ $json->{limits} }], [], 'no limit is null without';
     for my $section (sort keys %NAMES) {
         my ($now, $later) = @{ $NAMES{$section} };
         my ($element) = map { ref eq 'ARRAY' ? @$_ : $_ } $json->{$section};
@@ -603,6 +615,35 @@ subtest 'hostile names of the server' => sub {
         ok eval { decode_json($json->{content}) }, "$name: valid JSON";
     }
     ok $reached > 0, 'at least one with markup came as far as the page';
+};
+
+# Latin-1, a character that is cut where names are, quotes, a million of nothing.
+subtest 'hostile names of virtual hosts' => sub {
+    my @names = ("caf\xe9", "sm\xc3\xb6rg\xc3\xa5s", '<script>alert(1)</script>',
+                 "quo'te\\back", ('n' x 117) . "\xc3\xa4\xe2\x82\xac",
+                 "\xed\xa0\x80\xf8\x88", 'x' x 7000);
+    my $httpd = FinWait2Test->start(conf => join '',
+        map { "<VirtualHost *:\@PORT\@>\nServerName \"$_.test\"\n"
+            . "</VirtualHost>\n" } @names);
+    my $json = $httpd->get('/finwait-status?json')->{content};
+    my $data = eval { decode_json($json) };
+    ok $data, 'valid JSON, in UTF-8' or diag $@;
+    my @vhosts = map { $_->{vhost} } @{ $data->{vhosts} };
+    like "@vhosts", qr/caf\x{fffd}\.test/, 'Latin-1: replaced';
+    like "@vhosts", qr/sm\x{f6}rg\x{e5}s\.test/, 'UTF-8: kept';
+    for (['openmetrics', 'openmetrics.parser'], ['prometheus', 'parser']) {
+        my ($format, $parser) = @$_;
+        my $text = $httpd->get("/finwait-status?$format")->{content};
+        ok eval { samples($parser, $text) }, "$format: it parses" or diag $@;
+    }
+    my ($status, $said) =
+        judged($httpd->get('/finwait-status?prometheus')->{content},
+               qw(promtool check metrics));
+    is "$status $said", '0 ', 'promtool has no complaint';
+    my $html = $httpd->get('/finwait-status')->{content};
+    unlike $html, qr/<script/, 'escaped in HTML';
+    cmp_ok length $html, '<', 100_000, 'and bounded';
+    $httpd->stop;
 };
 
 #---- who gets it at all ------------------------------------------------------

@@ -304,6 +304,38 @@ sub without_closer ($mpm, $call, $error) {
     $httpd->stop;
 }
 
+# At a start it is an error; who runs is not taken down by a restart.
+subtest 'no shared memory' => sub {
+    my $switch = "$SCRATCH/noshm";
+    my %env = (LD_PRELOAD => shared_object('noshm'), NOSHM => $switch);
+    spew($switch, '');
+    ok !eval { FinWait2Test->start(env => \%env); 1 }, 'httpd does not start';
+    like $@, qr/cannot have the shared memory that its counters/, 'and says why';
+    unlink $switch;
+    for_each_mpm {
+        my $mpm   = shift;
+        my $conf  = $COMMON . fixed($mpm)
+                  . vhost('PORT2', 'one', "FinWait2Linger auto\n");
+        my $httpd = start($mpm, $conf, env => \%env);
+        my @open  = silent($httpd, 'PORT2', 3);
+        comes { (endings($httpd, 'one')->{acked} // 0) == 3 } 'three ended';
+        spew($switch, '');
+        # More than there is room for.
+        $conf .= vhost('PORT', "more$_", '') for 1 .. 50;
+        $httpd->announce(qr/needs after this restart; it goes on/);
+        $httpd->graceful($conf);
+        push @open, silent($httpd, 'PORT2', 2);
+        comes { endings($httpd, 'one')->{acked} == 5 } 'it goes on';
+        like $httpd->json->{half_closed}{total}, qr/^\d+$/, 'and counts';
+        unlink $switch;
+        $httpd->graceful($conf);
+        push @open, silent($httpd, 'PORT2', 1);
+        comes { endings($httpd, 'one')->{acked} == 6 } 'and recovers';
+        undef @open;
+        $httpd->stop;
+    };
+};
+
 subtest 'no closer' => sub {
     my @try = @{ refuse('timerfd_create', 'EMFILE') };
     plan skip_all => 'no strace that may trace'

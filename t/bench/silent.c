@@ -99,6 +99,18 @@ static int is_over(void)
     return poll(&input, 1, 0) > 0 && read(0, &c, 1) <= 0;
 }
 
+/* Milliseconds to sleep until the next one is to be opened, at most 50: these
+ * clients shall take as little of the machine as may be. */
+static int until_next(double start, double rate, long count)
+{
+    double wait = start + (double)(opened + 1) / rate - now();
+
+    if (opened >= count || wait > 0.05) {
+        return 50;
+    }
+    return wait > 0 ? (int)(wait * 1000) + 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct sockaddr_in to = { .sin_family = AF_INET };
@@ -124,7 +136,7 @@ int main(int argc, char **argv)
         for (i = 0; i < EVENTS && opened < count && opened < due; i++) {
             open_one(&to);
         }
-        n = epoll_wait(set, events, EVENTS, opened < count ? 1 : 50);
+        n = epoll_wait(set, events, EVENTS, until_next(start, rate, count));
         for (i = 0; i < n; i++) {
             handle(events[i].data.fd, events[i].events);
         }

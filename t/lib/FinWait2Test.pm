@@ -53,6 +53,7 @@ package FinWait2Test;
 #                                  leads to it), kernel, timewait, or any
 #   module_of('forks')             builds t/bin/forks.c, a module for tests; the
 #                                  line that loads it
+#   shared_object('noshm')         builds t/bin/noshm.c, to be preloaded
 #   netns_pair()                   two network namespaces joined by a cable:
 #                                  ({name, addr, addr6}, {...}), or () where
 #                                  we may not
@@ -81,7 +82,7 @@ use Test::More     ();
 use Time::HiRes    qw(time sleep);
 
 our @EXPORT = qw(config_check for_each_mpm in_netns module_of netns_pair
-                 silent_client ss_count wait_for);
+                 shared_object silent_client ss_count wait_for);
 
 my $TOP     = dirname(dirname(dirname(abs_path(__FILE__))));
 my $MODULE  = $ENV{FINWAIT2_SO} // "$TOP/.libs/mod_finwait2.so";
@@ -388,7 +389,7 @@ sub make_certificate ($self) {
     die "openssl req: $said" if $?;
 }
 
-sub module_of ($name) {
+sub shared_object ($name) {
     state $scratch = File::Temp->newdir;
     my $flags = join ' ', '-I' . query('INCLUDEDIR'),
         map { s/\n//r } `apr-1-config --includes --cppflags`;
@@ -396,7 +397,11 @@ sub module_of ($name) {
                    "-o $scratch/$name.so $TOP/t/bin/$name.c 2>&1");
     my $said = `@command`;
     die "t/bin/$name.c does not compile:\n$said" if $?;
-    return "LoadModule ${name}_module $scratch/$name.so\n";
+    return "$scratch/$name.so";
+}
+
+sub module_of ($name) {
+    return "LoadModule ${name}_module " . shared_object($name) . "\n";
 }
 
 sub config_check ($conf, %options) {

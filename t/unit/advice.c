@@ -194,7 +194,8 @@ static const scene limits[] = {
       FW2_DANGER,
       { IS(timewait_overflows, 217), IS(tcp_max_tw_buckets, 5000),
         IS(timewait, 5000), IS(orphan_mini, 4000), IS(left_open, 24000) },
-      { "; or let FinWait2Timeout 5s take the 4,000 of httpd's in FIN_WAIT_2 "
+      { "; or let FinWait2Timeout 5s and a graceful restart take the 4,000 of "
+        "httpd's in FIN_WAIT_2 "
         "to about 2,000." } },
     { "timewait-overflow",
       FW2_DANGER,
@@ -224,7 +225,8 @@ static const scene limits[] = {
       FW2_DANGER,
       { IS(timewait, 80000), IS(tcp_max_tw_buckets, 100000),
         IS(orphan_mini, 16000), IS(left_open, 10000) },
-      { "(80 %)", "; or let FinWait2Timeout 5s take the 16,000 of httpd's in "
+      { "(80 %)", "; or let FinWait2Timeout 5s and a graceful restart take the "
+                  "16,000 of httpd's in "
                   "FIN_WAIT_2 to about 830." } },
     { "timewait-full",
       FW2_DANGER,
@@ -375,7 +377,17 @@ static const scene limits[] = {
       { IS(backlog, 460), IS(backlog_limit, 511) },
       { "(90 %)" } },
 
+    { "not-counted", SILENT, { IS(not_counted, 0) }, { NULL } },
+    { "not-counted",
+      FW2_WATCH,
+      { IS(not_counted, 1) },
+      { "could not be counted", "snapshot.backend" } },
+
     { "fin-timeout-odd", SILENT, { IS(tcp_fin_timeout, 60) }, { NULL } },
+    { "fin-timeout-odd",
+      SILENT,
+      { IS(tcp_fin_timeout, 90), IS(follows_system, 0) },
+      { NULL } },
     { "fin-timeout-odd",
       FW2_WATCH,
       { IS(tcp_fin_timeout, 61) },
@@ -499,8 +511,7 @@ static const scene lingers[] = {
     { "linger-always",
       FW2_OK,
       { IS(vhost_linger, FW2_FACT_LINGER_ALWAYS), IS(closer_held, 999),
-        IS(vhost_linger_idle, SEC(5)), IS(left_open, 9600),
-        IS(vhost_share, 100) },
+        IS(vhost_linger_idle, SEC(5)), IS(vhost_left_open, 9600) },
       { "FinWait2LingerIdle 2s takes its part to about 320" } },
     { "linger-always",
       FW2_OK,
@@ -510,16 +521,14 @@ static const scene lingers[] = {
     { "linger-always",
       FW2_WATCH,
       { IS(vhost_linger, FW2_FACT_LINGER_ALWAYS), IS(closer_held, 4000),
-        IS(vhost_linger_idle, SEC(30)), IS(left_open, 9600),
-        IS(vhost_share, 81) },
+        IS(vhost_linger_idle, SEC(30)), IS(vhost_left_open, 7800) },
       { "hold 4,000 connections", "30 s of FinWait2LingerIdle",
         "takes its part to about 260, at the 130 a second there",
         "FinWait2Linger auto", "is reset" } },
     { "linger-always",
       FW2_WATCH,
       { IS(vhost_linger, FW2_FACT_LINGER_ALWAYS), IS(closer_held, 1000),
-        IS(vhost_linger_idle, SEC(30)), IS(left_open, 30000),
-        IS(vhost_share, 100) },
+        IS(vhost_linger_idle, SEC(30)), IS(vhost_left_open, 30000) },
       { "FinWait2LingerIdle 2s shortens that;" } },
 
     { "undelivered",
@@ -696,7 +705,8 @@ static const scene traffic[] = {
       FW2_OK,
       { IS(orphan_mini, 1000), IS(left_open_life, SEC(10) + 1) },
       { "1,000 orphans in FIN_WAIT_2 take 0.3 MB of kernel memory",
-        "FinWait2Timeout 5s makes them fewer, and changes nothing for other "
+        "FinWait2Timeout 5s makes them fewer, after a graceful restart and "
+        "once those that are there have gone; it changes nothing for other "
         "programs." } },
     { "long-life",
       FW2_OK,
@@ -705,19 +715,33 @@ static const scene traffic[] = {
         IS(vhost_cause, FW2_FACT_CAUSE_KEEPALIVE) },
       { "2,400 orphans in FIN_WAIT_2 take 0.6 MB", "60 s on average",
         "at 40 a second FinWait2Timeout 5s takes them to about 200",
-        "other programs; 84 % of what is left open is at www.example.com:80, "
-        "mostly when the keep-alive time is over.",
+        "on average; 84 % of them are of www.example.com:80, mostly when the "
+        "keep-alive time is over.",
         "reset then, but it has its whole response" } },
     { "long-life",
       FW2_OK,
       { IS(orphan_mini, 99999), IS(left_open, 2400), IS(vhost_timeout, 60),
         IS(vhost_share, 84), IS(vhost_cause, FW2_FACT_CAUSES) },
-      { "84 % of what is left open is at www.example.com:80." } },
+      { "on average; 84 % of them are of www.example.com:80." } },
     { "long-life",
       FW2_OK,
       { IS(orphan_mini, 100000), IS(left_open, 100000), IS(vhost_timeout, 120),
         IS(vhost_share, 10), IS(vhost_cause, FW2_FACT_CAUSE_PROBE) },
       { "25.6 MB", "120 s", "mostly without any request." } },
+
+    { "long-life",
+      FW2_OK,
+      { IS(orphan_mini, 3600), IS(left_open, 7200), IS(left_open_life, SEC(60)),
+        IS(left_open_short_life, SEC(4)), IS(vhost_share, 60),
+        IS(also_share[0], 30), IS(also_share[1], 10) },
+      { "60 % of them are of www.example.com:80 and 30 % of b.example:80 and "
+        "10 % of c.example:443",
+        "at 120 a second FinWait2Timeout 5s takes them to about 240" } },
+    { "long-life",
+      FW2_OK,
+      { IS(orphan_mini, 3600), IS(left_open_life, SEC(60)), IS(vhost_share, 70),
+        IS(also_share[0], 21), IS(also_share[1], 9) },
+      { "and 21 % of b.example:80.", "!c.example" } },
 
     { "one-peer",
       SILENT,
@@ -770,9 +794,14 @@ static const scene traffic[] = {
     { "one-agent",
       FW2_OK,
       { IS(agent_left_open, 60), IS(agent_closed, 60), IS(agent_share, 100),
-        IS(agent_expired, 29), IS(orphan_mini, 100),
+        IS(agent_expired, 29), IS(orphan_mini, 100) },
+      { "Ask its owner to close a connection once it has its answer." } },
+    { "one-agent",
+      FW2_OK,
+      { IS(agent_left_open, 60), IS(agent_closed, 60), IS(agent_share, 100),
+        IS(agent_expired, 30), IS(orphan_mini, 100),
         IS(vhost_keepalive, SEC(5)) },
-      { "keep-alive time (5 s at www.example.com:80) is over." } },
+      { "keep-alive time (5 s at www.example.com:80) is over. Until" } },
 
     { "probes", SILENT, { IS(probes, 499), IS(by_server, 1000) }, { NULL } },
     { "probes", SILENT, { IS(probes, 29), IS(by_server, 29) }, { NULL } },
@@ -864,6 +893,8 @@ static void test_scene(const scene *s, int number)
     fw2_facts_clear(&facts);
     facts.vhost = "www.example.com:80";
     facts.peer = "192.0.2.7";
+    facts.also[0] = "b.example:80";
+    facts.also[1] = "c.example:443";
     facts.agent = "okhttp/4.9.3";
     facts.idle_net = "192.0.2.0/24";
     apply(&facts, s->facts);

@@ -72,8 +72,11 @@ static void mark_after(time_t seconds)
 static void test_late(void)
 {
     static const char *const names[] = { "a", "b" };
+    fw2_closed probe = { FW2_CAUSE_PEER, FW2_NEITHER, 0, 1 };
+    fw2_vhost_totals totals;
     fw2_closer_totals closer;
     fw2_recent recent;
+    int i;
 
     prepare(names, 2);
     close_some(ids[0], 1000, FW2_CAUSE_KEEPALIVE, FW2_ACKED);
@@ -81,10 +84,10 @@ static void test_late(void)
     ok(recent.left_open == -1 && recent.causes[FW2_CAUSE_KEEPALIVE] == -1,
        "at first nothing is known of late");
     mark_after(0);
-    close_some(ids[0], 20, FW2_CAUSE_KEEPALIVE, FW2_ACKED);
     mark_after(30);
     is_int(of(ids[0]).recent.left_open, -1, "nor after half a minute");
-    ahead += 90;
+    close_some(ids[0], 20, FW2_CAUSE_KEEPALIVE, FW2_ACKED);
+    ahead += 120;
     recent = of(ids[0]).recent;
     ok(recent.left_open == 10 && recent.causes[FW2_CAUSE_KEEPALIVE] == 10,
        "20 in two minutes are 10 a minute; those of before do not count");
@@ -108,6 +111,25 @@ static void test_late(void)
            "the mark before the last one, while that one is too young");
     ahead += 1000;
     is_int(of(ids[0]).recent.left_open, -1, "what is long ago is not of late");
+    for (i = 0; i < 20; i++) {
+        mark_after(10);
+    }
+    close_some(ids[0], 100, FW2_CAUSE_KEEPALIVE, FW2_ACKED);
+    for (i = 0; i < 6; i++) {
+        mark_after(10);
+    }
+    ok(of(ids[0]).recent.left_open >= 85,
+       "who looks often knows of the last minute, and little more");
+    mark_after(10);
+    is_int(of(ids[0]).recent.left_open, 0, "and soon of another one");
+    probe.cause = FW2_CAUSE_PEER;
+    fw2_counters_closed(counters, ids[0], &probe);
+    probe.cause = FW2_CAUSE_TIMEOUT;
+    fw2_counters_closed(counters, ids[0], &probe);
+    ahead += 60;
+    totals = of(ids[0]);
+    ok(totals.probes == 2 && totals.recent.probes == 1,
+       "of probes those that httpd closed");
 }
 
 static void test_configurations(void)
@@ -117,7 +139,7 @@ static void test_configurations(void)
 
     prepare(more, 3);
     ok(ids[2] == a && ids[0] == b, "a name keeps its place");
-    is_int(of(a).endings[FW2_ACKED], 1020, "and its totals");
+    is_int(of(a).endings[FW2_ACKED], 1120, "and its totals");
     is_int(of(ids[1]).endings[FW2_ACKED], 0, "a new one begins at 0");
 }
 

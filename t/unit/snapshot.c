@@ -210,7 +210,8 @@ static void test_turmoil(void)
     shot = get(snapshot);
     ok(shot.counts > 1 && shot.counts <= 50 * READERS + 1
            && shot.census.backend == FW2_NETLINK,
-       "readers and counts at full speed");
+       "readers and counts at full speed: %d counts, from %s", (int)shot.counts,
+       fw2_backend_names[shot.census.backend]);
     apr_atomic_set32(&ahead, 0);
 }
 
