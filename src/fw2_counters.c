@@ -102,7 +102,8 @@ static apr_status_t create(fw2_counters **counters, int vhosts, int children,
     made->segment->children = (apr_uint32_t)children;
     made->vhosts = (vhost_row *)(made->segment + 1);
     made->marks = (mark_row *)(made->vhosts + vhosts);
-    made->children = (child_row *)(made->marks + MARKS * vhosts);
+    made->children =
+        (child_row *)(made->marks + (apr_size_t)MARKS * (apr_size_t)vhosts);
     made->held = (apr_uint32_t *)(made->children + children);
     *counters = made;
     return APR_SUCCESS;
@@ -338,7 +339,7 @@ static void read_events(const fw2_counters *counters, apr_uint32_t vhost,
 static mark_row *mark_at(const fw2_counters *counters, apr_uint32_t vhost,
                          apr_uint64_t place)
 {
-    return &counters->marks[vhost * MARKS + place];
+    return &counters->marks[(apr_size_t)vhost * MARKS + place];
 }
 
 static void mark_vhost(fw2_counters *counters, apr_uint32_t vhost,

@@ -107,6 +107,9 @@ static void add_settings(fw2_facts *facts, const fw2_settings *settings)
 {
     const fw2_policy *policy = settings->policy;
 
+    if (!policy) {
+        return;
+    }
     facts->vhost_linger =
         policy->engine ? policy->linger : FW2_FACT_LINGER_ENGINE_OFF;
     facts->vhost_linger_idle = policy->linger_idle;

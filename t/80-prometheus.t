@@ -69,6 +69,19 @@ my @SIDES = (
                                       "7x@{[$HOUR - 5]} 8x4" }, 1,
     FinWait2MiniSocketsOverflow  => { tcp_timewait_overflows_total =>
                                       "7x$HOUR" }, 0,
+    FinWait2Danger               => { verdict => "2x$HOUR" }, 1,
+    FinWait2Danger               => { verdict => "1x$HOUR" }, 0,
+    FinWait2Undelivered          => { undelivered_connections =>
+                                      "101x$HOUR" }, 1,
+    FinWait2Undelivered          => { undelivered_connections =>
+                                      "100x$HOUR" }, 0,
+    FinWait2MemoryAborts         => { tcp_memory_aborts_total =>
+                                      "0x@{[$HOUR - 5]} 3x4" }, 1,
+    FinWait2MemoryAborts         => { tcp_memory_aborts_total => "3x$HOUR" }, 0,
+    FinWait2DescriptorsNearLimit => { descriptors      => "91x$HOUR",
+                                      descriptor_limit => "100x$HOUR" }, 1,
+    FinWait2DescriptorsNearLimit => { descriptors      => "90x$HOUR",
+                                      descriptor_limit => "100x$HOUR" }, 0,
     FinWait2OrphansNearLimit     => { tcp_orphans     => "26x$HOUR",
                                       tcp_max_orphans => "100x$HOUR" }, 1,
     FinWait2OrphansNearLimit     => { tcp_orphans     => "25x$HOUR",
@@ -104,7 +117,8 @@ sub rule_test ($alert, $series) {
     my $text = "  - interval: 1m\n    input_series:\n";
     for my $name (sort keys %$series) {
         my $values = join ' ', map { s/x/+0x/r } split ' ', $series->{$name};
-        my $label = $name =~ /^listener/ ? '{listener="a"}' : '';
+        my $label = $name =~ /^listener/    ? '{listener="a"}'
+                  : $name =~ /^undelivered/ ? '{holder="kernel"}' : '';
         $text .= "      - series: 'finwait2_$name$label'\n"
                . "        values: '$values'\n";
     }
@@ -214,7 +228,7 @@ END
         $firing{FinWait2HeldNearCapacity} && $firing{FinWait2Evictions};
     } $LIMIT, 'the alerts';
     is_deeply [sort keys %firing],
-        [qw(FinWait2Evictions FinWait2HeldNearCapacity)],
+        [qw(FinWait2Danger FinWait2Evictions FinWait2HeldNearCapacity)],
         'real clients that do not close set off these, and no other';
     wait_for {
         my $json = $httpd->json;

@@ -173,7 +173,7 @@ sub wrk ($url, $seconds, %o) {
 # Silent clients in the background; stop_silent closes them all.
 sub silent ($server, $rate, $count, %o) {
     my $pid = open2(my $out, my $in, client('silent'), $server->port, $rate,
-                    $count);
+                    $count, $o{vanish} ? 'vanish' : ());
     my $self = { pid => $pid, in => $in, out => $out };
     if ($o{ready}) {
         local $SIG{ALRM} = sub { die "silent clients had no answer in time\n" };

@@ -3,12 +3,15 @@
 /*
  * Clients that ask once, read their answer to its end, and never close.
  *
- *     silent PORT RATE COUNT
+ *     silent PORT RATE COUNT [vanish]
  *
  * opens RATE connections a second to 127.0.0.1, COUNT at most, says "ready"
  * when all COUNT have read to the end, and holds them. At the end of standard
  * input, or of its parent, it says how many were opened, how many had their
- * answer, and how many failed, and ends; all are closed then.
+ * answer, and how many failed, and ends; all are closed then. Those that vanish
+ * acknowledge the end and are gone without a word (TCP_REPAIR; root): so any
+ * number can leave the server half-closed with few descriptors. They come from
+ * many addresses: a port that is used again ends what the server has there.
  */
 
 #include <errno.h>
@@ -23,6 +26,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -43,11 +47,38 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+static int vanishing;
+
+static void come_from_another(int fd)
+{
+    struct sockaddr_in from = { .sin_family = AF_INET };
+    int on = 1;
+
+    from.sin_addr.s_addr =
+        htonl(INADDR_LOOPBACK + 1 + (unsigned int)(opened / 3000));
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+    if (bind(fd, (const struct sockaddr *)&from, sizeof(from))) {
+        perror("bind");
+    }
+}
+
+static void vanish(int fd)
+{
+    int on = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on));
+    close(fd);
+}
+
 static void open_one(const struct sockaddr_in *to)
 {
     struct epoll_event event = { .events = EPOLLOUT };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
+    if (vanishing) {
+        come_from_another(fd);
+    }
     opened++;
     if (fd < 0
         || (connect(fd, (const struct sockaddr *)to, sizeof(*to))
@@ -88,6 +119,9 @@ static void handle(int fd, unsigned int events)
     else if (n == 0) {
         answered++;
         leave(fd);
+        if (vanishing) {
+            vanish(fd);
+        }
     }
 }
 
@@ -118,8 +152,9 @@ int main(int argc, char **argv)
     long count, said = 0;
     double rate, start;
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: silent PORT RATE COUNT\n");
+    vanishing = argc == 5 && !strcmp(argv[4], "vanish");
+    if (argc != 4 && !vanishing) {
+        fprintf(stderr, "usage: silent PORT RATE COUNT [vanish]\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGTERM);
