@@ -412,12 +412,12 @@ static fw2_words say_keepalive_off(const fw2_facts *facts, apr_pool_t *pool)
 }
 
 const fw2_rule fw2_traffic_rules[] = {
-    { "balancer", balancer, { MOST, 0, 0 }, say_balancer },
     { "growing", growing, { MANY_ORPHANS, 10000, 0 }, say_growing },
     { "steady", steady, { SOME_ORPHANS, 0, 0 }, say_steady },
     { "long-life", long_life, { MANY_ORPHANS, 0, 0 }, say_long_life },
     { "one-peer", one_peer, { MOST, 0, 0 }, say_one_peer },
     { "one-agent", one_agent, { MOST, 0, 0 }, say_one_agent },
+    { "balancer", balancer, { MOST, 0, 0 }, say_balancer },
     { "probes", probes, { MOST, 0, 0 }, say_probes },
     { "errors", errors, { MOST, 0, 0 }, say_errors },
     { "connection-close",

@@ -123,7 +123,7 @@ static void add_settings(fw2_facts *facts, const fw2_settings *settings)
  * its clients leave open where nothing is known of their life. */
 static apr_int64_t weight_of(const fw2_vhost_report *vhost)
 {
-    return vhost->expected > 0 ? vhost->expected : vhost->left_open;
+    return vhost->expected == FW2_UNKNOWN ? vhost->left_open : vhost->expected;
 }
 
 /* The one with the most whose weight is below that of the one before it. */

@@ -40,6 +40,7 @@ static const char style[] =
     "padding:.6rem .9rem;margin:1rem 0;overflow-wrap:anywhere}\n"
     ".cards{display:grid;gap:1rem;"
     "grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr))}\n"
+    ".stack{display:grid;gap:1rem;margin-top:.75rem}\n"
     ".card{background:var(--card);border:1px solid var(--line);"
     "border-radius:.5rem;padding:.75rem 1rem}\n"
     "table{border-collapse:collapse;width:100%}\n"
@@ -458,12 +459,13 @@ static void write_clients(request_rec *r, const fw2_report *report)
                "%d minutes: %" APR_INT64_T_FMT " connections were left open, "
                "and of %" APR_INT64_T_FMT " the keep-alive time was over. "
                "Numbers are of what was seen of a client since it is in its "
-               "list.</p>\n",
+               "list.</p>\n<div class=stack>\n",
                (int)(apr_time_sec(report->clients.over) / 60 + 1),
                report->clients.left_open, report->clients.expired);
     for (i = 0; i < sizeof(client_tables) / sizeof(client_tables[0]); i++) {
         write_client_table(r, report, &client_tables[i]);
     }
+    ap_rputs("</div>\n", r);
 }
 
 static void write_words(request_rec *r)
