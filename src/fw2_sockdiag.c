@@ -261,9 +261,7 @@ static void count_undelivered(fw2_undelivered *sum, const fw2_row *row)
     if (row->wqueue > 1) {
         sum->sockets[row->holder]++;
         sum->bytes[row->holder] += row->wqueue - 1;
-    }
-    if (row->timer == FW2_TIMER_PROBE) {
-        sum->shut[row->holder]++;
+        sum->shut[row->holder] += row->timer == FW2_TIMER_PROBE;
     }
 }
 

@@ -100,8 +100,8 @@ typedef struct fw2_undelivered {
     apr_int64_t sockets[FW2_HOLDERS]; /**< with bytes of a response, which is
                                            more than a FIN */
     apr_int64_t bytes[FW2_HOLDERS];   /**< the sum of those, without FINs */
-    apr_int64_t shut[FW2_HOLDERS];    /**< sockets whose peer's window is too
-                                           small for what is left to send */
+    apr_int64_t shut[FW2_HOLDERS];    /**< of the sockets: the peer's window is
+                                           too small for what is left to send */
 } fw2_undelivered;
 
 /** The most peers that are listed. */

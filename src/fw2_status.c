@@ -102,7 +102,8 @@ static int range_is(char *range, const char *type, const char *parameter)
         return 0;
     }
     while ((token = apr_strtok(NULL, ";", &state))) {
-        if (!strncmp(token, "q=0", 3) && !token[3 + strspn(token + 3, ".0")]) {
+        if (!ap_cstr_casecmpn(token, "q=0", 3)
+            && !token[3 + strspn(token + 3, ".0")]) {
             return 0;
         }
         found = found || !strcmp(token, parameter);
@@ -149,7 +150,7 @@ static void set_headers(request_rec *r, const fw2_format *format, int refresh)
     ap_set_content_type(r, format->type);
     apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
-    apr_table_setn(r->headers_out, "Vary", "Accept");
+    apr_table_mergen(r->headers_out, "Vary", "Accept");
     if (refresh) {
         apr_table_setn(r->headers_out, "Refresh", apr_itoa(r->pool, refresh));
     }

@@ -33,24 +33,38 @@ static fw2_endpoint endpoint;
 
 /* ---------------------------------------- between libc and the room ----- */
 
-static apr_uint32_t ahead; /* atomic: seconds that the clock is */
-static apr_uint32_t held;  /* atomic: counts that are stopped */
-static apr_uint32_t hold;  /* atomic: whether to stop them */
+static apr_uint32_t ahead;  /* atomic: seconds that the clock is */
+static apr_uint32_t held;   /* atomic: counts that are under way */
+static apr_uint32_t hold;   /* atomic: whether to stop the first of them */
+static apr_uint32_t cost;   /* atomic: milliseconds of CPU that each takes */
+static __thread long spent; /* milliseconds of CPU beside the real ones */
 
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
     int status = (int)syscall(SYS_clock_gettime, clock, t);
 
-    t->tv_sec += (time_t)apr_atomic_read32(&ahead);
+    if (clock == CLOCK_THREAD_CPUTIME_ID) {
+        t->tv_sec += spent / 1000;
+        t->tv_nsec += spent % 1000 * 1000000;
+        if (t->tv_nsec >= 1000000000) {
+            t->tv_nsec -= 1000000000;
+            t->tv_sec++;
+        }
+    }
+    else {
+        t->tv_sec += (time_t)apr_atomic_read32(&ahead);
+    }
     return status;
 }
 
 ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
-    apr_atomic_inc32(&held);
-    while (apr_atomic_read32(&hold)) {
+    apr_uint32_t others = apr_atomic_inc32(&held);
+
+    while (!others && apr_atomic_read32(&hold)) {
         usleep(1000);
     }
+    spent += (long)apr_atomic_read32(&cost);
     apr_atomic_dec32(&held);
     return syscall(SYS_recvmsg, fd, msg, flags);
 }
@@ -269,6 +283,45 @@ static void test_death(void)
     apr_atomic_set32(&ahead, 0);
 }
 
+/* It was only slow: what it has is older than what was counted meanwhile. */
+static void test_late(void)
+{
+    fw2_snapshot *snapshot = snapshot_make();
+    pthread_t slow;
+
+    get(snapshot);
+    apr_atomic_set32(&ahead, 5);
+    apr_atomic_set32(&hold, 1);
+    pthread_create(&slow, NULL, reader, snapshot);
+    wait_until(&held, 1);
+    apr_atomic_set32(&ahead, 20);
+    is_int(get(snapshot).counts, 2, "one that takes too long is passed");
+    apr_atomic_set32(&hold, 0);
+    pthread_join(slow, NULL);
+    ok(last(snapshot).counts == 2 && last(snapshot).age < apr_time_from_sec(5),
+       "and does not show what it has in the end");
+    apr_atomic_set32(&ahead, 0);
+}
+
+/* Far more than a second would allow for, and within the budget. */
+static void test_cost(void)
+{
+    fw2_snapshot *snapshot = snapshot_make();
+    apr_interval_time_t took;
+
+    apr_atomic_set32(&cost, 100);
+    took = get(snapshot).census.cost;
+    apr_atomic_set32(&cost, 0);
+    ok(took >= 100000 && took < 250000, "a count that costs: %d ms",
+       (int)(took / 1000));
+    /* Old after 25 times that: 2.5 s at least, and 6 s at most. */
+    apr_atomic_set32(&ahead, (apr_uint32_t)(25 * took / 1000000) - 1);
+    is_int(get(snapshot).counts, 1, "is shown for 25 times as long");
+    apr_atomic_set32(&ahead, (apr_uint32_t)(25 * took / 1000000) + 1);
+    is_int(get(snapshot).counts, 2, "and no longer");
+    apr_atomic_set32(&ahead, 0);
+}
+
 /* What is compared with is neither too young nor too old. */
 static void test_before(void)
 {
@@ -328,6 +381,8 @@ int main(void)
     test_turmoil();
     test_processes();
     test_death();
+    test_late();
+    test_cost();
     test_before();
     test_budget();
     apr_pool_destroy(pool);
