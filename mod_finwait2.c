@@ -175,7 +175,7 @@ static fw2_clients *prepare_clients(server_rec *main_server)
 
     if (!fw2_config_status_peers(main_server)) {
         if (retained->clients) {
-            fw2_clients_forget(retained->clients);
+            fw2_clients_want(retained->clients, 0);
         }
         return NULL;
     }
@@ -187,6 +187,9 @@ static fw2_clients *prepare_clients(server_rec *main_server)
                          "connections open: the memory or the lock for that "
                          "cannot be had. All else works");
         }
+    }
+    if (retained->clients) {
+        fw2_clients_want(retained->clients, 1);
     }
     return retained->clients;
 }
@@ -321,10 +324,7 @@ static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
 
     hands.fallback = note_fallback;
     hands.closed = note_closed;
-    if (sources.clients
-        && fw2_clients_begin(sources.clients, pchild) == APR_SUCCESS) {
-        hands.clients = sources.clients;
-    }
+    hands.clients = sources.clients;
     if (!fw2_vhosts_linger(s)) {
         return;
     }

@@ -45,9 +45,11 @@ typedef struct {
 
 /* The shared memory; guarded by the lock except as said. */
 typedef struct {
-    apr_uint64_t seed;   /* constant */
-    apr_uint32_t missed; /* atomic: since `periods` last took it over */
-    period periods[2];   /* this one, and the one before */
+    apr_uint64_t seed;     /* constant */
+    apr_uint32_t missed;   /* atomic: since `periods` last took it over */
+    apr_uint32_t unwanted; /* atomic: nothing is to be noted; written by the
+                              parent, with the lock where it can be had */
+    period periods[2];     /* this one, and the one before */
     name_row names[NAMES];
 } segment;
 
@@ -62,7 +64,10 @@ apr_status_t fw2_clients_create(fw2_clients **clients, apr_pool_t *pool)
     apr_shm_t *shm;
     apr_status_t rv;
 
-    /* This kind is for threads, too, and survives who dies with it. */
+    /* This kind is for threads, too, and survives who dies with it. Children
+     * have it as it is: apr_proc_mutex_child_init() would do no more than count
+     * them, and forks of theirs, which end as they do, would not be counted;
+     * after some the lock would be destroyed under all others. */
     rv = apr_proc_mutex_create(&made->lock, NULL, APR_LOCK_PROC_PTHREAD, pool);
     if (rv == APR_SUCCESS) {
         rv = apr_shm_create(&shm, sizeof(segment), NULL, pool);
@@ -78,11 +83,6 @@ apr_status_t fw2_clients_create(fw2_clients **clients, apr_pool_t *pool)
     return APR_SUCCESS;
 }
 
-apr_status_t fw2_clients_begin(fw2_clients *clients, apr_pool_t *pool)
-{
-    return apr_proc_mutex_child_init(&clients->lock, NULL, pool);
-}
-
 /* Others hold the lock for some microseconds, unless they are made to wait for
  * a processor: who yields gives them theirs. */
 static int try_to_lock(const fw2_clients *clients)
@@ -90,24 +90,33 @@ static int try_to_lock(const fw2_clients *clients)
     int i;
 
     for (i = 0; i < TRIES; i++) {
-        if (apr_proc_mutex_trylock(clients->lock) == APR_SUCCESS) {
-            return 1;
+        apr_status_t rv = apr_proc_mutex_trylock(clients->lock);
+
+        if (!APR_STATUS_IS_EBUSY(rv)) {
+            return rv == APR_SUCCESS;
         }
         apr_thread_yield();
     }
     return 0;
 }
 
-void fw2_clients_forget(fw2_clients *clients)
+/* What is not wanted any more is emptied when that is said, and once more when
+ * it is wanted again: the lock may not have been had the first time. */
+void fw2_clients_want(fw2_clients *clients, int wanted)
 {
     segment *s = clients->segment;
+    int was_wanted = !apr_atomic_read32(&s->unwanted);
 
-    if (apr_proc_mutex_timedlock(clients->lock, PATIENCE) != APR_SUCCESS) {
+    if (wanted && was_wanted) {
         return;
     }
-    memset(s->periods, 0, sizeof(s->periods));
-    memset(s->names, 0, sizeof(s->names));
-    apr_proc_mutex_unlock(clients->lock);
+    apr_atomic_set32(&s->unwanted, 1);
+    if (apr_proc_mutex_timedlock(clients->lock, PATIENCE) == APR_SUCCESS) {
+        memset(s->periods, 0, sizeof(s->periods));
+        memset(s->names, 0, sizeof(s->names));
+        apr_atomic_set32(&s->unwanted, !wanted);
+        apr_proc_mutex_unlock(clients->lock);
+    }
 }
 
 /* ------------------------------------------------------------------ keys -- */
@@ -147,10 +156,12 @@ static void learn(fw2_clients *clients, apr_uint64_t key, const char *name)
     if (!try_to_lock(clients)) {
         return;
     }
-    /* Who dies here leaves a place that is nobody's. */
-    apr_atomic_set64(&row->key, 0);
-    memcpy(row->name, name, FW2_AGENT_SIZE);
-    apr_atomic_set64(&row->key, key);
+    if (!apr_atomic_read32(&clients->segment->unwanted)) {
+        /* Who dies here leaves a place that is nobody's. */
+        apr_atomic_set64(&row->key, 0);
+        memcpy(row->name, name, FW2_AGENT_SIZE);
+        apr_atomic_set64(&row->key, key);
+    }
     apr_proc_mutex_unlock(clients->lock);
 }
 
@@ -217,10 +228,11 @@ static void begin_period(segment *s, apr_time_t now)
 {
     apr_time_t since = s->periods[0].since;
 
-    if (now >= since && now - since < PERIOD) {
+    /* Clocks of several threads may differ, and may be set back a little. */
+    if (now > since - PERIOD && now < since + PERIOD) {
         return;
     }
-    if (now >= since && now - since < 2 * PERIOD) {
+    if (now >= since && now < since + 2 * PERIOD) {
         s->periods[1] = s->periods[0];
     }
     else {
@@ -318,20 +330,28 @@ static int note(segment *s, fw2_client_list kind, apr_uint64_t key,
     return client || !counts;
 }
 
-void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end)
+static void note_all(segment *s, const fw2_client_end *end)
 {
-    segment *s = clients->segment;
     int missed;
 
-    if (!try_to_lock(clients)) {
-        apr_atomic_inc32(&s->missed);
-        return;
-    }
     begin_period(s, apr_time_now());
     missed = !note(s, FW2_AGENTS, end->agent, end);
     missed |= !note(s, FW2_NETS, end->net, end);
     missed |= !note(s, FW2_IDLE_NETS, end->net, end);
     s->periods[0].missed += missed + apr_atomic_xchg32(&s->missed, 0);
+}
+
+void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end)
+{
+    segment *s = clients->segment;
+
+    if (!try_to_lock(clients)) {
+        apr_atomic_inc32(&s->missed);
+        return;
+    }
+    if (!apr_atomic_read32(&s->unwanted)) {
+        note_all(s, end);
+    }
     apr_proc_mutex_unlock(clients->lock);
 }
 
@@ -394,7 +414,7 @@ apr_status_t fw2_clients_read(fw2_clients *clients, fw2_clients_seen *seen,
 {
     segment *s = clients->segment;
     period *both = apr_palloc(pool, sizeof(s->periods));
-    apr_time_t now = apr_time_now(), since;
+    apr_time_t since, now;
     apr_status_t rv;
     int i;
 
@@ -402,6 +422,7 @@ apr_status_t fw2_clients_read(fw2_clients *clients, fw2_clients_seen *seen,
     if (rv != APR_SUCCESS) {
         return rv;
     }
+    now = apr_time_now(); /* later than what any other began with */
     if (s->periods[0].since) {
         begin_period(s, now);
     }
@@ -412,7 +433,7 @@ apr_status_t fw2_clients_read(fw2_clients *clients, fw2_clients_seen *seen,
               &both[1].lists[i], pool);
     }
     since = both[1].since ? both[1].since : both[0].since;
-    seen->over = since ? now - since : 0;
+    seen->over = since && now > since ? now - since : 0;
     seen->missed = both[0].missed + both[1].missed;
     return APR_SUCCESS;
 }

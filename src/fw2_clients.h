@@ -94,13 +94,11 @@ typedef struct fw2_clients fw2_clients;
  */
 apr_status_t fw2_clients_create(fw2_clients **clients, apr_pool_t *pool);
 
-/** A child begins to use it. Once in each, in one thread, before it does.
- *  @param pool Its own. */
-apr_status_t fw2_clients_begin(fw2_clients *clients, apr_pool_t *pool);
-
-/** Forget all that was seen. In the parent. Blocks for as long as somebody
- *  counts: microseconds; but no longer than a tenth of a second. */
-void fw2_clients_forget(fw2_clients *clients);
+/** Whether anything is to be noted from now on, as at first it is. Where not,
+ *  all that was is forgotten. In the parent; children of any configuration
+ *  heed it. Blocks for as long as somebody counts: microseconds; but no longer
+ *  than a tenth of a second. */
+void fw2_clients_want(fw2_clients *clients, int wanted);
 
 /**
  * The key of a User-Agent. Any thread of any process; does not sleep.
@@ -124,7 +122,7 @@ void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end);
 
 /**
  * What was seen of late. Any thread of any process; blocks as
- * fw2_clients_forget() does.
+ * fw2_clients_want() does.
  * @param seen Filled in on success; points into the pool.
  * @return APR_SUCCESS, or why the lock could not be had.
  */

@@ -483,8 +483,10 @@ static void set_timer(const fw2_closer *closer, apr_time_t when)
 
 void fw2_closer_hurry(fw2_closer *closer)
 {
-    apr_atomic_set32(&closer->hurried, 1);
-    set_timer(closer, AT_ONCE);
+    if (closer->process == getpid()) {
+        apr_atomic_set32(&closer->hurried, 1);
+        set_timer(closer, AT_ONCE);
+    }
 }
 
 void fw2_closer_stop(fw2_closer *closer, apr_interval_time_t patience)

@@ -258,7 +258,7 @@ static const fw2_metric peer_metrics[] = {
     { NULL }
 };
 
-#define NOT_ASKED_FOR "FinWait2StatusPeers is Off"
+#define NOT_ASKED_FOR "FinWait2StatusPeers is Off, or there is no memory for it"
 
 static const fw2_metric clients_metrics[] = {
     { .key = "over_seconds",
@@ -670,7 +670,7 @@ static apr_interval_time_t orphan_life(const fw2_policy *policy,
     return seconds < 0 ? FW2_UNKNOWN : apr_time_from_sec(seconds);
 }
 
-static void report_vhost(fw2_report *report, fw2_vhost_report *vhost)
+static void report_vhost(const fw2_report *report, fw2_vhost_report *vhost)
 {
     const fw2_policy *policy = vhost->settings->policy;
 
@@ -681,11 +681,25 @@ static void report_vhost(fw2_report *report, fw2_vhost_report *vhost)
     vhost->left_open = left_open(&vhost->totals.recent, policy);
     vhost->life = orphan_life(policy, report->limits.tcp_fin_timeout);
     vhost->expected = fw2_steady_state(vhost->left_open, vhost->life);
-    if (vhost->expected != FW2_UNKNOWN) {
-        apr_int64_t *sum = &report->half_closed.expected;
+}
 
-        *sum = (*sum == FW2_UNKNOWN ? 0 : *sum) + vhost->expected;
+/* Not known as long as one's is not that has some. */
+static apr_int64_t sum_of_expected(const fw2_report *report)
+{
+    apr_int64_t sum = FW2_UNKNOWN;
+    int i;
+
+    for (i = 0; i < report->nvhosts; i++) {
+        const fw2_vhost_report *vhost = &report->vhosts[i];
+
+        if (vhost->expected != FW2_UNKNOWN) {
+            sum = (sum == FW2_UNKNOWN ? 0 : sum) + vhost->expected;
+        }
+        else if (vhost->left_open > 0) {
+            return FW2_UNKNOWN;
+        }
     }
+    return sum;
 }
 
 static void report_vhosts(fw2_report *report, const fw2_sources *sources,
@@ -697,12 +711,12 @@ static void report_vhosts(fw2_report *report, const fw2_sources *sources,
 
     report->vhosts =
         apr_pcalloc(pool, report->nvhosts * sizeof(*report->vhosts));
-    report->half_closed.expected = FW2_UNKNOWN;
     for (i = 0; i < report->nvhosts; i++) {
         report->vhosts[i].totals = totals[i];
         report->vhosts[i].settings = &sources->settings[i];
         report_vhost(report, &report->vhosts[i]);
     }
+    report->half_closed.expected = sum_of_expected(report);
 }
 
 static const char *client_text(fw2_client_list list, const fw2_client *client,

@@ -120,10 +120,13 @@ static void add_settings(fw2_facts *facts, const fw2_settings *settings)
 }
 
 /* What a virtual host is to be ranked by: the orphans that it makes, or what
- * its clients leave open where nothing is known of their life. */
-static apr_int64_t weight_of(const fw2_vhost_report *vhost)
+ * its clients leave open where not of all it is known how long that lives. */
+static apr_int64_t weight_of(const fw2_report *report, int i)
 {
-    return vhost->expected == FW2_UNKNOWN ? vhost->left_open : vhost->expected;
+    const fw2_vhost_report *vhost = &report->vhosts[i];
+
+    return report->half_closed.expected == FW2_UNKNOWN ? vhost->left_open
+                                                       : vhost->expected;
 }
 
 /* The one with the most whose weight is below that of the one before it. */
@@ -132,13 +135,13 @@ static int next_worst(const fw2_report *report, int before)
     int worst = -1, i;
 
     for (i = 0; i < report->nvhosts; i++) {
-        apr_int64_t weight = weight_of(&report->vhosts[i]);
+        apr_int64_t weight = weight_of(report, i);
         apr_int64_t most =
-            before < 0 ? APR_INT64_MAX : weight_of(&report->vhosts[before]);
+            before < 0 ? APR_INT64_MAX : weight_of(report, before);
         int later = weight < most || (weight == most && i > before);
 
         if (weight > 0 && later
-            && (worst < 0 || weight > weight_of(&report->vhosts[worst]))) {
+            && (worst < 0 || weight > weight_of(report, worst))) {
             worst = i;
         }
     }
@@ -154,7 +157,7 @@ static void add_worst(fw2_facts *facts, const fw2_report *report,
         return;
     }
     facts->vhost = report->vhosts[worst].totals.vhost;
-    facts->vhost_share = percent(weight_of(&report->vhosts[worst]), all);
+    facts->vhost_share = percent(weight_of(report, worst), all);
     facts->vhost_left_open = report->vhosts[worst].left_open;
     facts->vhost_cause = main_cause(&report->vhosts[worst].totals.recent);
     add_settings(facts, report->vhosts[worst].settings);
@@ -164,7 +167,7 @@ static void add_worst(fw2_facts *facts, const fw2_report *report,
             return;
         }
         facts->also[i] = report->vhosts[worst].totals.vhost;
-        facts->also_share[i] = percent(weight_of(&report->vhosts[worst]), all);
+        facts->also_share[i] = percent(weight_of(report, worst), all);
     }
 }
 
@@ -201,7 +204,7 @@ static void add_vhosts(fw2_facts *facts, const fw2_report *report)
         if (vhost->totals.recent.left_open >= 0) {
             add_recent(facts, vhost);
         }
-        all += weight_of(vhost) > 0 ? weight_of(vhost) : 0;
+        all += weight_of(report, i) > 0 ? weight_of(report, i) : 0;
         facts->follows_system |=
             policy
             && (!policy->engine || policy->timeout == FW2_TIMEOUT_SYSTEM);

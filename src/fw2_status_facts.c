@@ -78,7 +78,10 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
 {
     apr_interval_time_t held = longest_held(report);
     apr_interval_time_t left = report->remaining.longest - report->snapshot.age;
-    const char *when = are_lower_bounds(report) ? "not before" : "at";
+    /* On some nobody's closer lingers, and none knows for how long. */
+    int open_end = are_lower_bounds(report)
+                   || report->half_closed.held > report->closer.held;
+    const char *when = open_end ? "not before" : "at";
     apr_size_t length;
     apr_time_exp_t at;
     char text[16] = "";
@@ -88,7 +91,7 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
     }
     if (held > left) {
         left = held;
-        when = "at the latest at";
+        when = open_end ? when : "at the latest at";
     }
     apr_time_exp_lt(&at, apr_time_now() + left);
     apr_strftime(text, &length, sizeof(text), "%H:%M:%S", &at);

@@ -63,6 +63,12 @@ static void end_some(const char *agent, const char *address, int n,
     }
 }
 
+static void forget(void)
+{
+    fw2_clients_want(clients, 0);
+    fw2_clients_want(clients, 1);
+}
+
 static void look(void)
 {
     if (fw2_clients_read(clients, &seen, pool) != APR_SUCCESS) {
@@ -137,7 +143,7 @@ static void test_names(void)
 {
     char endless[1001], first[FW2_AGENT_SIZE];
 
-    fw2_clients_forget(clients);
+    forget();
     memset(endless, 'x', sizeof(endless) - 1);
     endless[sizeof(endless) - 1] = '\0';
     end_some(NULL, "192.0.2.1", 4, FW2_ACKED, 0);
@@ -164,7 +170,7 @@ static void test_many(void)
     const fw2_client *client;
     int i;
 
-    fw2_clients_forget(clients);
+    forget();
     for (i = 0; i < 10000; i++) {
         end_some(apr_psprintf(pool, "crowd/%d", i),
                  apr_psprintf(pool, "10.%d.%d.1", i / 256, i % 256), 1,
@@ -195,7 +201,7 @@ static void test_many(void)
 
 static void test_forgets(void)
 {
-    fw2_clients_forget(clients);
+    forget();
     end_some("old", "192.0.2.1", 5, FW2_ACKED, 0);
     ahead += 601;
     end_some("new", "192.0.2.2", 2, FW2_ACKED, 0);
@@ -218,9 +224,19 @@ static void test_forgets(void)
     look();
     is_int(seen.top[FW2_AGENTS].all, 1, "a clock set back begins anew");
     ahead = 0;
-    fw2_clients_forget(clients);
+    fw2_clients_want(clients, 0);
+    end_some("unwanted", "192.0.2.1", 9, FW2_ACKED, 1);
+    fw2_clients_want(clients, 1);
     look();
-    is_int(seen.top[FW2_AGENTS].n, 0, "forgotten when told to");
+    is_int(seen.top[FW2_AGENTS].n, 0,
+           "forgotten when told to, and what came when nobody wanted it");
+    end_some("kept", "192.0.2.1", 1, FW2_ACKED, 0);
+    fw2_clients_want(clients, 1);
+    ahead = -1;
+    look();
+    is_int(seen.top[FW2_AGENTS].n, 1,
+           "not when it is wanted still, nor for a second's difference");
+    ahead = 0;
 }
 
 static void *count(void *data)
@@ -245,7 +261,7 @@ static void test_threads(void)
     apr_int64_t left = 0;
     int i;
 
-    fw2_clients_forget(clients);
+    forget();
     for (i = 0; i < THREADS; i++) {
         pthread_create(&threads[i], NULL, count, agents[i]);
     }
@@ -268,7 +284,7 @@ static void test_killed(void)
     static char child[] = "child";
     int i;
 
-    fw2_clients_forget(clients);
+    forget();
     for (i = 0; i < 50; i++) {
         int began[2];
         pid_t pid;
@@ -279,7 +295,6 @@ static void test_killed(void)
             exit(1);
         }
         if (pid == 0) {
-            fw2_clients_begin(clients, pool);
             count(child);
             while (write(began[1], "", 1) == 1) {
                 count(child);
@@ -313,7 +328,6 @@ int main(void)
         printf("Bail out! no shared memory, or no lock\n");
         return 1;
     }
-    fw2_clients_begin(clients, pool);
     test_nets();
     test_counts();
     test_names();
