@@ -61,8 +61,10 @@ static apr_interval_time_t longest_held(const fw2_report *report)
     return longest;
 }
 
-/* Full sockets in FIN_WAIT_2 tell only a part of their time. */
-static int are_lower_bounds(const fw2_report *report)
+/* Whether nobody can tell when the last will be gone: full sockets in
+ * FIN_WAIT_2 tell only a part of their time, on some httpd lingers itself, and
+ * with FinWait2UserTimeout a reader may take as long as it likes. */
+static int has_open_end(const fw2_report *report)
 {
     int i;
 
@@ -71,27 +73,34 @@ static int are_lower_bounds(const fw2_report *report)
             return 1;
         }
     }
-    return 0;
+    for (i = 0; i < report->nvhosts; i++) {
+        const fw2_vhost_report *vhost = &report->vhosts[i];
+        const fw2_policy *policy = vhost->settings->policy;
+
+        if (vhost->totals.held > 0
+            && (!policy || policy->user_timeout != FW2_USER_TIMEOUT_SYSTEM)) {
+            return 1;
+        }
+    }
+    return report->half_closed.held > report->closer.held;
 }
 
 void fw2_write_last(request_rec *r, const fw2_report *report)
 {
     apr_interval_time_t held = longest_held(report);
     apr_interval_time_t left = report->remaining.longest - report->snapshot.age;
-    /* On some nobody's closer lingers, and none knows for how long. */
-    int open_end = are_lower_bounds(report)
-                   || report->half_closed.held > report->closer.held;
+    int open_end = has_open_end(report);
     const char *when = open_end ? "not before" : "at";
     apr_size_t length;
     apr_time_exp_t at;
     char text[16] = "";
 
-    if (report->half_closed.total <= 0 || (left <= 0 && !held)) {
-        return;
-    }
-    if (held > left) {
+    if (held > left && !open_end) {
         left = held;
-        when = open_end ? when : "at the latest at";
+        when = "at the latest at";
+    }
+    if (report->half_closed.total <= 0 || left <= 0) {
+        return;
     }
     apr_time_exp_lt(&at, apr_time_now() + left);
     apr_strftime(text, &length, sizeof(text), "%H:%M:%S", &at);
@@ -113,17 +122,36 @@ static void write_endless(request_rec *r, apr_int64_t n, const char *why)
     }
 }
 
+/* Those in the closers' hands, whose time as orphans has not begun. */
+static void write_held(request_rec *r, const fw2_report *report)
+{
+    if (report->closer.held > 0) {
+        ap_rprintf(r,
+                   "<p><small>%" APR_INT64_T_FMT " more are held. The closers "
+                   "let go of each when its linger is over",
+                   report->closer.held);
+        if (!has_open_end(report)) {
+            ap_rprintf(r,
+                       ", and the last of them is gone in %" APR_TIME_T_FMT
+                       " s at the latest",
+                       apr_time_sec(longest_held(report)));
+        }
+        ap_rputs(".</small></p>\n", r);
+    }
+}
+
 void fw2_write_remaining(request_rec *r, const fw2_report *report)
 {
     const fw2_left *left = &report->remaining;
 
-    if (report->half_closed.orphan <= 0) {
+    if (report->half_closed.orphan <= 0 && report->closer.held <= 0) {
         return;
     }
-    ap_rputs("<h2>How long the orphans will live</h2>\n<div class=card>\n", r);
+    ap_rputs("<h2>How long they will live</h2>\n<div class=card>\n", r);
     if (left->longest > 0) {
         write_classes(r, left);
     }
+    write_held(r, report);
     write_endless(r, left->unbounded,
                   "wait for their clients to acknowledge the last bytes. Only "
                   "FinWait2UserTimeout ends those of a client that never "

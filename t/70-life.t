@@ -451,15 +451,17 @@ sub unacknowledged ($port) {
     return ss_count(state => 'fin-wait-1', port => $port);
 }
 
-# A slow reader, in a process of its own: a bite every 80 ms. What it says in
-# the end: how it ended, and the length of the body.
+# A slow reader, in a process of its own: a bite every 20 ms, which is 6 s for
+# all of it. What its buffer takes at once is acknowledged at once, 23 kB, and
+# then nothing until that is read, half a second later. What it says in the end:
+# how it ended, and the length of the body.
 sub slow_reader ($port) {
     my $pid = open(my $from, '-|') // die "fork: $!";
     return $from if $pid;
-    my $socket = small_client('127.0.0.1', $port, $CLOSE =~ s/page/medium/r);
+    my $socket = small_client('127.0.0.1', $port, $CLOSE =~ s/page/big/r);
     my ($text, $n) = ('');
     while ($n = $socket->sysread($text, 1000, length $text)) {
-        select undef, undef, undef, 0.08;
+        select undef, undef, undef, 0.02;
     }
     my $end = defined $n ? 'end' : "$!";
     syswrite STDOUT, "$end " . length $text =~ s/.*?\r\n\r\n//sr;
@@ -484,7 +486,7 @@ subtest 'FinWait2UserTimeout' => sub {
                 . vhost('PORT4', 'zero', "$ALWAYS\nFinWait2UserTimeout 1s\n")
                 . vhost('PORT5', 'ever', "FinWait2Linger always\n"
                     . "FinWait2LingerTotal 500ms\n")
-                . vhost('PORT6', 'slow', "$ALWAYS\nFinWait2UserTimeout 5s\n"),
+                . vhost('PORT6', 'slow', "$ALWAYS\nFinWait2UserTimeout 2s\n"),
                 listen => [map { "0.0.0.0:\@PORT$_\@" } '', 2 .. 6]);
             never_acknowledge($httpd, $here, $there, $tun, $drop, $undrop);
             $httpd->stop;
@@ -523,7 +525,7 @@ sub never_acknowledge ($httpd, $here, $there, $tun, $drop, $undrop) {
         is unacknowledged($port{5}), 1, 'and the kernel has it for ever';
         $peers[1]->send(Peer::RST);
     }
-    is readline $slow, 'end 40000', 'a slow reader is never cut';
+    is readline $slow, 'end 300000', 'a slow reader is never cut';
     close $slow;
     system($undrop) == 0 or die "undrop\n";
 }
