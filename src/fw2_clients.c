@@ -22,9 +22,11 @@
 /* How often who counts tries, and lets others run in between. */
 #define TRIES 64
 
-/* Names that are known at a time. Each has one place: of two that meet there
- * the later one stays, and what ends of the other is missed. */
-#define NAMES 512
+/* Names that are known at a time. Each has so many places that it may be in:
+ * where more meet, the one that came first has to go, and what ends of it is
+ * missed. */
+#define NAMES  512
+#define PLACES 8
 
 typedef struct {
     apr_int64_t all;
@@ -39,7 +41,8 @@ typedef struct {
 } period;
 
 typedef struct {
-    apr_uint64_t key; /* atomic; written with the lock */
+    apr_uint64_t key;  /* atomic; written with the lock */
+    apr_uint64_t turn; /* the later it was learned, the more */
     char name[FW2_AGENT_SIZE];
 } name_row;
 
@@ -50,6 +53,7 @@ typedef struct {
     apr_uint32_t unwanted; /* atomic: nothing is to be noted; written by the
                               parent, with the lock where it can be had */
     period periods[2];     /* this one, and the one before */
+    apr_uint64_t turns;    /* names learned so far */
     name_row names[NAMES];
 } segment;
 
@@ -144,23 +148,49 @@ static void make_plain(char plain[FW2_AGENT_SIZE], const char *name)
     }
 }
 
-static name_row *place_of(segment *s, apr_uint64_t key)
+static name_row *places_of(segment *s, apr_uint64_t key)
 {
-    return &s->names[key % NAMES];
+    return &s->names[key % (NAMES / PLACES) * PLACES];
+}
+
+/* Where a name is, or NULL. */
+static name_row *find_name(segment *s, apr_uint64_t key)
+{
+    name_row *rows = places_of(s, key);
+    int i;
+
+    for (i = 0; i < PLACES; i++) {
+        if (apr_atomic_read64(&rows[i].key) == key) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* With the lock. Who dies here leaves a place that is nobody's. */
+static void put_name(segment *s, apr_uint64_t key, const char *name)
+{
+    name_row *rows = places_of(s, key), *first = rows;
+    int i;
+
+    for (i = 1; i < PLACES; i++) {
+        first = rows[i].turn < first->turn ? &rows[i] : first;
+    }
+    apr_atomic_set64(&first->key, 0);
+    memcpy(first->name, name, FW2_AGENT_SIZE);
+    first->turn = ++s->turns;
+    apr_atomic_set64(&first->key, key);
 }
 
 static void learn(fw2_clients *clients, apr_uint64_t key, const char *name)
 {
-    name_row *row = place_of(clients->segment, key);
+    segment *s = clients->segment;
 
     if (!try_to_lock(clients)) {
         return;
     }
-    if (!apr_atomic_read32(&clients->segment->unwanted)) {
-        /* Who dies here leaves a place that is nobody's. */
-        apr_atomic_set64(&row->key, 0);
-        memcpy(row->name, name, FW2_AGENT_SIZE);
-        apr_atomic_set64(&row->key, key);
+    if (!apr_atomic_read32(&s->unwanted) && !find_name(s, key)) {
+        put_name(s, key, name);
     }
     apr_proc_mutex_unlock(clients->lock);
 }
@@ -172,7 +202,7 @@ apr_uint64_t fw2_client_agent(fw2_clients *clients, const char *name)
 
     make_plain(plain, name ? name : "(none)");
     key = key_of(clients->segment, plain);
-    if (apr_atomic_read64(&place_of(clients->segment, key)->key) != key) {
+    if (!find_name(clients->segment, key)) {
         learn(clients, key, plain);
     }
     return key;
@@ -289,10 +319,10 @@ static fw2_client *make_place(list *among, fw2_client_list kind)
 /* Put a client into a list; NULL if its name has been forgotten. */
 static fw2_client *enter(segment *s, fw2_client_list kind, apr_uint64_t key)
 {
-    const name_row *row = kind == FW2_AGENTS ? place_of(s, key) : NULL;
+    const name_row *row = kind == FW2_AGENTS ? find_name(s, key) : NULL;
     fw2_client *client;
 
-    if (row && row->key != key) {
+    if (kind == FW2_AGENTS && !row) {
         return NULL;
     }
     client = make_place(&s->periods[0].lists[kind], kind);
