@@ -314,9 +314,7 @@ sub sockets () {
         my $more = $ROOM{$mpm} // $THREADS;
         $table{$mpm}{httpd} = FinWait2Test->start(
             mpm => $mpm, listen => \@LISTEN, page => 0, conf => $CONF . $more);
-        open my $big, '>', $table{$mpm}{httpd}->root . '/htdocs/big' or die "$!";
-        print $big 'x' x 100_000;
-        close $big;
+        $table{$mpm}{httpd}->document('big', 'x' x 100_000);
         $table{$mpm}{httpd}->announce(
             map { qr/FinWait2SocketLinger of virtual host $_\b.*truncated/ }
                 qw(a.test reset.test));
@@ -425,12 +423,6 @@ sub traced ($httpd, $code) {
         $calls =~ /^\d+\s+(read(?=\($fd,)
                          |setsockopt\($fd,.*?,\ \d+(?=\)|\ <))/mgx;
     return join('; ', @calls) =~ s/read\K(?:; read)+//gr;
-}
-
-sub slurp ($path) {
-    open my $in, '<', $path or return '';
-    local $/;
-    return <$in> // '';
 }
 
 # One connection that asks these hosts in turn, then closes.

@@ -149,12 +149,6 @@ sub inside ($httpd, @command) {
         or die "@command: $?\n";
 }
 
-sub slurp ($path) {
-    open my $in, '<', $path or die "$path: $!\n";
-    local $/;
-    return <$in>;
-}
-
 # Nothing is counted: null, no samples, and no zero to be taken for one.
 sub unknown ($httpd, $backend, $name) {
     my $json = $httpd->fresh_json;

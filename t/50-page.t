@@ -54,18 +54,6 @@ sub judged ($text, @command) {
     return ($status, slurp("$SCRATCH/said"));
 }
 
-sub slurp ($path) {
-    open my $in, '<', $path or die "$path: $!\n";
-    local $/;
-    return <$in> // '';
-}
-
-sub spew ($path, $text) {
-    open my $out, '>', $path or die "$path: $!\n";
-    print $out $text;
-    close $out or die "$path: $!\n";
-}
-
 # {"name{label=value,...}" => number} and {family => type}, by the reference
 # parser. Debian's python3, for which its package is.
 sub samples ($module, $text) {

@@ -191,15 +191,6 @@ sub vhost ($port, $name, $conf) {
          . "</VirtualHost>\n";
 }
 
-sub fill_htdocs ($httpd) {
-    for my $file (['page', 1000], ['big', 8_000_000]) {
-        my ($name, $size) = @$file;
-        open my $out, '>', $httpd->root . "/htdocs/$name" or die "$name: $!\n";
-        print $out 'y' x $size;
-        close $out;
-    }
-}
-
 # Of so many ports that are free, two may be the same.
 sub start ($mpm, $conf, %options) {
     my $httpd = eval { start_once($mpm, $conf, %options) };
@@ -215,7 +206,8 @@ sub start_once ($mpm, $conf, %options) {
             . "AcceptFilter http none\nAcceptFilter https none\n$conf",
         %options,
         modules => [qw(alias reqtimeout), @{ $options{modules} // [] }]);
-    fill_htdocs($httpd);
+    $httpd->document('page', 'y' x 1000);
+    $httpd->document('big', 'y' x 8_000_000);
     return $httpd;
 }
 

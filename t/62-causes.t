@@ -105,20 +105,14 @@ my $ENCRYPTED = <<'END';
 </VirtualHost>
 END
 
-sub spew ($path, $text) {
-    open my $out, '>', $path or die "$path: $!\n";
-    print $out $text;
-    close $out or die "$path: $!\n";
-}
-
 sub start ($mpm, $conf, %options) {
     my $httpd = FinWait2Test->start(mpm => $mpm,
         conf    => "KeepAliveTimeout 500ms\n" . ($ROOM{$mpm} // '') . $conf,
         modules => [qw(reqtimeout alias env setenvif rewrite proxy proxy_http
                        proxy_connect proxy_wstunnel), @{ $options{modules} // [] }],
         listen  => [map { "127.0.0.1:\@PORT$_\@" } '', 2 .. 6]);
-    spew($httpd->root . '/htdocs/page', 'y' x 1000);
-    spew($httpd->root . '/htdocs/big', 'y' x 8_000_000);
+    $httpd->document('page', 'y' x 1000);
+    $httpd->document('big', 'y' x 8_000_000);
     return $httpd;
 }
 

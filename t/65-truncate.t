@@ -253,14 +253,6 @@ sub vhosts () {
     return ($conf, \@listen, \%name);
 }
 
-sub write_pages ($httpd) {
-    for my $name (keys %PAGE) {
-        open my $out, '>', $httpd->root . "/htdocs/$name" or die "$name: $!\n";
-        print $out $PAGE{$name};
-        close $out;
-    }
-}
-
 for_each_mpm {
     my $mpm = shift;
     my ($conf, $listen, $name) = vhosts();
@@ -269,7 +261,7 @@ for_each_mpm {
         modules => [qw(ssl http2 socache_shmcb)],
         conf    => $COMMON . $HTTP2 . ($ROOM{$mpm} // $THREADS) . $conf);
     $httpd->announce(qr/reset-\w+\.test: close\(\) throws away/);
-    write_pages($httpd);
+    $httpd->document($_, $PAGE{$_}) for keys %PAGE;
 
     my (%clients, $blind);
     for my $mode (@MODES) {
@@ -309,7 +301,7 @@ my %TOO_MUCH = (page => 'big', says => $GET . 'x' x 9000, waits => 0.5,
                 buffer => 8192);
 
 sub too_much ($httpd, $tries) {
-    write_pages($httpd);
+    $httpd->document($_, $PAGE{$_}) for keys %PAGE;
     my @clients = map { client('127.0.0.1', $httpd->port, %TOO_MUCH) }
         1 .. $tries;
     run(@clients);
@@ -371,7 +363,7 @@ subtest 'packets lost between FIN and ACK' => sub {
                     listen => ['0.0.0.0:@PORT@'],
                     conf   => $COMMON . ($ROOM{$mpm} // $THREADS)
                             . $MODE{$mode});
-                write_pages($httpd);
+                $httpd->document($_, $PAGE{$_}) for keys %PAGE;
                 lose($httpd, $mode, $here, $there);
                 $httpd->stop;
             });

@@ -47,15 +47,9 @@ sub start ($mpm, $conf, %options) {
         listen => [map { "127.0.0.1:\@PORT$_\@" } '', 2, 3], %options);
     for my $file (['page', 1000], ['medium', 40_000], ['big', 300_000]) {
         my ($name, $size) = @$file;
-        spew($httpd->root . "/htdocs/$name", 'y' x $size);
+        $httpd->document($name, 'y' x $size);
     }
     return $httpd;
-}
-
-sub spew ($path, $text) {
-    open my $out, '>', $path or die "$path: $!\n";
-    print $out $text;
-    close $out or die "$path: $!\n";
 }
 
 sub of_vhost ($httpd, $name) {
@@ -617,11 +611,11 @@ subtest 'clients of the world' => sub {
         $httpd->announce(qr/is not supported by mod_http2/)
             if $mpm eq 'prefork';
         my $parts = join '', map { "<script src=part$_.js></script>\n" } 1 .. 30;
-        spew($httpd->root . '/htdocs/parts.html',
+        $httpd->document('parts.html',
             "<!DOCTYPE html><title>p</title><link rel=icon href=data:,>"
             . "<script>var n = 0</script>\n$parts"
             . '<script>document.write("<i>" + n + " parts</i>")</script>');
-        spew($httpd->root . "/htdocs/part$_.js", "n++;\n") for 1 .. 30;
+        $httpd->document("part$_.js", "n++;\n") for 1 .. 30;
         for my $row (world(map { $httpd->port($_) } qw(PORT2 PORT3))) {
             my ($name, $program, $command, $expected, $needs) = @$row;
             SKIP: {

@@ -15,18 +15,6 @@ my $DASHBOARD = 'conf/grafana-dashboard.json';
 my $SCRATCH   = File::Temp->newdir;
 my $LIMIT     = 60;    # seconds for whatever is waited for
 
-sub slurp ($path) {
-    open my $in, '<', $path or die "$path: $!\n";
-    local $/;
-    return <$in>;
-}
-
-sub spew ($path, $text) {
-    open my $out, '>', $path or die "$path: $!\n";
-    print $out $text;
-    close $out or die "$path: $!\n";
-}
-
 my $rules  = slurp($RULES);
 my @alerts = $rules =~ /^ +- alert: (\w+)/mg;
 

@@ -34,6 +34,7 @@ package FinWait2Test;
 #                                  -timeout => seconds
 #   $httpd->json($path)            the same, decoded (/finwait-status?json)
 #   $httpd->fresh_json             the page with sockets counted after the call
+#   $httpd->document($name, $text)   the file of this name in @ROOT@/htdocs
 #   $httpd->graceful($conf)        USR1, with another conf if one is given;
 #                                  returns when no old child accepts any more
 #   $httpd->stop                   TERM; one ok(): nothing left, nothing said
@@ -41,6 +42,8 @@ package FinWait2Test;
 #   $httpd->end                    the same without ok(): what was wrong
 #   $httpd->pid, ->children, ->fds($pid), ->root, ->log
 #
+#   slurp($path)                   a file's text, '' if there is none
+#   spew($path, $text)             the file anew
 #   config_check($conf, %options)  `httpd -t`: (exit status, output); with
 #                                  flags => '-L' another of httpd's questions
 #   silent_client($host, $port, $request)
@@ -82,7 +85,8 @@ use Test::More     ();
 use Time::HiRes    qw(time sleep);
 
 our @EXPORT = qw(config_check for_each_mpm in_netns module_of netns_pair
-                 shared_object silent_client ss_count wait_for);
+                 shared_object silent_client slurp spew ss_count
+                 wait_for);
 
 my $TOP     = dirname(dirname(dirname(abs_path(__FILE__))));
 my $MODULE  = $ENV{FINWAIT2_SO} // "$TOP/.libs/mod_finwait2.so";
@@ -182,6 +186,14 @@ sub host ($self) {
 sub pid  ($self) { $self->{pid} }
 sub root ($self) { $self->{root} }
 sub port ($self, $name = 'PORT') { $self->{ports}{$name} //= free_port() }
+
+# Not of just now: for a second httpd calls the ETag weak, which is longer.
+sub document ($self, $name, $text) {
+    my $path = $self->root . "/htdocs/$name";
+    spew($path, $text);
+    my $then = time - 3600;
+    utime $then, $then, $path or die "$path: $!";
+}
 
 sub get ($self, $path, %headers) {
     my $host = delete $headers{Host} // $self->host;
