@@ -513,9 +513,7 @@ static void fill(fw2_held *held, int fd, const fw2_handover *handover)
     held->fd = fd;
     held->tag = handover->tag;
     held->policy = *handover->policy;
-    if (handover->at_most && handover->at_most < held->policy.linger_total) {
-        held->policy.linger_total = handover->at_most;
-    }
+    held->once_acked = handover->once_acked;
     held->begun = held->heard = held->moved = fw2_closer_now();
     held->drained = 0;
     held->unacked = INT_MAX;

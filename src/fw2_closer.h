@@ -39,10 +39,10 @@ typedef struct fw2_tag {
 typedef struct fw2_handover {
     const fw2_policy *policy; /**< copied; need not outlive the call */
     fw2_tag tag;
-    int until_acked;             /**< the peer has nothing more to say: done as
+    int until_acked; /**< the peer has nothing more to say: done as
                                      soon as it has everything */
-    apr_interval_time_t at_most; /**< a shorter total than the policy's, or
-                                     0 */
+    apr_interval_time_t once_acked; /**< no longer than this after the peer has
+                                     everything; 0: the policy says it all */
 } fw2_handover;
 
 /** What the observer is told of a linger that ended. */

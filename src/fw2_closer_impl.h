@@ -23,7 +23,8 @@ typedef struct fw2_held {
     apr_uint32_t turn; /**< counts the slot's users, so that an event for
                                 one is not taken for another's */
     fw2_tag tag;
-    fw2_policy policy; /**< with linger_total as it is to be kept */
+    fw2_policy policy;
+    apr_interval_time_t once_acked; /**< as in fw2_handover */
     apr_time_t begun;
     apr_time_t heard; /**< when the peer last said something, or got
                                 everything */

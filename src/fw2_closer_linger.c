@@ -177,6 +177,17 @@ static int is_dead(const fw2_held *held)
            || info.tcpi_state == TCP_CLOSE;
 }
 
+/* When its linger is over, whatever it says. A shorter one never is at the
+ * expense of what the peer does not have yet. */
+static apr_time_t total_up(const fw2_held *held)
+{
+    apr_time_t total = held->begun + held->policy.linger_total;
+    apr_time_t shorter = held->moved + held->once_acked;
+
+    return held->once_acked && !held->unacked && shorter < total ? shorter
+                                                                 : total;
+}
+
 /* Whether time is up. Until the peer has everything, its silence is no sign:
  * a slow reader has nothing to say. */
 static fw2_ending out_of_time(fw2_held *held, apr_time_t now)
@@ -187,7 +198,7 @@ static fw2_ending out_of_time(fw2_held *held, apr_time_t now)
         held->abort = now - held->moved >= policy->user_timeout;
         return held->abort ? FW2_SILENCE : FW2_ENDINGS;
     }
-    if (now - held->begun >= policy->linger_total) {
+    if (now >= total_up(held)) {
         return FW2_TOTAL;
     }
     if (!held->unacked && now - held->heard >= policy->linger_idle) {
@@ -207,7 +218,7 @@ static apr_interval_time_t between(apr_interval_time_t least,
 static apr_time_t time_up(const fw2_held *held, apr_time_t now)
 {
     const fw2_policy *policy = &held->policy;
-    apr_time_t total = held->begun + policy->linger_total;
+    apr_time_t total = total_up(held);
     apr_time_t idle = held->heard + policy->linger_idle;
 
     if (is_watched(held)) {

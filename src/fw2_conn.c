@@ -19,8 +19,9 @@
 
 APLOG_USE_MODULE(finwait2);
 
-/* What mod_reqtimeout's note `short-lingering-close` asks for, here as in
- * httpd's own linger. */
+/* What the note `short-lingering-close` asks for, mod_reqtimeout's and event's.
+ * httpd's own linger counts it from our FIN on, and truncates what a slow
+ * client does not have by then. */
 #define SHORT_LINGER apr_time_from_sec(2)
 
 /* Where there is none, a FIN alone may go unseen. */
@@ -297,7 +298,7 @@ static int give(conn_rec *c, fw2_conn *conn, const server_rec *s)
     handover.tag = tag_of(c, conn, s);
     handover.until_acked = is_until_acked(conn, policy);
     if (apr_table_get(c->notes, "short-lingering-close")) {
-        handover.at_most = SHORT_LINGER;
+        handover.once_acked = SHORT_LINGER;
     }
     if (conn->hands->closer) {
         rv = fw2_closer_take(conn->hands->closer, fd_of(conn), &handover);

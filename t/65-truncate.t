@@ -60,8 +60,9 @@ my %SCENARIO = (
                            says => $GET =~ s/big/medium/r,
                            bite => 1000, pause => 0.02 },
     # So little that mod_http2 sends it in one piece: on a loaded machine event
-    # may give up between two of them, without us as well.
-    'HTTP/2 updates'  => { page => 'small', h2 => 1, waits => 0.2,
+    # may give up between two of them, without us as well. It is idle for its
+    # keep-alive time, after which event asks for a linger of 2 s.
+    'HTTP/2 updates'  => { page => 'small', h2 => 1, waits => 3,
                            says => h2_request(), buffer => 2048 },
 );
 # Those whose client says more than was asked for.

@@ -558,7 +558,7 @@ static void arrives(int id)
 typedef struct plan {
     fw2_policy policy;
     int until_acked;
-    apr_interval_time_t at_most;
+    apr_interval_time_t once_acked;
 } plan;
 
 /* Stays with a socket for these times. */
@@ -588,7 +588,8 @@ static plan until_acked(void)
 static apr_status_t try_give(int id, const plan *p)
 {
     fw2_policy policy = p->policy;
-    fw2_handover handover = { &policy, tag_of(id), p->until_acked, p->at_most };
+    fw2_handover handover = { &policy, tag_of(id), p->until_acked,
+                              p->once_acked };
     apr_status_t rv;
 
     shutdown(peers[id].server, SHUT_WR);
@@ -802,10 +803,10 @@ static void test_silence(void)
     p = staying(NEVER, 50 * MSEC);
     ends(given(p), FW2_TOTAL, "no silence is too long, but the total is");
     p = staying(NEVER, NEVER);
-    p.at_most = 50 * MSEC;
-    ends(given(p), FW2_TOTAL, "nor is the total, but what it is given");
+    p.once_acked = 50 * MSEC;
+    ends(given(p), FW2_TOTAL, "nor is the total, but what is shorter");
     p = staying(NEVER, 50 * MSEC);
-    p.at_most = NEVER;
+    p.once_acked = NEVER;
     ends(given(p), FW2_TOTAL, "which makes no total longer");
     finish("silence");
 }
@@ -1084,6 +1085,25 @@ static void test_shut_window(void)
     ok(watch.of[id].how.lingered < 4000 * MSEC, "does not hold us up");
     is_int(client_reads(id), sent, "and truncates nothing");
     finish("shut windows");
+}
+
+/* What it says once we have closed would draw a reset. */
+static void test_shorter_total(void)
+{
+    plan p = staying(NEVER, NEVER);
+    long sent;
+    int id;
+
+    p.once_acked = 20 * MSEC;
+    begin(4);
+    id = shut_window(&sent);
+    give(id, p);
+    ends(given(p), FW2_TOTAL, "of one that has everything, the time is over");
+    ok(!is_ended(id), "of one that was here before and has not, it is not");
+    client_says(id, 10);
+    is_int(client_reads(id), sent, "that one says something and gets all");
+    ends_after(id, FW2_TOTAL, 10, "and then its time begins");
+    finish("a shorter total");
 }
 
 static void test_closed_and_shut(void)
@@ -1391,7 +1411,7 @@ static plan plan_of(int kind)
     p.until_acked = kind == 0;
     p.policy.linger_idle = kind == 3 ? 100 * MSEC : NEVER;
     p.policy.linger_bytes = kind == 5 ? 1000 : FW2_BYTES_UNLIMITED;
-    p.at_most = kind == 6 ? 100 * MSEC : 0;
+    p.once_acked = kind == 6 ? 100 * MSEC : 0;
     return p;
 }
 
@@ -2080,6 +2100,7 @@ int main(void)
     test_flood_ends();
     test_after_a_flood();
     test_shut_window();
+    test_shorter_total();
     test_closed_and_shut();
     test_slow_reader();
     test_eviction();
