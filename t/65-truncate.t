@@ -18,8 +18,7 @@ my $PATIENT = 60;    # seconds for a condition, far more than any needs
 my $TRIES   = 20;    # of each scenario, mode and MPM
 my $BLIND   = 5;     # of those that have to lose bytes
 
-my %PAGE = (big => noise(300_000), medium => noise(60_000),
-            small => noise(8_000));
+my %PAGE = (big => noise(300_000), medium => noise(60_000));
 my %DIGEST = map { $_ => md5_hex($PAGE{$_}) } keys %PAGE;
 
 # Room for all clients at once.
@@ -59,10 +58,9 @@ my %SCENARIO = (
     'slow over TLS'   => { page => 'medium', port => 'tls', buffer => 4096,
                            says => $GET =~ s/big/medium/r,
                            bite => 1000, pause => 0.02 },
-    # So little that mod_http2 sends it in one piece: on a loaded machine event
-    # may give up between two of them, without us as well. It is idle for its
-    # keep-alive time, after which event asks for a linger of 2 s.
-    'HTTP/2 updates'  => { page => 'small', h2 => 1, waits => 3,
+    # It is idle for its keep-alive time, after which event asks for a linger
+    # of 2 s.
+    'HTTP/2 updates'  => { page => 'big', h2 => 1, waits => 3,
                            says => h2_request(), buffer => 2048 },
 );
 # Those whose client says more than was asked for.
@@ -79,7 +77,7 @@ sub h2_frame ($type, $flags, $stream, $payload) {
 # before the client reads. RFC 9113, 7541.
 sub h2_request () {
     my $settings = pack 'nN', 4, 1 << 20;
-    my $headers  = "\x82\x86\x04\x06/small\x41\x01a";
+    my $headers  = "\x82\x86\x04\x04/big\x41\x01a";
     return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . h2_frame(4, 0, 0, $settings)
          . h2_frame(8, 0, 0, pack 'N', 1 << 20) . h2_frame(1, 5, 1, $headers);
 }
