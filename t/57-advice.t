@@ -64,7 +64,8 @@ cmp_ok $predicted, '<', $before / 5, "from $before to $predicted";
 my $page = $httpd->get('/finwait-status')->{content};
 my ($screen) = $page =~ m{<h1>(.*?)<h2>}s;
 like $screen, qr{class="advice ok" role=status>ok: }, 'HTML begins with it';
-like $screen, qr{the last of them would be gone at <strong>\d\d:\d\d:\d\d},
+like $screen,
+    qr{last of them would be gone at (?:the latest at )?<strong>\d\d:\d\d:},
     'with the time left';
 like $screen, qr{<li class="advice ok"><b>ok</b> Normal for this traffic},
     'and goes on with the advice';

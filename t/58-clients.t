@@ -52,11 +52,7 @@ sub row ($httpd, $list, $label, $name, %expected) {
     return $found;
 }
 
-for_each_mpm {
-    my $httpd = FinWait2Test->start(mpm => shift, listen => \@LISTEN,
-                                    conf => $CONF);
-    is_deeply $httpd->json->{agents}, [], 'at first nobody is listed';
-
+sub visit ($httpd) {
     leaves_open($httpd, 'PORT', 'pool/1.0') for 1 .. 3;
     leaves_open($httpd, 'PORT', 'pool/1.0', 0) for 1 .. 2;
     leaves_open($httpd, 'PORT2', 'pool/1.0');
@@ -68,6 +64,27 @@ for_each_mpm {
     push @open, my $probe = IO::Socket::IP->new(
         PeerHost => $httpd->host, PeerPort => $httpd->port('PORT2'));
     $probe->syswrite("nonsense\r\n\r\n");
+}
+
+# A server that has noted all of these clients. On a busy machine one may be
+# missed, since nobody waits for the lock; that is counted: try again.
+sub visited ($mpm, $tries = 5) {
+    my $httpd = FinWait2Test->start(mpm => $mpm, listen => \@LISTEN,
+                                    conf => $CONF);
+    is_deeply $httpd->json->{agents}, [], 'at first nobody is listed';
+    visit($httpd);
+    my $clients = eval { wait_for {
+        my $seen = $httpd->json->{clients};
+        ($seen->{missed} || $seen->{left_open} >= 9) && $seen;
+    } 30, 'all to be noted' };
+    return $httpd if !$clients || !$clients->{missed} || !$tries;
+    undef @open;
+    $httpd->stop;
+    return visited($mpm, $tries - 1);
+}
+
+for_each_mpm {
+    my $httpd = visited(shift);
 
     row($httpd, 'agents', 'agent', 'pool/1.0', closed => 6, left_open => 6,
         silent => 1, expired => 2);
