@@ -117,9 +117,8 @@ typedef struct fw2_facts {
      *  the mean over left_open, 0 for each of `none`: microseconds. Unknown:
      *  as long as one of `vhost` below. */
     apr_int64_t left_open_life;
-    apr_int64_t
-        left_open_short_life; /**< the same if nobody kept one for longer
-                                           than FW2_SHORT_LIFE */
+    /** The same if nobody kept one for longer than FW2_SHORT_LIFE. */
+    apr_int64_t left_open_short_life;
 
     /* The virtual host that makes most orphans, and its settings. */
     apr_int64_t vhost_share;               /**< its part of them: percent */

@@ -396,20 +396,22 @@ static void add(fw2_client *to, const fw2_client *client)
     to->before += client->before;
 }
 
+static int compare(fw2_client_list kind, const fw2_client *a,
+                   const fw2_client *b)
+{
+    apr_int64_t more = own_weight(kind, b) - own_weight(kind, a);
+
+    return more > 0 ? 1 : more < 0 ? -1 : memcmp(a, b, sizeof(*a));
+}
+
 static int by_left_open(const void *a, const void *b)
 {
-    const fw2_client *left = a, *right = b;
-    apr_int64_t more = right->left_open - left->left_open;
-
-    return more > 0 ? 1 : more < 0 ? -1 : memcmp(left, right, sizeof(*left));
+    return compare(FW2_AGENTS, a, b);
 }
 
 static int by_expired(const void *a, const void *b)
 {
-    const fw2_client *left = a, *right = b;
-    apr_int64_t more = right->expired - left->expired;
-
-    return more > 0 ? 1 : more < 0 ? -1 : memcmp(left, right, sizeof(*left));
+    return compare(FW2_IDLE_NETS, a, b);
 }
 
 /* Both periods in one, in the place of the first, which has room for both. */

@@ -479,9 +479,8 @@ apr_uint64_t fw2_config_digest(const server_rec *main_server)
 static int anyone_follows_system(const server_rec *s)
 {
     for (; s; s = s->next) {
-        const fw2_policy *policy = fw2_config_policy(s);
-
-        if (!policy->engine || policy->timeout == FW2_TIMEOUT_SYSTEM) {
+        if (fw2_policy_sockopts(fw2_config_policy(s)).linger2
+            == FW2_TIMEOUT_SYSTEM) {
             return 1;
         }
     }

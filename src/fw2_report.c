@@ -660,7 +660,7 @@ static apr_int64_t left_open(const fw2_recent *recent, const fw2_policy *policy)
 static apr_interval_time_t orphan_life(const fw2_policy *policy,
                                        apr_int64_t tcp_fin_timeout)
 {
-    apr_int64_t seconds = policy->engine ? policy->timeout : FW2_TIMEOUT_SYSTEM;
+    apr_int64_t seconds = fw2_policy_sockopts(policy).linger2;
 
     if (seconds == FW2_TIMEOUT_NONE) {
         return 0;

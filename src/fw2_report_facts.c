@@ -206,8 +206,7 @@ static void add_vhosts(fw2_facts *facts, const fw2_report *report)
         }
         all += weight_of(report, i) > 0 ? weight_of(report, i) : 0;
         facts->follows_system |=
-            policy
-            && (!policy->engine || policy->timeout == FW2_TIMEOUT_SYSTEM);
+            policy && fw2_policy_sockopts(policy).linger2 == FW2_TIMEOUT_SYSTEM;
     }
     add_worst(facts, report, all);
     facts->left_open_life = mean_life(report, APR_INT64_MAX);

@@ -191,15 +191,7 @@ sub vhost ($port, $name, $conf) {
          . "</VirtualHost>\n";
 }
 
-# Of so many ports that are free, two may be the same.
 sub start ($mpm, $conf, %options) {
-    my $httpd = eval { start_once($mpm, $conf, %options) };
-    return $httpd if $httpd;
-    die $@ if $@ !~ /multiple Listeners/;
-    return start($mpm, $conf, %options);
-}
-
-sub start_once ($mpm, $conf, %options) {
     my $httpd = FinWait2Test->start(
         # AcceptFilter: httpd is to see the clients that say nothing, too.
         mpm => $mpm, conf => ($ROOM{$mpm} // $THREADS)

@@ -8,6 +8,7 @@ use FinWait2Test;
 use File::Temp     ();
 use IO::Select     ();
 use IO::Socket::IP ();
+use List::Util     qw(sum0);
 use Socket         qw(IPPROTO_TCP SOL_SOCKET SO_RCVBUF TCP_MAXSEG);
 use Time::HiRes    qw(time);
 
@@ -163,6 +164,32 @@ subtest 'graceful restarts and killed children, under load' => sub {
         undef $_ for silent($httpd, 'PORT2', 5);
         comes { sum(endings($httpd, 'load')) == $now + 5 }
             'new children count on';
+        $httpd->stop;
+    };
+};
+
+#---- memory -------------------------------------------------------------------------
+
+# Of all children; what they share with each other is not counted.
+sub memory ($httpd) {
+    return sum0(map { slurp("/proc/$_/status") =~ /^RssAnon:\s+(\d+) kB/m }
+        $httpd->children);
+}
+
+subtest 'memory after 10,000 connections' => sub {
+    for_each_mpm {
+        my $mpm   = shift;
+        my $httpd = start($mpm, "FinWait2Linger auto\nFinWait2StatusPeers On\n"
+            . fixed($mpm));
+        my $url   = 'http://127.0.0.1:' . $httpd->port . '/page';
+        my $serve = sub ($n) {
+            like `ab -q -n $n -c 4 $url 2>&1`, qr/^Failed requests: +0$/m,
+                "$n connections are served";
+            return memory($httpd);
+        };
+        my $before = $serve->(5000);
+        # 40 bytes for each would be more.
+        cmp_ok $serve->(10_000), '<', $before + 400, "no more than $before kB";
         $httpd->stop;
     };
 };

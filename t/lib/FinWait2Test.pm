@@ -425,12 +425,15 @@ sub config_check ($conf, %options) {
 }
 
 # Free on every address of both families, as far as one can know.
+# Never the same twice: what is free is not yet listened on.
 sub free_port () {
+    state %given;
     my %any = (Listen => 1, LocalPort => 0);
     my $socket = IO::Socket::IP->new(%any, LocalHost => '::', V6Only => 0)
         // IO::Socket::IP->new(%any, LocalHost => '0.0.0.0')
         // die "no free port: $@";
-    return $socket->sockport;
+    my $port = $socket->sockport;
+    return $given{$port}++ ? free_port() : $port;
 }
 
 #---- what tests need besides -------------------------------------------------

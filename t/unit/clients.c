@@ -12,14 +12,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 
 #include "apr_general.h"
 #include "apr_strings.h"
 
 #include "fw2_clients.h"
+#include "clock.h"
 #include "tap.h"
 
 #define THREADS 4
@@ -28,16 +27,6 @@
 static apr_pool_t *pool;
 static fw2_clients *clients;
 static fw2_clients_seen seen;
-
-static time_t ahead; /* seconds that the clock is */
-
-int gettimeofday(struct timeval *restrict t, void *restrict zone)
-{
-    int status = (int)syscall(SYS_gettimeofday, t, zone);
-
-    t->tv_sec += ahead;
-    return status;
-}
 
 static apr_uint64_t net(const char *address)
 {

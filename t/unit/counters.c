@@ -8,14 +8,11 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#include <sys/syscall.h>
-#include <sys/time.h>
 
 #include "apr_general.h"
 
 #include "fw2_counters.h"
+#include "clock.h"
 #include "tap.h"
 
 #define THREADS 4
@@ -24,16 +21,6 @@
 static apr_pool_t *pool;
 static fw2_counters *counters;
 static fw2_vhost_id ids[3];
-
-static time_t ahead; /* seconds that the clock is */
-
-int gettimeofday(struct timeval *restrict t, void *restrict zone)
-{
-    int status = (int)syscall(SYS_gettimeofday, t, zone);
-
-    t->tv_sec += ahead;
-    return status;
-}
 
 static void prepare(const char *const *names, int n)
 {

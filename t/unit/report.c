@@ -7,14 +7,11 @@
  */
 
 #include <stdlib.h>
-#include <unistd.h>
-
-#include <sys/syscall.h>
-#include <sys/time.h>
 
 #include "apr_general.h"
 
 #include "fw2_report.h"
+#include "clock.h"
 #include "tap.h"
 
 #define VHOSTS 6
@@ -28,16 +25,6 @@ static fw2_settings settings[64];
 static fw2_sources sources;
 static fw2_report report;
 static fw2_facts facts;
-
-static time_t ahead; /* seconds that the clock is */
-
-int gettimeofday(struct timeval *restrict t, void *restrict zone)
-{
-    int status = (int)syscall(SYS_gettimeofday, t, zone);
-
-    t->tv_sec += ahead;
-    return status;
-}
 
 /* shop keeps its orphans shortly, api for as long as the system; off's closes
  * nobody watches; none has no FIN_WAIT_2, httpd lingers at theirs; gone is of
