@@ -252,6 +252,10 @@ sub vhosts () {
     return ($conf, \@listen, \%name);
 }
 
+sub write_pages ($httpd) {
+    $httpd->document($_, $PAGE{$_}) for keys %PAGE;
+}
+
 for_each_mpm {
     my $mpm = shift;
     my ($conf, $listen, $name) = vhosts();
@@ -260,7 +264,7 @@ for_each_mpm {
         modules => [qw(ssl http2 socache_shmcb)],
         conf    => $COMMON . $HTTP2 . ($ROOM{$mpm} // $THREADS) . $conf);
     $httpd->announce(qr/reset-\w+\.test: close\(\) throws away/);
-    $httpd->document($_, $PAGE{$_}) for keys %PAGE;
+    write_pages($httpd);
 
     my (%clients, $blind);
     for my $mode (@MODES) {
@@ -300,7 +304,7 @@ my %TOO_MUCH = (page => 'big', says => $GET . 'x' x 9000, waits => 0.5,
                 buffer => 8192);
 
 sub too_much ($httpd, $tries) {
-    $httpd->document($_, $PAGE{$_}) for keys %PAGE;
+    write_pages($httpd);
     my @clients = map { client('127.0.0.1', $httpd->port, %TOO_MUCH) }
         1 .. $tries;
     run(@clients);
@@ -362,7 +366,7 @@ subtest 'packets lost between FIN and ACK' => sub {
                     listen => ['0.0.0.0:@PORT@'],
                     conf   => $COMMON . ($ROOM{$mpm} // $THREADS)
                             . $MODE{$mode});
-                $httpd->document($_, $PAGE{$_}) for keys %PAGE;
+                write_pages($httpd);
                 lose($httpd, $mode, $here, $there);
                 $httpd->stop;
             });
