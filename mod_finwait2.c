@@ -98,14 +98,15 @@ static void note_taken(void *context, const fw2_tag *tag)
     fw2_counters_taken(counters, row, tag->vhost);
 }
 
-/* Who has closed first has nothing to be told of. */
+/* Who has closed first has nothing to be told of. Who evicts is a worker, and
+ * waits for nobody. */
 static void note_client(const fw2_tag *tag, fw2_ending ending)
 {
     fw2_client_end end = { tag->agent, tag->net, ending,
                            tag->cause == FW2_CAUSE_KEEPALIVE };
 
     if (hands.clients && tag->cause != FW2_CAUSE_PEER) {
-        fw2_clients_ended(hands.clients, &end);
+        fw2_clients_ended(hands.clients, &end, ending != FW2_EVICTED);
     }
 }
 

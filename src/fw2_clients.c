@@ -15,11 +15,11 @@
 /* What is seen is that of this period and of the one before. */
 #define PERIOD apr_time_from_sec(600)
 
-/* How long a reader waits for who counts. Only one that was stopped in the
- * middle takes longer than some microseconds. */
+/* How long who may wait does. Only one that was stopped in the middle takes
+ * longer than some microseconds. */
 #define PATIENCE (100 * (apr_interval_time_t)1000)
 
-/* How often who counts tries, and lets others run in between. */
+/* How often a worker tries, and lets others run in between. */
 #define TRIES 64
 
 /* Names that are known at a time. Each has so many places that it may be in:
@@ -27,6 +27,8 @@
  * missed. */
 #define NAMES  512
 #define PLACES 8
+
+#define WORDS (FW2_AGENT_SIZE / sizeof(apr_uint64_t))
 
 typedef struct {
     apr_int64_t all;
@@ -40,10 +42,12 @@ typedef struct {
     list lists[FW2_CLIENT_LISTS];
 } period;
 
+/* All atomic. Of two that meet here, or of one that dies, something may be left
+ * that does not have this key, and so is no name. */
 typedef struct {
-    apr_uint64_t key;  /* atomic; written with the lock */
+    apr_uint64_t key;
     apr_uint64_t turn; /* the later it was learned, the more */
-    char name[FW2_AGENT_SIZE];
+    apr_uint64_t name[WORDS];
 } name_row;
 
 /* The shared memory; guarded by the lock except as said. */
@@ -53,7 +57,7 @@ typedef struct {
     apr_uint32_t unwanted; /* atomic: nothing is to be noted; written by the
                               parent, with the lock where it can be had */
     period periods[2];     /* this one, and the one before */
-    apr_uint64_t turns;    /* names learned so far */
+    apr_uint64_t turns;    /* atomic: names learned so far */
     name_row names[NAMES];
 } segment;
 
@@ -89,38 +93,21 @@ apr_status_t fw2_clients_create(fw2_clients **clients, apr_pool_t *pool)
 
 /* Others hold the lock for some microseconds, unless they are made to wait for
  * a processor: who yields gives them theirs. */
-static int try_to_lock(const fw2_clients *clients)
+static apr_status_t try_to_lock(const fw2_clients *clients)
 {
+    apr_status_t rv = apr_proc_mutex_trylock(clients->lock);
     int i;
 
-    for (i = 0; i < TRIES; i++) {
-        apr_status_t rv = apr_proc_mutex_trylock(clients->lock);
-
-        if (!APR_STATUS_IS_EBUSY(rv)) {
-            return rv == APR_SUCCESS;
-        }
+    for (i = 1; i < TRIES && APR_STATUS_IS_EBUSY(rv); i++) {
         apr_thread_yield();
+        rv = apr_proc_mutex_trylock(clients->lock);
     }
-    return 0;
+    return rv;
 }
 
-/* What is not wanted any more is emptied when that is said, and once more when
- * it is wanted again: the lock may not have been had the first time. */
-void fw2_clients_want(fw2_clients *clients, int wanted)
+static apr_status_t wait_to_lock(const fw2_clients *clients)
 {
-    segment *s = clients->segment;
-    int was_wanted = !apr_atomic_read32(&s->unwanted);
-
-    if (wanted && was_wanted) {
-        return;
-    }
-    apr_atomic_set32(&s->unwanted, 1);
-    if (apr_proc_mutex_timedlock(clients->lock, PATIENCE) == APR_SUCCESS) {
-        memset(s->periods, 0, sizeof(s->periods));
-        memset(s->names, 0, sizeof(s->names));
-        apr_atomic_set32(&s->unwanted, !wanted);
-        apr_proc_mutex_unlock(clients->lock);
-    }
+    return apr_proc_mutex_timedlock(clients->lock, PATIENCE);
 }
 
 /* ------------------------------------------------------------------ keys -- */
@@ -153,57 +140,96 @@ static name_row *places_of(segment *s, apr_uint64_t key)
     return &s->names[key % (NAMES / PLACES) * PLACES];
 }
 
-/* Where a name is, or NULL. */
-static name_row *find_name(segment *s, apr_uint64_t key)
+static void write_name(name_row *row, apr_uint64_t key,
+                       const char name[FW2_AGENT_SIZE])
+{
+    apr_uint64_t words[WORDS];
+    apr_size_t i;
+
+    memcpy(words, name, sizeof(words));
+    for (i = 0; i < WORDS; i++) {
+        apr_atomic_set64(&row->name[i], words[i]);
+    }
+    apr_atomic_set64(&row->key, key);
+}
+
+static void read_name(name_row *row, char name[FW2_AGENT_SIZE])
+{
+    apr_uint64_t words[WORDS];
+    apr_size_t i;
+
+    for (i = 0; i < WORDS; i++) {
+        words[i] = apr_atomic_read64(&row->name[i]);
+    }
+    memcpy(name, words, sizeof(words));
+    name[FW2_AGENT_SIZE - 1] = '\0';
+}
+
+/* Whether a name is known. */
+static int find_name(segment *s, apr_uint64_t key, char name[FW2_AGENT_SIZE])
 {
     name_row *rows = places_of(s, key);
     int i;
 
     for (i = 0; i < PLACES; i++) {
         if (apr_atomic_read64(&rows[i].key) == key) {
-            return &rows[i];
+            read_name(&rows[i], name);
+            if (key_of(s, name) == key) {
+                return 1;
+            }
         }
     }
-    return NULL;
+    return 0;
 }
 
-/* With the lock. Who dies here leaves a place that is nobody's. */
-static void put_name(segment *s, apr_uint64_t key, const char *name)
+/* A name's place: that of the one that was learned first, of which no other
+ * takes it before all its neighbours have been taken. */
+static name_row *take_place(segment *s, apr_uint64_t key)
 {
-    name_row *rows = places_of(s, key), *first = rows;
+    name_row *rows = places_of(s, key), *first;
+    apr_uint64_t turn = apr_atomic_inc64(&s->turns) + 1, least;
     int i;
 
-    for (i = 1; i < PLACES; i++) {
-        first = rows[i].turn < first->turn ? &rows[i] : first;
-    }
-    apr_atomic_set64(&first->key, 0);
-    memcpy(first->name, name, FW2_AGENT_SIZE);
-    first->turn = ++s->turns;
-    apr_atomic_set64(&first->key, key);
+    do {
+        first = rows;
+        least = apr_atomic_read64(&rows->turn);
+        for (i = 1; i < PLACES; i++) {
+            apr_uint64_t other = apr_atomic_read64(&rows[i].turn);
+
+            first = other < least ? &rows[i] : first;
+            least = other < least ? other : least;
+        }
+    } while (apr_atomic_cas64(&first->turn, turn, least) != least);
+    return first;
 }
 
-static void learn(fw2_clients *clients, apr_uint64_t key, const char *name)
-{
-    segment *s = clients->segment;
+static const char no_name[FW2_AGENT_SIZE];
 
-    if (!try_to_lock(clients)) {
+/* What is not wanted any more while it is learned is forgotten, whichever is
+ * first. */
+static void learn(segment *s, apr_uint64_t key, const char name[FW2_AGENT_SIZE])
+{
+    name_row *row;
+
+    if (apr_atomic_read32(&s->unwanted)) {
         return;
     }
-    if (!apr_atomic_read32(&s->unwanted) && !find_name(s, key)) {
-        put_name(s, key, name);
+    row = take_place(s, key);
+    write_name(row, key, name);
+    if (apr_atomic_read32(&s->unwanted)) {
+        write_name(row, 0, no_name);
     }
-    apr_proc_mutex_unlock(clients->lock);
 }
 
 apr_uint64_t fw2_client_agent(fw2_clients *clients, const char *name)
 {
-    char plain[FW2_AGENT_SIZE] = "";
+    char plain[FW2_AGENT_SIZE] = "", known[FW2_AGENT_SIZE];
     apr_uint64_t key;
 
     make_plain(plain, name ? name : "(none)");
     key = key_of(clients->segment, plain);
-    if (!find_name(clients->segment, key)) {
-        learn(clients, key, plain);
+    if (!find_name(clients->segment, key, known)) {
+        learn(clients->segment, key, plain);
     }
     return key;
 }
@@ -248,6 +274,27 @@ void fw2_client_address(apr_uint64_t net, unsigned char address[16])
     memset(address, 0, 16);
     for (i = 0; i < 8; i++) {
         address[first + i] = (unsigned char)(net >> (56 - 8 * i));
+    }
+}
+
+/* What is not wanted any more is emptied when that is said, and once more when
+ * it is wanted again: the lock may not have been had the first time. */
+void fw2_clients_want(fw2_clients *clients, int wanted)
+{
+    segment *s = clients->segment;
+    int was_wanted = !apr_atomic_read32(&s->unwanted), i;
+
+    if (wanted && was_wanted) {
+        return;
+    }
+    apr_atomic_set32(&s->unwanted, 1);
+    if (wait_to_lock(clients) == APR_SUCCESS) {
+        memset(s->periods, 0, sizeof(s->periods));
+        for (i = 0; i < NAMES; i++) {
+            write_name(&s->names[i], 0, no_name);
+        }
+        apr_atomic_set32(&s->unwanted, !wanted);
+        apr_proc_mutex_unlock(clients->lock);
     }
 }
 
@@ -319,17 +366,15 @@ static fw2_client *make_place(list *among, fw2_client_list kind)
 /* Put a client into a list; NULL if its name has been forgotten. */
 static fw2_client *enter(segment *s, fw2_client_list kind, apr_uint64_t key)
 {
-    const name_row *row = kind == FW2_AGENTS ? find_name(s, key) : NULL;
+    char name[FW2_AGENT_SIZE] = "";
     fw2_client *client;
 
-    if (kind == FW2_AGENTS && !row) {
+    if (kind == FW2_AGENTS && !find_name(s, key, name)) {
         return NULL;
     }
     client = make_place(&s->periods[0].lists[kind], kind);
     client->key = key;
-    if (row) {
-        memcpy(client->name, row->name, FW2_AGENT_SIZE);
-    }
+    memcpy(client->name, name, sizeof(name));
     return client;
 }
 
@@ -371,11 +416,13 @@ static void note_all(segment *s, const fw2_client_end *end)
     s->periods[0].missed += missed + apr_atomic_xchg32(&s->missed, 0);
 }
 
-void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end)
+void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end,
+                       int may_block)
 {
     segment *s = clients->segment;
+    apr_status_t rv = may_block ? wait_to_lock(clients) : try_to_lock(clients);
 
-    if (!try_to_lock(clients)) {
+    if (rv != APR_SUCCESS) {
         apr_atomic_inc32(&s->missed);
         return;
     }
@@ -450,7 +497,7 @@ apr_status_t fw2_clients_read(fw2_clients *clients, fw2_clients_seen *seen,
     apr_status_t rv;
     int i;
 
-    rv = apr_proc_mutex_timedlock(clients->lock, PATIENCE);
+    rv = wait_to_lock(clients);
     if (rv != APR_SUCCESS) {
         return rv;
     }

@@ -19,10 +19,10 @@
  * Addresses and User-Agents are personal data: whoever has not asked for them
  * has no such memory.
  *
- * Knows APR and how a linger ends, and nothing of httpd. One lock for all,
- * which nobody who counts sleeps for: what comes while others hold it, though
- * they were let run some times, is missed, and that is counted. A process may
- * die with it.
+ * Knows APR and how a linger ends, and nothing of httpd. The lists have one
+ * lock, which no worker sleeps for: what one comes with while others hold it,
+ * though they were let run some times, is missed, and that is counted. Names
+ * have none. A process may die anywhere.
  */
 
 #include "apr_errno.h"
@@ -116,9 +116,13 @@ apr_uint64_t fw2_client_net(const apr_sockaddr_t *address);
 /** A net in 16 bytes, IPv4 mapped, the host's part 0. */
 void fw2_client_address(apr_uint64_t net, unsigned char address[16]);
 
-/** A connection ended that httpd had closed first. Any thread of any process;
- *  does not sleep. */
-void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end);
+/**
+ * A connection ended that httpd had closed first. Any thread of any process.
+ * @param may_block Whether to wait for the lock, as fw2_clients_want() does;
+ *        else it does not sleep.
+ */
+void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end,
+                       int may_block);
 
 /**
  * What was seen of late. Any thread of any process; blocks as

@@ -54,9 +54,11 @@ typedef struct fw2_ended {
 } fw2_ended;
 
 /**
- * Who is told what happens. Called by the closer's thread and by any that
- * calls fw2_closer_take(), several at once, without a lock of the closer's
- * held; must not block, nor call the closer.
+ * Who is told what happens, by several threads at once, without a lock of the
+ * closer's held; must not call the closer. A thread that calls
+ * fw2_closer_take() is a worker's, and must not block: it tells of what was
+ * taken and of FW2_EVICTED. The closer's own tells of all else, and while it
+ * waits, others linger longer.
  */
 typedef struct fw2_observer {
     void *context;

@@ -6,20 +6,22 @@ use Test::More;
 use FinWait2Test;
 use IO::Socket::IP ();
 
+# The page is asked for where the closer does not look: on a busy machine who
+# asks may be so slow to close that it counts.
 my $CONF = <<'END';
 KeepAliveTimeout 100ms
 FinWait2StatusPeers On
-FinWait2LingerIdle 100ms
+FinWait2LingerIdle 2
 <VirtualHost *:@PORT@>
-    ServerName auto
+    ServerName httpd
+    FinWait2Linger httpd
 </VirtualHost>
 <VirtualHost *:@PORT2@>
     ServerName always
     FinWait2Linger always
 </VirtualHost>
 <VirtualHost *:@PORT3@>
-    ServerName httpd
-    FinWait2Linger httpd
+    ServerName auto
 </VirtualHost>
 END
 my @LISTEN = ('127.0.0.1:@PORT@', '127.0.0.1:@PORT2@', '127.0.0.1:@PORT3@');
@@ -53,46 +55,24 @@ sub row ($httpd, $list, $label, $name, %expected) {
 }
 
 sub visit ($httpd) {
-    leaves_open($httpd, 'PORT', 'pool/1.0') for 1 .. 3;
-    leaves_open($httpd, 'PORT', 'pool/1.0', 0) for 1 .. 2;
+    leaves_open($httpd, 'PORT3', 'pool/1.0') for 1 .. 3;
+    leaves_open($httpd, 'PORT3', 'pool/1.0', 0) for 1 .. 2;
     leaves_open($httpd, 'PORT2', 'pool/1.0');
     closes($httpd, 'polite/2.0') for 1 .. 3;
     leaves_open($httpd, 'PORT2', undef);
     leaves_open($httpd, 'PORT2', '<b>"x"&y</b>', 0);
-    leaves_open($httpd, 'PORT3', 'httpd-lingers');
+    leaves_open($httpd, 'PORT', 'httpd-lingers');
     # It says nothing at all.
     push @open, my $probe = IO::Socket::IP->new(
         PeerHost => $httpd->host, PeerPort => $httpd->port('PORT2'));
     $probe->syswrite("nonsense\r\n\r\n");
 }
 
-# The page, once it is what is expected. On a busy machine a client may be
-# missed, since nobody waits for the lock, and is counted: or once there are
-# more of these than there were, and it is time to try again.
-sub noted ($httpd, $missed, $expected) {
-    return eval { wait_for {
-        my $json = $httpd->json;
-        ($json->{clients}{missed} > $missed || $expected->($json)) && $json;
-    } 30, 'all to be noted' };
-}
-
-# A server that has noted all of these clients.
-sub visited ($mpm, $tries = 5) {
-    my $httpd = FinWait2Test->start(mpm => $mpm, listen => \@LISTEN,
+for_each_mpm {
+    my $httpd = FinWait2Test->start(mpm => shift, listen => \@LISTEN,
                                     conf => $CONF);
     is_deeply $httpd->json->{agents}, [], 'at first nobody is listed';
     visit($httpd);
-    my $json = noted($httpd, 0, sub ($seen) {
-        $seen->{clients}{left_open} >= 9;
-    });
-    return $httpd if !$json || !$json->{clients}{missed} || !$tries;
-    undef @open;
-    $httpd->stop;
-    return visited($mpm, $tries - 1);
-}
-
-for_each_mpm {
-    my $httpd = visited(shift);
 
     row($httpd, 'agents', 'agent', 'pool/1.0', closed => 6, left_open => 6,
         silent => 1, expired => 2);
@@ -153,17 +133,13 @@ subtest 'HTTP/2' => sub {
     my $httpd = FinWait2Test->start(
         modules => ['http2'],
         conf    => "Protocols h2c http/1.1\nKeepAliveTimeout 100ms\n"
-                 . "FinWait2StatusPeers On\nFinWait2LingerIdle 100ms\n");
+                 . "FinWait2StatusPeers On\n"
+                 . "FinWait2Linger always\nFinWait2LingerIdle 2\n");
     system(qw(curl -sf --http2-prior-knowledge -o /dev/null),
            'http://127.0.0.1:' . $httpd->port . '/finwait-status');
     is $?, 0, 'curl speaks HTTP/2';
     is_deeply $httpd->json->{agents}, [], 'and closes by itself';
-    my $socket;
-    for my $missed (0 .. 4) {
-        $socket  = h2_pool($httpd);
-        my $json = noted($httpd, $missed, sub ($seen) { @{ $seen->{agents} } });
-        last if !$json || @{ $json->{agents} };
-    }
+    my $socket = h2_pool($httpd);
     row($httpd, 'agents', 'agent', 'h2pool/4', left_open => 1);
     $socket->close;
     $httpd->stop;

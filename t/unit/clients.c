@@ -48,7 +48,7 @@ static void end_some(const char *agent, const char *address, int n,
                            ending, expired };
 
     while (n-- > 0) {
-        fw2_clients_ended(clients, &end);
+        fw2_clients_ended(clients, &end, 0);
     }
 }
 
@@ -228,6 +228,8 @@ static void test_forgets(void)
     ahead = 0;
 }
 
+static int may_block; /* whether count() may; set while nobody does */
+
 static void *count(void *data)
 {
     const char *agent = data;
@@ -237,34 +239,97 @@ static void *count(void *data)
 
     for (i = 0; i < EACH; i++) {
         end.agent = fw2_client_agent(clients, agent);
-        fw2_clients_ended(clients, &end);
+        fw2_clients_ended(clients, &end, may_block);
     }
     return NULL;
 }
 
-/* Some may be missed, and are counted as that; none is lost. */
-static void test_threads(void)
+static int mixtures; /* names of which nobody has called itself */
+
+/* Each thread's are of its own letter, and a number. */
+static void look_for_mixtures(void)
+{
+    int i;
+
+    look();
+    for (i = 0; i < seen.top[FW2_AGENTS].n; i++) {
+        const char *name = seen.top[FW2_AGENTS].clients[i].name;
+        apr_size_t letters = strspn(name, (char[]){ name[0], '\0' });
+
+        mixtures += name[letters + strspn(name + letters, "0123456789")] != 0;
+    }
+}
+
+/* Each has a letter of its own to work with. */
+static void run_threads(void *(*work)(void *))
 {
     static char agents[THREADS][2] = { "a", "b", "c", "d" };
     pthread_t threads[THREADS];
+    int i;
+
+    for (i = 0; i < THREADS; i++) {
+        pthread_create(&threads[i], NULL, work, agents[i]);
+    }
+    for (i = 0; i < THREADS; i++) {
+        while (pthread_tryjoin_np(threads[i], NULL)) {
+            look_for_mixtures();
+        }
+    }
+}
+
+/* What several threads have counted, and what they have missed. */
+static apr_int64_t count_in_threads(void)
+{
     apr_int64_t left = 0;
     int i;
 
     forget();
-    for (i = 0; i < THREADS; i++) {
-        pthread_create(&threads[i], NULL, count, agents[i]);
-    }
-    look(); /* meanwhile */
-    for (i = 0; i < THREADS; i++) {
-        pthread_join(threads[i], NULL);
-    }
+    run_threads(count);
     end_some("e", "192.0.2.9", 1, FW2_PEER_CLOSED, 0); /* takes it over */
     look();
     for (i = 0; i < seen.top[FW2_AGENTS].n; i++) {
         left += seen.top[FW2_AGENTS].clients[i].left_open;
     }
+    return left;
+}
+
+/* Some may be missed, and are counted as that; none is lost, and none is
+ * missed by who waits. */
+static void test_threads(void)
+{
+    apr_int64_t left = count_in_threads();
+
     is_int(left + seen.missed, THREADS * EACH, "each is noted, or missed");
     ok(left > 0, "not all are missed: %d are not", (int)left);
+    may_block = 1;
+    is_int(count_in_threads(), THREADS * EACH, "who waits misses none");
+    may_block = 0;
+}
+
+/* Names long enough to be written over while they are read. */
+static void *name_many(void *data)
+{
+    char name[FW2_AGENT_SIZE];
+    fw2_client_end end = { 0, FW2_NO_CLIENT, FW2_ACKED, 0 };
+    int i;
+
+    memset(name, *(const char *)data, 100);
+    for (i = 0; i < EACH * 10; i++) {
+        apr_snprintf(name + 100, sizeof(name) - 100, "%d", i % 300);
+        end.agent = fw2_client_agent(clients, name);
+        fw2_clients_ended(clients, &end, 1);
+    }
+    return NULL;
+}
+
+/* Names that drive each other out while they are written and read. */
+static void test_names_meet(void)
+{
+    forget();
+    run_threads(name_many);
+    look();
+    is_int(seen.top[FW2_AGENTS].n, FW2_CLIENTS_MAX, "many names were learned");
+    is_int(mixtures, 0, "none is a mixture");
 }
 
 /* Killed anywhere, also with the lock in its hands. */
@@ -323,6 +388,7 @@ int main(void)
     test_many();
     test_forgets();
     test_threads();
+    test_names_meet();
     test_killed();
     return done_testing();
 }
