@@ -143,25 +143,26 @@ static name_row *places_of(segment *s, apr_uint64_t key)
 static void write_name(name_row *row, apr_uint64_t key,
                        const char name[FW2_AGENT_SIZE])
 {
-    apr_uint64_t words[WORDS];
     apr_size_t i;
 
-    memcpy(words, name, sizeof(words));
     for (i = 0; i < WORDS; i++) {
-        apr_atomic_set64(&row->name[i], words[i]);
+        apr_uint64_t word;
+
+        memcpy(&word, name + i * sizeof(word), sizeof(word));
+        apr_atomic_set64(&row->name[i], word);
     }
     apr_atomic_set64(&row->key, key);
 }
 
 static void read_name(name_row *row, char name[FW2_AGENT_SIZE])
 {
-    apr_uint64_t words[WORDS];
     apr_size_t i;
 
     for (i = 0; i < WORDS; i++) {
-        words[i] = apr_atomic_read64(&row->name[i]);
+        apr_uint64_t word = apr_atomic_read64(&row->name[i]);
+
+        memcpy(name + i * sizeof(word), &word, sizeof(word));
     }
-    memcpy(name, words, sizeof(words));
     name[FW2_AGENT_SIZE - 1] = '\0';
 }
 
