@@ -74,14 +74,16 @@ demo: ## half-closed connections live and die, beside what ss says
 	@$(MAKE) --no-print-directory all
 	@perl -It/lib t/demo.pl
 
-test: ## install what is missing, build, run every test (SANITIZE, JOBS)
+test: ## install, build, run every test (SANITIZE, JOBS, MPMS)
 	@t/setup build test
 	@$(MAKE) --no-print-directory check
 
 check: $(MODULE) $(UNITS) ## build, run the tests (TESTS=t/unit.t for one)
 	@prove --jobs $(JOBS) --timer -It/lib $(TESTS)
 
-TESTS ?= $(sort $(wildcard t/*.t))
+# As a rule the longest have the highest numbers: who begins with those is not
+# left alone with one in the end.
+TESTS ?= $(shell ls -r t/*.t)
 
 bench: $(MODULE) ## measure against httpd alone; PARTS= picks parts
 	@t/setup build test
@@ -101,8 +103,9 @@ lint-warnings:
 	$(call quietly,for f in $(SOURCES); do $(CC) -fsyntax-only -Werror \
 	    -O2 $(CC_FLAGS) $(HTTPD_FLAGS) $$f || exit 1; done)
 lint-tidy:
-	$(call quietly,clang-tidy --quiet --warnings-as-errors='*' \
-	    $(SOURCES) -- -Isrc $(HTTPD_FLAGS))
+	$(call quietly,printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I '{}' \
+	    clang-tidy --quiet --warnings-as-errors='*' '{}' -- \
+	    -Isrc $(HTTPD_FLAGS))
 lint-cppcheck:
 	$(call quietly,cppcheck --quiet --error-exitcode=1 --inline-suppr \
 	    --enable=warning --enable=performance --enable=portability \

@@ -96,6 +96,7 @@ my $HTTPD   = query('SBINDIR') . '/' . query('PROGNAME');
 my @RUNTIME = `ldd $MODULE` =~ m{lib[at]san\S* => (\S+)|libubsan\S* => (\S+)}g;
 @RUNTIME = grep { defined } @RUNTIME;
 my $SLOW = @RUNTIME ? 5 : 1;    # how much more patience it takes
+my @MPMS = split ' ', $ENV{MPMS} // 'event worker prefork';
 
 my %running;                    # pid => server, for END
 my @namespaces;
@@ -440,7 +441,7 @@ sub free_port () {
 
 sub for_each_mpm :prototype(&) ($code) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    for my $mpm (qw(event worker prefork)) {
+    for my $mpm (@MPMS) {
         Test::More::subtest($mpm => sub { $code->($mpm) });
     }
 }
