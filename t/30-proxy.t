@@ -267,7 +267,8 @@ sub http2_and_tls ($mpm) {
     my $httpd = FinWait2Test->start(
         mpm => $mpm, page => 0, modules => [qw(http2 ssl)],
         listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@'],
-        conf => "Protocols h2 h2c http/1.1\nKeepAliveTimeout 100ms\n"
+        # Time to stop a client after its answer, before httpd closes.
+        conf => "Protocols h2 h2c http/1.1\nKeepAliveTimeout 2\n"
             . $names->('PORT')
             . $names->('PORT2', 'SSLEngine On',
                        'SSLCertificateFile "@CERT@"',
