@@ -98,15 +98,21 @@ static void note_taken(void *context, const fw2_tag *tag)
     fw2_counters_taken(counters, row, tag->vhost);
 }
 
-/* Who has closed first has nothing to be told of. Who evicts is a worker, and
- * waits for nobody. */
+/* Who evicts is a worker, and a child that stops may have been stopped in the
+ * middle of reading: neither waits for anybody. */
+static int may_block(fw2_ending ending)
+{
+    return ending != FW2_EVICTED && ending != FW2_STOPPED;
+}
+
+/* Who has closed first has nothing to be told of. */
 static void note_client(const fw2_tag *tag, fw2_ending ending)
 {
     fw2_client_end end = { tag->agent, tag->net, ending,
                            tag->cause == FW2_CAUSE_KEEPALIVE };
 
     if (hands.clients && tag->cause != FW2_CAUSE_PEER) {
-        fw2_clients_ended(hands.clients, &end, ending != FW2_EVICTED);
+        fw2_clients_ended(hands.clients, &end, may_block(ending));
     }
 }
 

@@ -46,7 +46,7 @@ typedef struct {
  * that does not have this key, and so is no name. */
 typedef struct {
     apr_uint64_t key;
-    apr_uint64_t turn; /* the later it was learned, the more */
+    apr_uint64_t turn; /* the later it was learned, the more; never less */
     apr_uint64_t name[WORDS];
 } name_row;
 
@@ -57,18 +57,20 @@ typedef struct {
     apr_uint32_t unwanted; /* atomic: nothing is to be noted; written by the
                               parent, with the lock where it can be had */
     period periods[2];     /* this one, and the one before */
-    apr_uint64_t turns;    /* atomic: names learned so far */
     name_row names[NAMES];
 } segment;
 
 struct fw2_clients {
     segment *segment;
     apr_proc_mutex_t *lock;
+    apr_uint32_t in_vain; /* atomic, each process's own: who counts waited for
+                             the lock in vain, and does not again before it is
+                             to be had */
 };
 
 apr_status_t fw2_clients_create(fw2_clients **clients, apr_pool_t *pool)
 {
-    fw2_clients *made = apr_palloc(pool, sizeof(*made));
+    fw2_clients *made = apr_pcalloc(pool, sizeof(*made));
     apr_shm_t *shm;
     apr_status_t rv;
 
@@ -188,19 +190,20 @@ static int find_name(segment *s, apr_uint64_t key, char name[FW2_AGENT_SIZE])
 static name_row *take_place(segment *s, apr_uint64_t key)
 {
     name_row *rows = places_of(s, key), *first;
-    apr_uint64_t turn = apr_atomic_inc64(&s->turns) + 1, least;
+    apr_uint64_t least, most;
     int i;
 
     do {
         first = rows;
-        least = apr_atomic_read64(&rows->turn);
+        least = most = apr_atomic_read64(&rows->turn);
         for (i = 1; i < PLACES; i++) {
-            apr_uint64_t other = apr_atomic_read64(&rows[i].turn);
+            apr_uint64_t turn = apr_atomic_read64(&rows[i].turn);
 
-            first = other < least ? &rows[i] : first;
-            least = other < least ? other : least;
+            first = turn < least ? &rows[i] : first;
+            least = turn < least ? turn : least;
+            most = turn > most ? turn : most;
         }
-    } while (apr_atomic_cas64(&first->turn, turn, least) != least);
+    } while (apr_atomic_cas64(&first->turn, most + 1, least) != least);
     return first;
 }
 
@@ -278,22 +281,29 @@ void fw2_client_address(apr_uint64_t net, unsigned char address[16])
     }
 }
 
-/* What is not wanted any more is emptied when that is said, and once more when
- * it is wanted again: the lock may not have been had the first time. */
+static void forget_names(segment *s)
+{
+    int i;
+
+    for (i = 0; i < NAMES; i++) {
+        write_name(&s->names[i], 0, no_name);
+    }
+}
+
+/* The lists are emptied when nobody wants them any more, and once more when
+ * they are wanted again: the lock may not have been had the first time. */
 void fw2_clients_want(fw2_clients *clients, int wanted)
 {
     segment *s = clients->segment;
-    int was_wanted = !apr_atomic_read32(&s->unwanted), i;
+    int was_wanted = !apr_atomic_read32(&s->unwanted);
 
     if (wanted && was_wanted) {
         return;
     }
     apr_atomic_set32(&s->unwanted, 1);
+    forget_names(s);
     if (wait_to_lock(clients) == APR_SUCCESS) {
         memset(s->periods, 0, sizeof(s->periods));
-        for (i = 0; i < NAMES; i++) {
-            write_name(&s->names[i], 0, no_name);
-        }
         apr_atomic_set32(&s->unwanted, !wanted);
         apr_proc_mutex_unlock(clients->lock);
     }
@@ -417,13 +427,24 @@ static void note_all(segment *s, const fw2_client_end *end)
     s->periods[0].missed += missed + apr_atomic_xchg32(&s->missed, 0);
 }
 
+/* Whoever is stopped with the lock must not make others wait every time. */
+static apr_status_t lock_to_count(fw2_clients *clients, int may_block)
+{
+    int waits = may_block && !apr_atomic_read32(&clients->in_vain);
+    apr_status_t rv = waits ? wait_to_lock(clients) : try_to_lock(clients);
+
+    if (may_block) {
+        apr_atomic_set32(&clients->in_vain, rv != APR_SUCCESS);
+    }
+    return rv;
+}
+
 void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end,
                        int may_block)
 {
     segment *s = clients->segment;
-    apr_status_t rv = may_block ? wait_to_lock(clients) : try_to_lock(clients);
 
-    if (rv != APR_SUCCESS) {
+    if (lock_to_count(clients, may_block) != APR_SUCCESS) {
         apr_atomic_inc32(&s->missed);
         return;
     }

@@ -20,9 +20,9 @@
  * has no such memory.
  *
  * Knows APR and how a linger ends, and nothing of httpd. The lists have one
- * lock, which no worker sleeps for: what one comes with while others hold it,
- * though they were let run some times, is missed, and that is counted. Names
- * have none. A process may die anywhere.
+ * lock. Who counts need not sleep for it: what one comes with while others hold
+ * it, though they were let run some times, is missed, and that is counted.
+ * Names have none. A process may die anywhere.
  */
 
 #include "apr_errno.h"
@@ -119,7 +119,8 @@ void fw2_client_address(apr_uint64_t net, unsigned char address[16]);
 /**
  * A connection ended that httpd had closed first. Any thread of any process.
  * @param may_block Whether to wait for the lock, as fw2_clients_want() does;
- *        else it does not sleep.
+ *        if that was in vain, not again before it was to be had. Else it does
+ *        not sleep.
  */
 void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end,
                        int may_block);

@@ -85,6 +85,9 @@ my %CASES = (
     'unknown'  => { conf => "${IDLE}Redirect 501 /page\n",
                     says => "BREW /page HTTP/1.1\r\n$UPLOAD",
                     status => 501, ends => 'silence' },
+    map({ ("drops$_" => { conf => "${IDLE}Redirect $_ /page\n",
+                          says => "POST /page HTTP/1.1\r\n$UPLOAD",
+                          status => $_, ends => 'silence' }) } 411, 500, 503),
     'pipeline' => { conf => "${IDLE}KeepAlive Off\n", says => $KEEP x 2,
                     ends => 'silence' },
     'newline'  => { conf => $IDLE, says => "$CLOSE\r\n", ends => 'silence' },
@@ -112,6 +115,11 @@ my %CASES = (
     # would never end.
     'short'    => { conf => "$NEVER$ALWAYS$SHORT", says => $HALF,
                     status => 408, ends => 'total' },
+
+    # An administrator's hand.
+    !can_kill() ? () : (
+    'killed'   => { conf => "$NEVER$ALWAYS", says => $CLOSE, then => \&kill_it,
+                    ends => 'peer_reset' }),
 
     # Nobody lingers.
     'off'      => { conf => "${NEVER}FinWait2Linger off\n", says => $CLOSE,
@@ -149,6 +157,19 @@ sub reset_it ($socket) {
     $socket->opened or return;
     setsockopt $socket, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
     $socket->close;
+}
+
+sub kill_it ($socket) {
+    my ($client, $server) = ($socket->sockport, $socket->peerport);
+    system "ss -K -tanH 'sport = :$server and dport = :$client' > /dev/null";
+}
+
+# Not every kernel, nor everybody, can end connections of others.
+sub can_kill () {
+    my $listener = IO::Socket::IP->new(Listen => 1, LocalHost => '127.0.0.1');
+    my $socket   = connect_to($listener->sockport);
+    kill_it($socket);
+    return IO::Select->new($socket)->can_read(1);
 }
 
 # As much as fits, without waiting.
