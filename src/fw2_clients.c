@@ -19,7 +19,7 @@
  * longer than some microseconds. */
 #define PATIENCE (100 * (apr_interval_time_t)1000)
 
-/* How often a worker tries, and lets others run in between. */
+/* How often who may not wait tries, and lets others run in between. */
 #define TRIES 64
 
 /* Names that are known at a time. Each has so many places that it may be in:
@@ -281,34 +281,6 @@ void fw2_client_address(apr_uint64_t net, unsigned char address[16])
     }
 }
 
-static void forget_names(segment *s)
-{
-    int i;
-
-    for (i = 0; i < NAMES; i++) {
-        write_name(&s->names[i], 0, no_name);
-    }
-}
-
-/* The lists are emptied when nobody wants them any more, and once more when
- * they are wanted again: the lock may not have been had the first time. */
-void fw2_clients_want(fw2_clients *clients, int wanted)
-{
-    segment *s = clients->segment;
-    int was_wanted = !apr_atomic_read32(&s->unwanted);
-
-    if (wanted && was_wanted) {
-        return;
-    }
-    apr_atomic_set32(&s->unwanted, 1);
-    forget_names(s);
-    if (wait_to_lock(clients) == APR_SUCCESS) {
-        memset(s->periods, 0, sizeof(s->periods));
-        apr_atomic_set32(&s->unwanted, !wanted);
-        apr_proc_mutex_unlock(clients->lock);
-    }
-}
-
 /* -------------------------------------------------------------- counting -- */
 
 /* With the lock. */
@@ -452,6 +424,36 @@ void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end,
         note_all(s, end);
     }
     apr_proc_mutex_unlock(clients->lock);
+}
+
+/* --------------------------------------------------------------- wanting -- */
+
+static void forget_names(segment *s)
+{
+    int i;
+
+    for (i = 0; i < NAMES; i++) {
+        write_name(&s->names[i], 0, no_name);
+    }
+}
+
+/* The lists are emptied when nobody wants them any more, and once more when
+ * they are wanted again: the lock may not have been had the first time. */
+void fw2_clients_want(fw2_clients *clients, int wanted)
+{
+    segment *s = clients->segment;
+    int was_wanted = !apr_atomic_read32(&s->unwanted);
+
+    if (wanted && was_wanted) {
+        return;
+    }
+    apr_atomic_set32(&s->unwanted, 1);
+    forget_names(s);
+    if (wait_to_lock(clients) == APR_SUCCESS) {
+        memset(s->periods, 0, sizeof(s->periods));
+        apr_atomic_set32(&s->unwanted, !wanted);
+        apr_proc_mutex_unlock(clients->lock);
+    }
 }
 
 /* --------------------------------------------------------------- reading -- */

@@ -262,7 +262,7 @@ static apr_uint64_t all_net;
 static void *count(void *data)
 {
     const char *agent = data;
-    fw2_client_end end = { FW2_NO_CLIENT, all_net, FW2_ACKED, 0 };
+    fw2_client_end end = { FW2_NO_CLIENT, all_net, FW2_ACKED, 1 };
     int i;
 
     for (i = 0; i < EACH; i++) {
