@@ -4,14 +4,14 @@
  * mod_finwait2: the end of a connection, for servers whose clients do not
  * close.
  *
- * Who closes a TCP connection first sends a FIN, and then depends on the peer:
- * until its FIN comes too, the connection is half-closed, in FIN_WAIT_2. A
- * server closes first whenever a keep-alive time runs out. It must then stay
- * with the socket for a while, reading and discarding, or late bytes of the
- * client's reset the response away: it lingers. httpd lingers in a worker, or
- * with all that a connection has; while it holds the descriptor no timer of
- * the kernel's runs, and once it has closed it, the kernel keeps an orphan for
- * a minute.
+ * The end that closes a TCP connection first sends a FIN, and then depends on
+ * the other end: until its FIN comes too, the connection is half-closed, in
+ * FIN_WAIT_2. A server closes first whenever a keep-alive time runs out. It
+ * must then stay with the socket for a while, reading and discarding, or late
+ * bytes of the client reset the response away: it lingers. httpd lingers in a
+ * worker, or with all that a connection has; while it holds the descriptor no
+ * timer of the kernel runs, and once it has closed it, the kernel keeps an
+ * orphan for a minute.
  *
  * Three things happen here, in rooms of their own under src/:
  *
@@ -22,18 +22,20 @@
  *   they do not, conn gives it what its address's virtual host wants when it
  *   is accepted, and what its named one wants once a request has named it.
  *
- *   The linger. When httpd has written a connection's last, conn sends the FIN
- *   and hands the socket to the closer, a thread of each child's, which holds
- *   thousands in an epoll set and lets each go as soon as that is safe, most
+ *   The linger. When httpd has written everything, conn sends the FIN and hands
+ *   the socket off to the closer process: one process for the whole server,
+ *   which the parent forks (keeper) and which holds thousands of sockets in an
+ *   epoll set (process, closer). It closes each as soon as that is safe, most
  *   within a round trip. No worker waits.
  *
- *   The page. status writes a report of what sockdiag counts in the kernel's
- *   tables at httpd's own addresses, and of what the closers counted in
- *   counters, which all children share; sampler notes the same every few
- *   seconds in history, for the pictures.
+ *   The page. status writes a report of what the closer process counts in the
+ *   kernel's tables at httpd's own addresses and publishes (board, history,
+ *   clients), and of the counters that all processes add to.
  *
  * A failure anywhere leaves the connection to httpd, as ever.
  */
+
+#include "fw2_compat.h" /* first: it refuses what is too old */
 
 #include "httpd.h"
 #include "http_config.h"
@@ -45,23 +47,21 @@
 #include "http_request.h"
 #include "mpm_common.h"
 
+#include "apr_strings.h"
 #include "ap_mpm.h"
 #include "mod_status.h"
 
-#include <pthread.h>
-#include <signal.h>
-#include <unistd.h>
-
 #include "fw2_clients.h"
-#include "fw2_closer.h"
 #include "fw2_config.h"
 #include "fw2_conn.h"
 #include "fw2_counters.h"
 #include "fw2_history.h"
-#include "fw2_sampler.h"
+#include "fw2_keepalive.h"
+#include "fw2_keeper.h"
 #include "fw2_status.h"
 #include "fw2_sync.h"
 #include "fw2_vhosts.h"
+#include "fw2_version.h"
 
 extern module AP_MODULE_DECLARE_DATA finwait2_module;
 
@@ -69,102 +69,54 @@ extern module AP_MODULE_DECLARE_DATA finwait2_module;
 char fw2_sync_httpd;
 #endif
 
-/* What a child that stops gracefully gives the sockets in its hands: as much
- * as httpd itself would. */
-#define PATIENCE apr_time_from_sec(2)
-
-/* What survives a restart, which unloads this module. A new module may follow
- * an old one in a restart: where one of these changes, the key does. */
-static const char key[] = "mod_finwait2 2";
-
+/* The data that survives a restart, which unloads this module. */
 typedef struct {
     fw2_counters *counters;
-    fw2_clients *clients; /* NULL: nobody ever asked for them */
+    fw2_history *history; /* shared; NULL: never wanted */
+    fw2_clients *clients; /* NULL: never wanted */
+    fw2_keeper keeper;
+    apr_uint64_t digest; /* of the settings; 0: there were none before */
 } finwait2_retained;
 
-/* Made in post_config by the parent, read-only for its children. */
+/* Made in post_config by the parent, constant in its children. */
 static const fw2_listeners *listeners;
-static fw2_counters *counters;
+static fw2_kept *kept;
 static fw2_sources sources; /* of the page */
+static fw2_child child;     /* what connections are handed off with */
+static int promises;        /* a virtual host has FinWait2KeepAliveAdvertise */
 
-/* A child's own, made in child_init; read-only once it serves. */
-static fw2_hands hands;
-static int row = -1; /* among the counters */
+/* ------------------------------------------------------------ the parent -- */
 
-/* ------------------------------------------------- the closer's observer */
-
-static void note_taken(void *context, const fw2_tag *tag)
-{
-    fw2_counters_taken(counters, row, tag->vhost);
-}
-
-/* Who evicts is a worker, and a child that stops may have been stopped in the
- * middle of reading: neither waits for anybody. */
-static int may_block(fw2_ending ending)
-{
-    return ending != FW2_EVICTED && ending != FW2_STOPPED;
-}
-
-/* Who has closed first has nothing to be told of. */
-static void note_client(const fw2_tag *tag, fw2_ending ending)
-{
-    fw2_client_end end = { tag->agent, tag->net, ending,
-                           tag->cause == FW2_CAUSE_KEEPALIVE };
-
-    if (hands.clients && tag->cause != FW2_CAUSE_PEER) {
-        fw2_clients_ended(hands.clients, &end, may_block(ending));
-    }
-}
-
-static void note_ended(void *context, const fw2_ended *ended)
-{
-    fw2_counters_ended(counters, row, ended->tag.vhost, ended->ending,
-                       ended->lingered, ended->drained);
-    note_client(&ended->tag, ended->ending);
-}
-
-static void note_oldest(void *context, apr_time_t since)
-{
-    fw2_counters_oldest(counters, row, since);
-}
-
-static void note_fallback(void)
-{
-    fw2_counters_fallback(counters);
-}
-
-static void note_closed(fw2_vhost_id vhost, const fw2_closed *closed)
-{
-    fw2_counters_closed(counters, vhost, closed);
-}
-
-/* ------------------------------------------------------------ the parent */
-
+/* A new module may follow an old one in a restart. It begins anew if one of the
+ * layouts that survive has another size. */
 static finwait2_retained *retained_data(void)
 {
-    finwait2_retained *retained = ap_retained_data_get(key);
+    char key[128];
+    finwait2_retained *retained;
 
+    apr_snprintf(key, sizeof(key), "mod_finwait2 %d %d %d %d %d %d",
+                 (int)sizeof(finwait2_retained), (int)sizeof(fw2_history),
+                 (int)fw2_keeper_footprint(), (int)fw2_counters_footprint(),
+                 (int)fw2_board_footprint(), (int)fw2_clients_footprint());
+    retained = ap_retained_data_get(key);
     return retained ? retained
                     : ap_retained_data_create(key, sizeof(*retained));
 }
 
-/* Give each server its place among the counters, those of the former
- * configuration as far as they have one there. */
+/* Give each server its place among the counters, that of its name. */
 static apr_status_t prepare_counters(server_rec *main_server, apr_pool_t *pconf,
                                      apr_pool_t *ptemp)
 {
     finwait2_retained *retained = retained_data();
-    int n, i = 0, children = 1;
+    int n, i = 0;
     const char **names = fw2_vhosts_names(main_server, &n, ptemp);
     fw2_vhost_id *ids = apr_palloc(ptemp, (apr_size_t)n * sizeof(*ids));
     server_rec *s;
     apr_status_t rv;
 
-    ap_mpm_query(AP_MPMQ_HARD_LIMIT_DAEMONS, &children);
-    rv = fw2_counters_prepare(&retained->counters, names, ids, n, children,
+    rv = fw2_counters_prepare(&retained->counters, names, ids, n,
                               main_server->process->pool);
-    counters = retained->counters;
-    if (!counters) {
+    if (rv != APR_SUCCESS) {
         return rv;
     }
     for (s = main_server; s; s = s->next) {
@@ -173,8 +125,17 @@ static apr_status_t prepare_counters(server_rec *main_server, apr_pool_t *pconf,
     return rv;
 }
 
-/* Who the clients are is known only where that is wanted, and forgotten where
- * it is not any more. Without, all else works. */
+/* A part that cannot be had is missing on the page; all else works. */
+static void warn_missing(const server_rec *s, apr_status_t rv, const char *what)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
+                 "the page has no %s: its shared memory cannot be had. All "
+                 "else works",
+                 what);
+}
+
+/* The clients are listed only where that is wanted, and forgotten where it is
+ * not wanted any more. */
 static fw2_clients *prepare_clients(server_rec *main_server)
 {
     finwait2_retained *retained = retained_data();
@@ -182,37 +143,45 @@ static fw2_clients *prepare_clients(server_rec *main_server)
 
     if (!fw2_config_status_peers(main_server)) {
         if (retained->clients) {
-            fw2_clients_want(retained->clients, 0);
+            fw2_clients_forget(retained->clients);
         }
         return NULL;
     }
     if (!retained->clients) {
         rv = fw2_clients_create(&retained->clients, main_server->process->pool);
         if (rv != APR_SUCCESS) {
-            ap_log_error(APLOG_MARK, APLOG_WARNING, rv, main_server,
-                         "the page does not tell which clients leave "
-                         "connections open: the memory or the lock for that "
-                         "cannot be had. All else works");
+            warn_missing(main_server, rv, "lists of clients");
         }
-    }
-    if (retained->clients) {
-        fw2_clients_want(retained->clients, 1);
     }
     return retained->clients;
 }
 
-static apr_status_t prepare_memory(server_rec *main_server, apr_pool_t *pconf,
-                                   apr_pool_t *ptemp)
+static fw2_history *prepare_history(server_rec *main_server)
 {
-    apr_status_t counting = prepare_counters(main_server, pconf, ptemp), rv;
+    finwait2_retained *retained = retained_data();
+    apr_status_t rv;
 
-    sources.counters = counters;
-    sources.names = listeners->names;
-    sources.n = listeners->n;
-    rv = fw2_snapshot_create(
-        &sources.snapshot, listeners->endpoints, listeners->n,
-        fw2_config_status_peers(main_server) ? FW2_PEERS_MAX : 0, pconf);
-    return counting == APR_SUCCESS ? rv : counting;
+    if (fw2_config_sample(main_server) == FW2_SAMPLE_OFF) {
+        return NULL;
+    }
+    if (!retained->history) {
+        rv = fw2_history_create(&retained->history, main_server->process->pool);
+        if (rv != APR_SUCCESS) {
+            warn_missing(main_server, rv, "history");
+        }
+    }
+    return retained->history;
+}
+
+/* Why the next sample is not like the one before. */
+static apr_uint64_t marks_of(const server_rec *main_server)
+{
+    finwait2_retained *retained = retained_data();
+    apr_uint64_t digest = fw2_config_digest(main_server);
+    int changed = retained->digest && retained->digest != digest;
+
+    retained->digest = digest;
+    return FW2_MARK_RESTART | (changed ? FW2_MARK_CONFIG : 0);
 }
 
 /* At a start this is the administrator's to see at once. A server that runs is
@@ -222,9 +191,9 @@ static int refuse_to_start(server_rec *s, apr_status_t rv, int had_counters)
     if (had_counters) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
                      "mod_finwait2 cannot have the shared memory that it "
-                     "needs after this restart; it goes on with what it has: "
-                     "new virtual hosts share counters, and each child counts "
-                     "for the page itself");
+                     "needs after this restart. httpd goes on and lingers "
+                     "itself, as without mod_finwait2, and there is no page "
+                     "until the next restart");
         return OK;
     }
     ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_EMERG, rv, s,
@@ -238,6 +207,7 @@ static int refuse_to_start(server_rec *s, apr_status_t rv, int had_counters)
  * when the keep-alive times are there. The first server of a name counts. */
 static const fw2_settings *settings_of(const server_rec *s, apr_pool_t *pconf)
 {
+    const fw2_counters *counters = retained_data()->counters;
     fw2_settings *settings =
         apr_pcalloc(pconf, fw2_counters_places(counters) * sizeof(*settings));
 
@@ -252,9 +222,72 @@ static const fw2_settings *settings_of(const server_rec *s, apr_pool_t *pconf)
     return settings;
 }
 
+/* A queue that cannot be had leaves a process that only counts. */
+static void prepare_queue(fw2_queue *queue, const server_rec *s)
+{
+    apr_status_t rv = fw2_queue_create(queue);
+
+    if (rv != APR_SUCCESS && child.lingers) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
+                     "cannot make the queue to the process finwait2: httpd "
+                     "lingers itself, as without mod_finwait2. All else works");
+    }
+}
+
+static void fill_setup(fw2_setup *setup, server_rec *s)
+{
+    setup->counters = retained_data()->counters;
+    setup->clients = prepare_clients(s);
+    setup->history = prepare_history(s);
+    setup->endpoints = listeners->endpoints;
+    setup->n = listeners->n;
+    setup->peers = fw2_config_status_peers(s) ? FW2_PEERS_MAX : 0;
+    setup->lingers = child.lingers;
+    setup->slots = fw2_config_slots(s);
+    setup->pages = fw2_config_status(s);
+    setup->inherit = 1;
+    setup->sample_interval = fw2_config_sample(s);
+    setup->longest = fw2_vhosts_longest(s);
+    setup->marks = marks_of(s);
+    prepare_queue(&setup->queue, s);
+}
+
+/* Share what the page and the connections of this configuration's children
+ * use. */
+static void share_setup(const fw2_setup *setup, server_rec *s,
+                        apr_pool_t *pconf)
+{
+    child.listeners = listeners;
+    child.queue = &setup->queue;
+    child.board = setup->board;
+    child.counters = setup->counters;
+    child.agents = setup->clients != NULL;
+    sources.queue = &setup->queue;
+    sources.boards =
+        fw2_keeper_boards(retained_data()->keeper, &sources.nboards, pconf);
+    sources.lingers = child.lingers;
+    sources.names = listeners->names;
+    sources.n = listeners->n;
+    sources.counters = setup->counters;
+    sources.settings = settings_of(s, pconf);
+    sources.clients = setup->clients;
+    sources.history = setup->history;
+    sources.sample_interval = setup->sample_interval;
+}
+
+static apr_status_t prepare_board(fw2_kept *of)
+{
+    const fw2_counters *counters = retained_data()->counters;
+
+    return fw2_board_create(&fw2_kept_setup(of)->board, listeners->n,
+                            (int)fw2_counters_places(counters),
+                            fw2_counters_layout(counters), fw2_kept_pool(of));
+}
+
 static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                                 apr_pool_t *ptemp, server_rec *s)
 {
+    finwait2_retained *retained;
     fw2_limits limits;
     apr_status_t rv;
     int had_counters;
@@ -263,128 +296,81 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
+    retained = retained_data();
     listeners = fw2_vhosts_listen(s, pconf);
-    had_counters = retained_data()->counters != NULL;
-    rv = prepare_memory(s, pconf, ptemp);
-    if (rv != APR_SUCCESS && refuse_to_start(s, rv, had_counters) != OK) {
-        return HTTP_INTERNAL_SERVER_ERROR;
+    child.lingers = fw2_vhosts_linger(s);
+    had_counters = retained->counters != NULL;
+    rv = prepare_counters(s, pconf, ptemp);
+    if (rv != APR_SUCCESS) {
+        return refuse_to_start(s, rv, had_counters);
     }
     fw2_sockdiag_limits(&limits);
     fw2_config_warn(s, limits.tcp_fin_timeout);
-    sources.clients = prepare_clients(s);
-    fw2_vhosts_keepalive(s);
-    sources.settings = settings_of(s, pconf);
-    sources.sample_interval = fw2_config_sample(s);
-    sources.history = fw2_sampler_prepare(s, &sources, pconf);
+    fw2_vhosts_keepalive(s, ptemp);
+    promises = fw2_vhosts_promise(s, ptemp);
+    kept = fw2_keeper_add(&retained->keeper, s, s->process->pool, pconf);
+    rv = prepare_board(kept);
+    return rv == APR_SUCCESS ? OK : refuse_to_start(s, rv, had_counters);
+}
+
+static int finwait2_start_process(apr_pool_t *pconf, apr_pool_t *plog,
+                                  apr_pool_t *ptemp, server_rec *s)
+{
+    if (kept && fw2_kept_setup(kept)->board) {
+        fill_setup(fw2_kept_setup(kept), s);
+        fw2_keeper_start(kept);
+        share_setup(fw2_kept_setup(kept), s, pconf);
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     "mod_finwait2/" FW2_VERSION " configured");
+    }
     return OK;
+}
+
+static int finwait2_monitor(apr_pool_t *p, server_rec *s)
+{
+    fw2_keeper_monitor(retained_data()->keeper);
+    return DECLINED;
 }
 
 static void finwait2_child_status(server_rec *s, pid_t pid, ap_generation_t gen,
                                   int slot, mpm_child_status state)
 {
-    if (state == MPM_CHILD_EXITED && counters) {
-        fw2_counters_gone(counters, pid);
+    if (state == MPM_CHILD_STARTED && child.board) {
+        fw2_keeper_signals();
     }
 }
 
-/* ------------------------------------------------------------- the child */
+/* ------------------------------------------------------------- the child -- */
 
-static apr_status_t stop_closer(void *data)
-{
-    fw2_closer_stop(data, PATIENCE);
-    hands.closer = NULL;
-    return APR_SUCCESS;
-}
-
-static int slots_wanted(server_rec *s)
-{
-    int slots = fw2_config_slots(s);
-
-    return slots == FW2_SLOTS_AUTO ? fw2_closer_auto_slots() : slots;
-}
-
-/* With all signals held back: prefork's child may be told to stop, and would do
- * so at once, before anybody knows of the thread. */
-static apr_status_t start_closer(int slots, apr_pool_t *pchild)
-{
-    static const fw2_observer observer = { NULL, note_taken, note_ended,
-                                           note_oldest };
-    sigset_t all, before;
-    apr_status_t rv;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rv = fw2_closer_start(&hands.closer, slots, &observer, pchild);
-    if (rv == APR_SUCCESS) {
-        /* Before the pool's children go, the thread's own being one of them. */
-        apr_pool_pre_cleanup_register(pchild, hands.closer, stop_closer);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return rv;
-}
-
-/* A child without a closer is a child like any other. */
 static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
 {
-    int slots = slots_wanted(s);
-    apr_status_t rv;
-
-    hands.fallback = note_fallback;
-    hands.closed = note_closed;
-    hands.clients = sources.clients;
-    if (!fw2_vhosts_linger(s)) {
-        return;
-    }
-    row = fw2_counters_begin(counters, slots);
-    rv = start_closer(slots, pchild);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
-                     "cannot start the closer for %d connections in this "
-                     "child; httpd lingers itself, as without mod_finwait2",
-                     slots);
-        fw2_counters_gone(counters, getpid());
-        row = -1;
-    }
-}
-
-/*
- * prefork calls no stop graceful, but only a fast one ends its child in the
- * handler of SIGTERM or SIGHUP, where these are blocked.
- */
-static int in_signal_handler(void)
-{
-    sigset_t blocked;
-
-    sigemptyset(&blocked);
-    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
-    return sigismember(&blocked, SIGTERM) || sigismember(&blocked, SIGHUP);
-}
-
-static void finwait2_child_stopping(apr_pool_t *pchild, int graceful)
-{
-    int threaded = AP_MPMQ_NOT_SUPPORTED;
-
-    ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded);
-    if (threaded == AP_MPMQ_NOT_SUPPORTED) {
-        graceful = !in_signal_handler();
-    }
-    if (!graceful && hands.closer) {
-        fw2_closer_hurry(hands.closer);
+    if (child.board) {
+        fw2_keeper_in_child(kept);
     }
 }
 
 static int finwait2_pre_connection(conn_rec *c, void *csd)
 {
     fw2_from_httpd();
-    fw2_conn_accepted(c, csd, listeners);
+    if (child.board) { /* else there is no shared memory since a restart */
+        fw2_conn_accepted(c, csd, &child);
+    }
     fw2_to_httpd();
+    return OK;
+}
+
+static int finwait2_create_request(request_rec *r)
+{
+    if (promises) {
+        fw2_keepalive_request(r);
+    }
     return OK;
 }
 
 static int finwait2_post_read_request(request_rec *r)
 {
     fw2_from_httpd();
-    fw2_conn_request(r, &hands);
+    fw2_conn_request(r);
     fw2_to_httpd();
     return DECLINED;
 }
@@ -400,7 +386,7 @@ static int finwait2_log_transaction(request_rec *r)
 static int finwait2_pre_close_connection(conn_rec *c)
 {
     fw2_from_httpd();
-    fw2_conn_closing(c, &hands);
+    fw2_conn_closing(c);
     fw2_to_httpd();
     return DECLINED;
 }
@@ -427,20 +413,24 @@ static int finwait2_status_hook(request_rec *r, int flags)
 
 static void finwait2_register_hooks(apr_pool_t *pool)
 {
-    static const char *const watchdog[] = { "mod_watchdog.c", NULL };
-
     fw2_conn_register();
+    fw2_keepalive_register();
     /* Before the event MPM's (MIDDLE), which makes a queue for each keep-alive
      * time that it finds. */
     ap_hook_post_config(finwait2_post_config, NULL, NULL, APR_HOOK_FIRST);
+    /* After all others', which may fork daemons: those shall not have the
+     * queue. */
+    ap_hook_post_config(finwait2_start_process, NULL, NULL,
+                        APR_HOOK_REALLY_LAST);
     ap_hook_child_status(finwait2_child_status, NULL, NULL, APR_HOOK_MIDDLE);
-    /* Before mod_watchdog's, which starts a thread: to grow the descriptor
-     * table takes long where several share it. */
-    ap_hook_child_init(finwait2_child_init, NULL, watchdog, APR_HOOK_MIDDLE);
-    ap_hook_child_stopping(finwait2_child_stopping, NULL, NULL,
-                           APR_HOOK_MIDDLE);
+    ap_hook_monitor(finwait2_monitor, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(finwait2_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     /* Before core's (REALLY_LAST), which ends the hook. */
     ap_hook_pre_connection(finwait2_pre_connection, NULL, NULL,
+                           APR_HOOK_MIDDLE);
+    /* Before httpd's own (REALLY_LAST): of filters of one type, the first is
+     * called first. */
+    ap_hook_create_request(finwait2_create_request, NULL, NULL,
                            APR_HOOK_MIDDLE);
     /* Before any that may end the hook with an error: the request's virtual
      * host is known by now, and closing is part of answering an error. */
@@ -459,11 +449,8 @@ static void finwait2_register_hooks(apr_pool_t *pool)
                       APR_HOOK_MIDDLE);
 }
 
-AP_DECLARE_MODULE(finwait2) = { STANDARD20_MODULE_STUFF,
-                                NULL, /* no directory configuration */
-                                NULL,
-                                fw2_config_create,
-                                fw2_config_merge,
-                                fw2_config_commands,
-                                finwait2_register_hooks,
-                                AP_MODULE_FLAG_NONE };
+AP_DECLARE_MODULE(finwait2) = {
+    STANDARD20_MODULE_STUFF, fw2_config_create_section, fw2_config_merge,
+    fw2_config_create,       fw2_config_merge,          fw2_config_commands,
+    finwait2_register_hooks, AP_MODULE_FLAG_NONE
+};

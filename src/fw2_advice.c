@@ -174,22 +174,30 @@ static const char *workers(const fw2_facts *facts, apr_pool_t *pool)
     return "";
 }
 
+/* `; about 2,400 are normal for this traffic` */
+static const char *normally(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = fw2_predicted_orphans(facts);
+
+    return n > 0 && facts->orphan_mini > 0 ? apr_psprintf(
+               pool, "; about %s orphan%s normal for this traffic",
+               fw2_text_about(pool, n), FW2_PLURAL(n, " is", "s are"))
+                                           : "";
+}
+
 /* The sentence where nothing is wrong, as far as is known. */
 static const char *all_is_well(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = fw2_half_closed(facts);
 
-    if (!fw2_known(n)) {
-        return "ok as far as is known: half-closed connections could not be "
-               "counted.";
-    }
     if (n == 0) {
-        return "ok: there are no half-closed connections.";
+        return "there are no half-closed connections.";
     }
-    return apr_psprintf(
-        pool, "ok: %s cost%s %s of kernel memory%s.",
-        fw2_text_count(pool, n, "half-closed connection"), n == 1 ? "s" : "",
-        fw2_text_bytes(pool, fw2_kernel_memory(facts)), workers(facts, pool));
+    return apr_psprintf(pool, "%s cost%s %s of kernel memory%s%s.",
+                        fw2_text_count(pool, n, "half-closed connection"),
+                        n == 1 ? "s" : "",
+                        fw2_text_bytes(pool, fw2_kernel_memory(facts)),
+                        workers(facts, pool), normally(facts, pool));
 }
 
 static const fw2_rule *rule_at(int i)
@@ -210,6 +218,16 @@ static const fw2_rule *rule_at(int i)
     return NULL;
 }
 
+/* The worst that a rule may be. */
+static int worst_of(const fw2_rule *rule, const fw2_facts *facts)
+{
+    static const fw2_level worst[] = { [FW2_WHOSE_OTHERS] = FW2_OK,
+                                       [FW2_WHOSE_UNKNOWN] = FW2_WATCH,
+                                       [FW2_WHOSE_OURS] = FW2_DANGER };
+
+    return (int)worst[rule->whose ? rule->whose(facts) : FW2_WHOSE_OURS];
+}
+
 /* How loudly a rule speaks, or SILENT. */
 static int judge(const fw2_rule *rule, const fw2_facts *facts)
 {
@@ -221,13 +239,49 @@ static int judge(const fw2_rule *rule, const fw2_facts *facts)
     }
     while (level-- > 0) {
         if (rule->from[level] > 0 && figure >= rule->from[level]) {
-            return level;
+            int worst = worst_of(rule, facts);
+
+            return level < worst ? level : worst;
         }
     }
     return SILENT;
 }
 
-/* What the rules of one level have to say, behind what is there already. */
+/* `FinWait2Timeout 5s`, with a line before it, or a sysctl's:
+ * `sysctl -w net.ipv4.tcp_max_tw_buckets=65536` */
+static const char *line_of(const fw2_words *words, apr_pool_t *pool)
+{
+    if (!words->directive) {
+        return NULL;
+    }
+    return strncmp(words->directive, "net.", 4)
+               ? apr_pstrcat(pool, words->before ? words->before : "",
+                             words->before ? "\n" : "", words->directive, " ",
+                             words->value, NULL)
+               : apr_pstrcat(pool, "sysctl -w ", words->directive, "=",
+                             words->value, NULL);
+}
+
+static void advise(fw2_advice *advice, fw2_level level, const char *rule,
+                   const fw2_words *words, apr_pool_t *pool)
+{
+    advice->level = level;
+    advice->rule = rule;
+    advice->finding = words->finding;
+    advice->remedy = words->remedy;
+    advice->risk = words->risk;
+    advice->directive = words->directive;
+    advice->value = words->value;
+    advice->before = words->before;
+    advice->line = line_of(words, pool);
+    advice->now = words->now;
+    advice->after = words->after;
+    advice->text = apr_pstrcat(pool, words->finding, words->remedy ? " " : "",
+                               words->remedy ? words->remedy : "",
+                               words->risk ? " " : "", words->risk, NULL);
+}
+
+/* Have the rules of one level speak, behind those that have spoken. */
 static void speak(fw2_verdict *verdict, fw2_advice *advice, int level,
                   const fw2_facts *facts, apr_pool_t *pool)
 {
@@ -242,18 +296,26 @@ static void speak(fw2_verdict *verdict, fw2_advice *advice, int level,
             continue;
         }
         words = rule->say(facts, pool);
-        next->level = (fw2_level)level;
-        next->rule = rule->name;
-        next->text = words.remedy ? apr_pstrcat(pool, words.finding, " ",
-                                                words.remedy, NULL)
-                                  : words.finding;
+        advise(next, (fw2_level)level, rule->name, &words, pool);
         if (verdict->n++ == 0 && level != FW2_OK) {
             verdict->level = next->level;
             verdict->rule = next->rule;
-            verdict->text = apr_pstrcat(pool, fw2_level_names[level], ": ",
-                                        words.finding, NULL);
+            verdict->finding = next->finding;
         }
     }
+}
+
+/* A verdict that no rule has decided. */
+static void decide_well(fw2_verdict *verdict, const fw2_facts *facts,
+                        apr_pool_t *pool)
+{
+    if (fw2_known(fw2_half_closed(facts))) {
+        verdict->finding = all_is_well(facts, pool);
+        return;
+    }
+    verdict->finding = "half-closed connections could not be counted.";
+    verdict->text =
+        apr_pstrcat(pool, "ok as far as is known: ", verdict->finding, NULL);
 }
 
 const fw2_verdict *fw2_advise(const fw2_facts *facts, apr_pool_t *pool)
@@ -271,8 +333,12 @@ const fw2_verdict *fw2_advise(const fw2_facts *facts, apr_pool_t *pool)
     for (level = FW2_DANGER; level >= FW2_OK; level--) {
         speak(verdict, advice, level, &believed, pool);
     }
+    if (!verdict->finding) {
+        decide_well(verdict, &believed, pool);
+    }
     if (!verdict->text) {
-        verdict->text = all_is_well(&believed, pool);
+        verdict->text = apr_pstrcat(pool, fw2_level_names[verdict->level], ": ",
+                                    verdict->finding, NULL);
     }
     return verdict;
 }

@@ -72,6 +72,10 @@ enum {
  * together, even inside a container. Ours are among the namespace's. No rule
  * divides one of the machine's by any other, or the other way.
  *
+ * The verdict is about httpd: a rule on what is not ours alone asks what is
+ * known of ours. A figure of another program's is never worse than FW2_OK, and
+ * one whose owner is not known, never worse than FW2_WATCH.
+ *
  * Events "last minute" are those of the 60 s before now: unknown before there
  * are 60 s of history, never a shorter time's and never a total.
  */
@@ -93,13 +97,15 @@ typedef struct fw2_facts {
                                         backlog_limit is greatest */
     apr_int64_t backlog_limit;     /**< that may wait there */
 
-    /* The closers of all children. */
-    apr_int64_t closer_held;     /**< in hand now: sockets */
-    apr_int64_t closer_capacity; /**< that may be in hand */
+    /* The closer processes. */
+    apr_int64_t closer_away;     /**< 1: it is wanted, and none runs */
+    apr_int64_t closer_idle;     /**< 1: it runs, but cannot linger here */
+    apr_int64_t closer_held;     /**< sockets lingered on now */
+    apr_int64_t closer_capacity; /**< sockets that may be */
     apr_int64_t closer_oldest;   /**< the oldest is held: microseconds */
     apr_int64_t evicted;         /**< lingers cut short, last minute */
-    apr_int64_t fallback; /**< left to httpd for want of a place or a closer,
-                               last minute */
+    apr_int64_t fallback; /**< connections that the closer process did not
+                               accept, last minute */
 
     /* Closes of ours, last minute: connections. */
     apr_int64_t by_server;        /**< httpd closed first */
@@ -134,6 +140,15 @@ typedef struct fw2_facts {
     apr_int64_t vhost_keepalive;    /**< the keep-alive time in effect:
                                          microseconds */
 
+    /* The virtual host with the most connections that ended idle, last minute,
+     * in HTTP/1: by the side that closed first. */
+    apr_int64_t idle_in_time;   /**< the client, before the promise was over */
+    apr_int64_t idle_late;      /**< the client, after that */
+    apr_int64_t idle_expired;   /**< httpd, when the real time was over */
+    apr_int64_t idle_keepalive; /**< its real keep-alive time: microseconds */
+    apr_int64_t idle_promise;   /**< the time that it promises: microseconds; 0:
+                                     none; unknown: the real one */
+
     /* The address with the most half-closed connections of ours. */
     apr_int64_t peer_share; /**< its part of them: percent */
 
@@ -163,9 +178,23 @@ typedef struct fw2_facts {
     apr_int64_t tcp_mem_max;     /**< third of net.ipv4.tcp_mem: pages */
     apr_int64_t tcp_mem;         /**< in TCP's buffers now: pages */
 
-    /* Of the child whose share is greatest. */
+    /* The closer process. */
     apr_int64_t descriptors;      /**< in use */
     apr_int64_t descriptor_limit; /**< that may be in use */
+
+    /* The namespace's accept queues, and what is half-closed elsewhere. */
+    apr_int64_t own_drops;        /**< packets dropped at httpd's own queues and
+                                     not since the accept is deferred, last
+                                     minute; hardly any but for want of room */
+    apr_int64_t other_drops;      /**< dropped at other programs' queues for any
+                                     reason, last minute */
+    apr_int64_t queue_port;       /**< of another program whose queue is full */
+    apr_int64_t queue;            /**< connections that wait there */
+    apr_int64_t queue_limit;      /**< that may wait there */
+    apr_int64_t elsewhere;        /**< sockets, where most have one port */
+    apr_int64_t elsewhere_port;   /**< that port */
+    apr_int64_t elsewhere_opened; /**< 1: this machine opened them; 0: another
+                                       program accepted them */
 
     /** 1: httpd's own linger keeps a worker waiting (prefork, worker); 0: it
      *  does not (event). */
@@ -178,13 +207,24 @@ typedef struct fw2_facts {
     const char *peer;                /**< the address above */
     const char *agent;               /**< the User-Agent above */
     const char *idle_net;            /**< the net above */
+    const char *idle_vhost;          /**< the virtual host of idle_in_time */
 } fw2_facts;
 
 /** One piece of advice. */
 typedef struct fw2_advice {
     fw2_level level;
-    const char *rule; /**< which one spoke */
-    const char *text; /**< one to four sentences */
+    const char *rule;    /**< the one that spoke */
+    const char *text;    /**< one to four sentences: the next three in one */
+    const char *finding; /**< one sentence */
+    const char *remedy;  /**< the change and its effect; NULL: there is none */
+    const char *risk;    /**< the price of the change; or NULL */
+    const char *directive;  /**< one recommendation: a directive of httpd's or a
+                                sysctl; NULL: there is none */
+    const char *value;      /**< its value */
+    const char *before;     /**< a line to write before that one; or NULL */
+    const char *line;       /**< all three as they are to be pasted */
+    apr_int64_t now, after; /**< the number that it changes, before and after;
+                                 FW2_FACT_UNKNOWN where that is not known */
 } fw2_advice;
 
 /** What it comes to. */
@@ -193,6 +233,7 @@ typedef struct fw2_verdict {
     const char *rule; /**< the one that decided; NULL where it is FW2_OK */
     const char *text; /**< one sentence that begins with the level's name, with
                            the number that decided */
+    const char *finding; /**< the same without the level's name */
     int n;
     const fw2_advice *advice; /**< worst first; of one level, in the
                                    rules' order */

@@ -9,13 +9,34 @@
  */
 
 #include "fw2_advice.h"
+#include "fw2_advice_text.h"
 
-/** What a rule says. Whole sentences. */
+/** The words of a rule. Whole sentences; NULL: there are none. */
 typedef struct fw2_words {
-    const char *finding; /**< what is, with the number that decided */
-    const char *remedy;  /**< what to do, what it does, what not to do; or
-                              NULL */
+    const char *finding;   /**< the state, with the number that decided; never
+                                NULL */
+    const char *remedy;    /**< the change to make, and its effect in figures */
+    const char *risk;      /**< the price of that change */
+    const char *directive; /**< the one recommendation: its name and value, a
+                                directive of httpd's or a `net.` sysctl */
+    const char *value;
+    const char *before;     /**< a line to write before that one; or NULL */
+    apr_int64_t now, after; /**< the number that it changes, and its value
+                                 afterwards; -1: not known */
 } fw2_words;
+
+/** The owner of what a counter of the namespace or of the machine has counted. */
+typedef enum {
+    FW2_WHOSE_OTHERS,  /**< another program's, and none of httpd's */
+    FW2_WHOSE_UNKNOWN, /**< that cannot be told */
+    FW2_WHOSE_OURS     /**< httpd's, among others or alone */
+} fw2_whose;
+
+/** Words without any, to begin with. */
+#define FW2_NO_WORDS                                                           \
+    {                                                                          \
+        .now = FW2_FACT_UNKNOWN, .after = FW2_FACT_UNKNOWN                     \
+    }
 
 /** A row of the table. */
 typedef struct fw2_rule {
@@ -26,6 +47,8 @@ typedef struct fw2_rule {
     /** For each level, the least figure at which it speaks so; 0: never. */
     apr_int64_t from[FW2_LEVELS];
     fw2_words (*say)(const fw2_facts *facts, apr_pool_t *pool);
+    /** The owner of the figure, which bounds the level; NULL: it is httpd's. */
+    fw2_whose (*whose)(const fw2_facts *facts);
 } fw2_rule;
 
 /** What may run out: of the kernel, and of descriptors and places of httpd. */
@@ -35,8 +58,13 @@ extern const fw2_rule fw2_linger_rules[];
 /** What comes and goes: why httpd closes first, and what that leaves. */
 extern const fw2_rule fw2_traffic_rules[];
 
-/** How FW2_SHORT_LIFE is written. */
-#define FW2_SHORT_LIFE_TEXT "FinWait2Timeout 5s"
+/** The directive that makes FW2_SHORT_LIFE. */
+#define FW2_SHORT_DIRECTIVE "FinWait2Timeout"
+#define FW2_SHORT_VALUE     "5s"
+#define FW2_SHORT_LIFE_TEXT FW2_SHORT_DIRECTIVE " " FW2_SHORT_VALUE
+
+/** Recommend FinWait2UserTimeout, with its price. */
+void fw2_recommend_user_timeout(fw2_words *words);
 
 /** What a mini-socket takes in the kernel, in bytes. (Measured, Linux 6.18.) */
 #define FW2_MINI_BYTES 256
@@ -48,7 +76,7 @@ int fw2_known(apr_int64_t fact);
  *  them is, or if the whole is 0. */
 apr_int64_t fw2_share(apr_int64_t part, apr_int64_t whole);
 
-/** Of `held`, those that no closer has: httpd lingers on them itself. About:
+/** Of `held`, those that no closer process has: httpd lingers on them. About:
  *  the two are not counted at the same moment. */
 apr_int64_t fw2_held_by_httpd(const fw2_facts *facts);
 
@@ -65,40 +93,15 @@ apr_int64_t fw2_fewer_orphans(const fw2_facts *facts);
 /** `; 60 % of them are www.example.com:80's and 30 % ..., mostly ...`, or "". */
 const char *fw2_text_whose(apr_pool_t *pool, const fw2_facts *facts);
 
+/** How many orphans in FIN_WAIT_2 the last minute explains; unknown as its
+ *  parts are. */
+apr_int64_t fw2_predicted_orphans(const fw2_facts *facts);
+
 /** Whether mini-sockets run short, or did in the last minute. */
 int fw2_minis_short(const fw2_facts *facts);
 
 /** What half-closed connections take of the kernel's memory, in bytes. About:
  *  the sizes are Linux 6.18's, buffers' own overhead is left out. */
 apr_int64_t fw2_kernel_memory(const fw2_facts *facts);
-
-/** `is`, `was`, or what else changes with a number. */
-#define FW2_PLURAL(n, one, many) ((n) == 1 ? (one) : (many))
-
-/** `2,431` */
-const char *fw2_text_number(apr_pool_t *pool, apr_int64_t n);
-
-/** `1 orphan`, `2,431 orphans` */
-const char *fw2_text_count(apr_pool_t *pool, apr_int64_t n, const char *noun);
-
-/** ` (80 %)`, with a space in front */
-const char *fw2_text_share(apr_pool_t *pool, apr_int64_t part,
-                           apr_int64_t whole);
-
-/** `2,400` for 2,431: two digits that count, for what is about so many. */
-const char *fw2_text_about(apr_pool_t *pool, apr_int64_t n);
-
-/** `12 a minute`, `1.5 a second`, `40 a second` */
-const char *fw2_text_rate(apr_pool_t *pool, apr_int64_t per_minute);
-
-/** `256 bytes`, `25.6 KB`, `0.6 MB`: powers of 1000. */
-const char *fw2_text_bytes(apr_pool_t *pool, apr_int64_t bytes);
-
-/** `500 ms`, `60 s`, `1.5 s` */
-const char *fw2_text_time(apr_pool_t *pool, apr_interval_time_t time);
-
-/** A foreign name, as fw2_advise() promises; if it is NULL, `otherwise`. */
-const char *fw2_text_name(apr_pool_t *pool, const char *name,
-                          const char *otherwise);
 
 #endif /* FW2_ADVICE_IMPL_H */

@@ -10,10 +10,9 @@
 
 #include "apr_strings.h"
 
-/* What net.ipv4.tcp_max_tw_buckets is raised to at least, and below what it is
- * too low for a server that comes near it. */
+/* The value that this is raised to at least. */
+#define BUCKETS        "net.ipv4.tcp_max_tw_buckets"
 #define BUCKETS_PLENTY 65536
-#define BUCKETS_LOW    16384
 
 /* From which share on mini-sockets run short, in percent. */
 #define BUCKETS_SHORT 40
@@ -22,11 +21,97 @@
  * no difference. */
 #define SMALL_PART 20
 
-/* From which share on a child runs short of descriptors, in percent. */
+/* From which share on the closer process is short of descriptors, percent. */
 #define FEW_DESCRIPTORS 60
 
 /* Workers that linger, from which on they may be why nobody accepts. */
 #define MANY_WORKERS 50
+
+/* The part of mini-sockets that httpd has at least where they are its affair,
+ * in percent: a page that is read now and then leaves some, too. */
+#define OWN_PART 1
+
+/* Connections that httpd closes in a minute at least if it is at work. */
+#define AT_WORK 30
+
+/* httpd's bytes on their way to clients that are a part of what all buffers
+ * have. */
+#define MUCH_UNDELIVERED 64000000
+
+/* Mini-sockets live for a minute at most, or little more: what httpd closed
+ * first in the last one are in TIME_WAIT, or in FIN_WAIT_2. */
+static fw2_whose whose_minis(const fw2_facts *facts)
+{
+    apr_int64_t own = facts->orphan_mini, share;
+
+    if (fw2_known(own) && fw2_known(facts->by_server)) {
+        own += facts->by_server;
+    }
+    share = fw2_share(own, facts->timewait);
+    if (!fw2_known(share)) {
+        return FW2_WHOSE_UNKNOWN;
+    }
+    return share >= OWN_PART ? FW2_WHOSE_OURS : FW2_WHOSE_OTHERS;
+}
+
+/* The kernel resets orphans that are full sockets, and no others. */
+static fw2_whose whose_orphans(const fw2_facts *facts)
+{
+    if (!fw2_known(facts->orphan_full)) {
+        return FW2_WHOSE_UNKNOWN;
+    }
+    return facts->orphan_full > 0 ? FW2_WHOSE_OURS : FW2_WHOSE_OTHERS;
+}
+
+static int is_idle(const fw2_facts *facts)
+{
+    return fw2_known(facts->by_server) && facts->by_server < AT_WORK;
+}
+
+/* Those that were reset are gone: httpd may have had some. */
+static fw2_whose whose_aborts(const fw2_facts *facts)
+{
+    fw2_whose whose = whose_orphans(facts);
+
+    return whose == FW2_WHOSE_OTHERS && !is_idle(facts) ? FW2_WHOSE_UNKNOWN
+                                                        : whose;
+}
+
+/* The buffers of connections at work are not known. */
+static fw2_whose whose_memory(const fw2_facts *facts)
+{
+    if (facts->undelivered_bytes >= MUCH_UNDELIVERED) {
+        return FW2_WHOSE_OURS;
+    }
+    return fw2_known(facts->undelivered_bytes) && is_idle(facts)
+               ? FW2_WHOSE_OTHERS
+               : FW2_WHOSE_UNKNOWN;
+}
+
+/* ` Of what is half-closed elsewhere, most are 4,000 connections of another
+ * program at port 8080.`, or "". */
+static const char *most_elsewhere(const fw2_facts *facts, apr_pool_t *pool)
+{
+    if (facts->elsewhere <= 0 || !fw2_known(facts->elsewhere_port)) {
+        return "";
+    }
+    return apr_psprintf(
+        pool,
+        " Of what is half-closed elsewhere, most are %s %s port "
+        "%" APR_INT64_T_FMT ".",
+        fw2_text_count(pool, facts->elsewhere, "connection"),
+        facts->elsewhere_opened > 0 ? "of this machine to"
+                                    : "of another program at",
+        facts->elsewhere_port);
+}
+
+void fw2_recommend_user_timeout(fw2_words *words)
+{
+    words->directive = "FinWait2UserTimeout";
+    words->value = "60s";
+    words->risk = "A client that is out of reach for 60 s loses the rest of "
+                  "its response.";
+}
 
 static apr_int64_t memory_aborts(const fw2_facts *facts)
 {
@@ -36,37 +121,62 @@ static apr_int64_t memory_aborts(const fw2_facts *facts)
 static fw2_words say_memory_aborts(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = facts->memory_aborts;
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
         "%s %s reset in the last minute for want of memory or of room for "
         "orphans (TCPAbortOnMemory).",
         fw2_text_count(pool, n, "connection"), FW2_PLURAL(n, "was", "were"));
+    if (whose_aborts(facts) == FW2_WHOSE_OTHERS) {
+        words.remedy = apr_psprintf(
+            pool,
+            "They are another program's: httpd is idle, and has no orphan "
+            "that could be reset.%s",
+            most_elsewhere(facts, pool));
+        return words;
+    }
     words.remedy =
-        "Orphans in FIN_WAIT_2 are hardly the cause: they have no buffers. "
         "FinWait2UserTimeout 60s resets closing connections whose client takes "
-        "nothing for 60 s. The limits, net.ipv4.tcp_mem and "
+        "nothing for 60 s; the limits, net.ipv4.tcp_mem and "
         "net.ipv4.tcp_max_orphans, are the whole machine's.";
+    fw2_recommend_user_timeout(&words);
     return words;
 }
 
-/* What to raise, and to what, without a full stop. */
+static apr_int64_t plenty_of_buckets(const fw2_facts *facts)
+{
+    apr_int64_t twice = 2 * facts->tcp_max_tw_buckets;
+
+    return twice < BUCKETS_PLENTY ? BUCKETS_PLENTY : twice;
+}
+
+/* The sysctl to raise, and to what, without a full stop. */
 static const char *more_buckets(const fw2_facts *facts, apr_pool_t *pool)
 {
-    apr_int64_t to = 2 * facts->tcp_max_tw_buckets;
+    apr_int64_t to = plenty_of_buckets(facts);
 
     if (!fw2_known(facts->tcp_max_tw_buckets)) {
-        return "net.ipv4.tcp_max_tw_buckets";
+        return BUCKETS;
     }
-    if (to < BUCKETS_PLENTY) {
-        to = BUCKETS_PLENTY;
-    }
-    return apr_psprintf(pool,
-                        "net.ipv4.tcp_max_tw_buckets from %" APR_INT64_T_FMT
-                        " to %" APR_INT64_T_FMT " (%s when all are taken)",
-                        facts->tcp_max_tw_buckets, to,
+    return apr_psprintf(pool, BUCKETS " from %s to %s (%s when all are taken)",
+                        fw2_text_number(pool, facts->tcp_max_tw_buckets),
+                        fw2_text_number(pool, to),
                         fw2_text_bytes(pool, to * FW2_MINI_BYTES));
+}
+
+/* Recommend to raise it. `then` is appended to what that takes. */
+static void recommend_buckets(const fw2_facts *facts, fw2_words *words,
+                              const char *then, apr_pool_t *pool)
+{
+    words->remedy =
+        apr_psprintf(pool, "Raise %s%s.", more_buckets(facts, pool), then);
+    words->risk = "A lower value would not end connections, but lose them.";
+    if (fw2_known(facts->tcp_max_tw_buckets)) {
+        words->directive = BUCKETS;
+        words->value =
+            apr_psprintf(pool, "%" APR_INT64_T_FMT, plenty_of_buckets(facts));
+    }
 }
 
 /* Whether FinWait2Timeout would help, and how much, where that is known. */
@@ -97,6 +207,16 @@ static const char *fewer_minis(const fw2_facts *facts, apr_pool_t *pool)
                         fw2_text_whose(pool, facts));
 }
 
+/* The remedy where httpd has hardly any of the mini-sockets. */
+static const char *of_others(const fw2_facts *facts, apr_pool_t *pool)
+{
+    return apr_psprintf(pool,
+                        "They are another program's, or of connections that "
+                        "this machine opened: httpd has hardly any. Raise "
+                        "%s.%s",
+                        more_buckets(facts, pool), most_elsewhere(facts, pool));
+}
+
 static apr_int64_t timewait_overflows(const fw2_facts *facts)
 {
     return facts->timewait_overflows;
@@ -106,19 +226,21 @@ static fw2_words say_timewait_overflows(const fw2_facts *facts,
                                         apr_pool_t *pool)
 {
     apr_int64_t n = facts->timewait_overflows;
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
         "%s vanished in the last minute because no mini-socket could be had "
         "(TCPTimeWaitOverflow).",
         fw2_text_count(pool, n, "closed connection"));
-    words.remedy = apr_psprintf(
-        pool,
-        "A low count of FIN_WAIT_2 is no good news now: clients that have not "
-        "closed stay in CLOSE_WAIT, and the kernel here has forgotten them. "
-        "Raise %s%s.",
-        more_buckets(facts, pool), fewer_minis(facts, pool));
+    if (whose_minis(facts) == FW2_WHOSE_OTHERS) {
+        words.remedy = of_others(facts, pool);
+        return words;
+    }
+    recommend_buckets(facts, &words, fewer_minis(facts, pool), pool);
+    words.risk = "A low count of FIN_WAIT_2 is no good news now: clients that "
+                 "have not closed stay in CLOSE_WAIT, and the kernel here has "
+                 "forgotten them.";
     return words;
 }
 
@@ -127,9 +249,16 @@ static apr_int64_t timewait_share(const fw2_facts *facts)
     return fw2_share(facts->timewait, facts->tcp_max_tw_buckets);
 }
 
+/* Where some have vanished already, another rule has the same cure. */
+static apr_int64_t timewait_full(const fw2_facts *facts)
+{
+    return facts->timewait_overflows > 0 ? FW2_FACT_UNKNOWN
+                                         : timewait_share(facts);
+}
+
 static fw2_words say_timewait(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
@@ -138,10 +267,11 @@ static fw2_words say_timewait(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_count(pool, facts->tcp_max_tw_buckets, "mini-socket"),
         FW2_PLURAL(facts->timewait, "is", "are"),
         fw2_text_share(pool, facts->timewait, facts->tcp_max_tw_buckets));
-    words.remedy = apr_psprintf(
-        pool,
-        "When none is left, closed connections vanish silently. Raise %s%s.",
-        more_buckets(facts, pool), fewer_minis(facts, pool));
+    if (whose_minis(facts) == FW2_WHOSE_OTHERS) {
+        words.remedy = of_others(facts, pool);
+        return words;
+    }
+    recommend_buckets(facts, &words, fewer_minis(facts, pool), pool);
     return words;
 }
 
@@ -149,42 +279,6 @@ int fw2_minis_short(const fw2_facts *facts)
 {
     return timewait_share(facts) >= BUCKETS_SHORT
            || facts->timewait_overflows > 0;
-}
-
-static apr_int64_t buckets_low(const fw2_facts *facts)
-{
-    return fw2_known(facts->tcp_max_tw_buckets)
-                   && facts->tcp_max_tw_buckets < BUCKETS_LOW
-               ? fw2_minis_short(facts)
-               : FW2_FACT_UNKNOWN;
-}
-
-static fw2_words say_buckets_low(const fw2_facts *facts, apr_pool_t *pool)
-{
-    fw2_words words;
-
-    words.finding =
-        apr_psprintf(pool, "net.ipv4.tcp_max_tw_buckets is only %s.",
-                     fw2_text_number(pool, facts->tcp_max_tw_buckets));
-    words.remedy =
-        "Do not lower it against FIN_WAIT_2 or TIME_WAIT, as some guides "
-        "advise: that does not end connections, it loses them.";
-    return words;
-}
-
-static apr_int64_t tw_recycle(const fw2_facts *facts)
-{
-    return fw2_minis_short(facts);
-}
-
-static fw2_words say_tw_recycle(const fw2_facts *facts, apr_pool_t *pool)
-{
-    fw2_words words;
-
-    words.finding = "Do not look for net.ipv4.tcp_tw_recycle, which some "
-                    "guides recommend against TIME_WAIT and FIN_WAIT_2.";
-    words.remedy = "It broke clients behind NAT, and Linux 4.12 removed it.";
-    return words;
 }
 
 static apr_int64_t orphans_share(const fw2_facts *facts)
@@ -195,7 +289,7 @@ static apr_int64_t orphans_share(const fw2_facts *facts)
 static fw2_words say_orphans(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *ours = "";
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     if (fw2_known(facts->orphan_full)) {
         ours = apr_psprintf(pool, " (%s at its addresses now)",
@@ -207,13 +301,20 @@ static fw2_words say_orphans(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_count(pool, facts->tcp_max_orphans, "orphan"),
         fw2_text_number(pool, facts->orphans),
         fw2_text_share(pool, facts->orphans, facts->tcp_max_orphans));
+    if (whose_orphans(facts) == FW2_WHOSE_OTHERS) {
+        words.remedy = apr_psprintf(
+            pool, "None of them is httpd's, so there is nothing to set here.%s",
+            most_elsewhere(facts, pool));
+        return words;
+    }
     words.remedy = apr_psprintf(
         pool,
-        "From a quarter on the kernel may reset silent ones, since it counts "
-        "those up to four times (in its log: too many orphaned sockets). As a "
-        "rule they are in FIN_WAIT_1, where FinWait2Timeout does nothing; "
-        "FinWait2UserTimeout 60s keeps httpd from adding to them%s.",
+        "From a quarter on the kernel may reset silent ones (in its log: too "
+        "many orphaned sockets). As a rule they are in FIN_WAIT_1, where "
+        "FinWait2Timeout does nothing; FinWait2UserTimeout 60s keeps httpd "
+        "from adding to them%s.",
         ours);
+    fw2_recommend_user_timeout(&words);
     return words;
 }
 
@@ -225,7 +326,7 @@ static apr_int64_t tcp_mem_share(const fw2_facts *facts)
 static fw2_words say_tcp_mem(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *ours = "";
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     if (facts->undelivered_bytes > 0) {
         ours = apr_psprintf(
@@ -233,17 +334,25 @@ static fw2_words say_tcp_mem(const fw2_facts *facts, apr_pool_t *pool)
             " httpd's clients in FIN_WAIT_1 have %s still to take; "
             "FinWait2UserTimeout 60s resets those that take nothing.",
             fw2_text_bytes(pool, facts->undelivered_bytes));
+        fw2_recommend_user_timeout(&words);
     }
     words.finding = apr_psprintf(
         pool, "TCP's buffers take %s of at most %s on the whole machine%s.",
         fw2_text_number(pool, facts->tcp_mem),
         fw2_text_count(pool, facts->tcp_mem_max, "page"),
         fw2_text_share(pool, facts->tcp_mem, facts->tcp_mem_max));
+    if (whose_memory(facts) == FW2_WHOSE_OTHERS) {
+        words.remedy = apr_psprintf(
+            pool,
+            "They are another program's: httpd is idle, and its clients have "
+            "hardly anything still to take.%s",
+            most_elsewhere(facts, pool));
+        return words;
+    }
     words.remedy = apr_psprintf(
         pool,
         "At the maximum, the third number of net.ipv4.tcp_mem, the kernel "
-        "drops what arrives and resets orphans. Those in FIN_WAIT_2 have no "
-        "buffers, and no part in it.%s",
+        "drops segments and resets orphans.%s",
         ours);
     return words;
 }
@@ -253,40 +362,19 @@ static apr_int64_t descriptors_share(const fw2_facts *facts)
     return fw2_share(facts->descriptors, facts->descriptor_limit);
 }
 
-/* Whether lingering may be what fills it. One child cannot linger on more than
- * all children together. */
-static const char *lingering_part(const fw2_facts *facts, apr_pool_t *pool)
-{
-    if (!fw2_known(facts->held)) {
-        return "";
-    }
-    if (facts->held < facts->descriptors / 2) {
-        return apr_psprintf(
-            pool,
-            " Lingering is not the cause: all children together hold only %s.",
-            fw2_text_count(pool, facts->held, "half-closed connection"));
-    }
-    return apr_psprintf(
-        pool,
-        " Lingering may be the cause: all children together hold %s, and fewer "
-        "with a shorter FinWait2LingerIdle.",
-        fw2_text_count(pool, facts->held, "half-closed connection"));
-}
-
 static fw2_words say_descriptors(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
-        pool, "The child that counted has %s of at most %s in use%s.",
+        pool, "The closer process has %s of at most %s in use%s.",
         fw2_text_number(pool, facts->descriptors),
         fw2_text_count(pool, facts->descriptor_limit, "descriptor"),
         fw2_text_share(pool, facts->descriptors, facts->descriptor_limit));
-    words.remedy = apr_psprintf(
-        pool,
-        "A child without descriptors accepts nobody: raise ulimit -n, or "
-        "LimitNOFILE= of the systemd unit.%s",
-        lingering_part(facts, pool));
+    words.remedy =
+        "Without descriptors it closes the connection that it has held "
+        "longest. It raises its own limit as far as it may: raise "
+        "LimitNOFILE= of the systemd unit, or shorten FinWait2LingerIdle.";
     return words;
 }
 
@@ -309,29 +397,7 @@ static const char *why_queued(const fw2_facts *facts, const char *whose,
         "%s%s accepts too slowly, as a rule because its workers are busy. Look "
         "at mod_status, slow backends and MaxRequestWorkers; a larger "
         "ListenBacklog only lets clients wait longer.",
-        fw2_known(n) && descriptors_share(facts) < FEW_DESCRIPTORS
-            ? "FIN_WAIT_2 is not at fault. "
-            : "",
-        whose);
-}
-
-static apr_int64_t listen_overflows(const fw2_facts *facts)
-{
-    return facts->listen_overflows;
-}
-
-static fw2_words say_listen_overflows(const fw2_facts *facts, apr_pool_t *pool)
-{
-    apr_int64_t n = facts->listen_overflows;
-    fw2_words words;
-
-    words.finding = apr_psprintf(
-        pool,
-        "In the last minute an accept queue of this network namespace was "
-        "found full %s (ListenOverflows).",
-        fw2_text_count(pool, n, "time"));
-    words.remedy = why_queued(facts, "If it is httpd's, httpd", pool);
-    return words;
+        fw2_known(n) ? "FIN_WAIT_2 is not at fault. " : "", whose);
 }
 
 static apr_int64_t backlog_share(const fw2_facts *facts)
@@ -339,9 +405,88 @@ static apr_int64_t backlog_share(const fw2_facts *facts)
     return fw2_share(facts->backlog, facts->backlog_limit);
 }
 
+/* To a tenth, since stray packets are dropped, too, and the counters and the
+ * drops are not read at the same moment. Without the drops of each socket (/proc
+ * has none), the queues as they are now tell it. */
+static fw2_whose whose_overflows(const fw2_facts *facts)
+{
+    apr_int64_t all = facts->listen_overflows;
+
+    if (!fw2_known(facts->own_drops)) {
+        return facts->backlog == 0 && facts->queue > 0 ? FW2_WHOSE_OTHERS
+                                                       : FW2_WHOSE_UNKNOWN;
+    }
+    if (facts->own_drops > 0 && facts->own_drops >= all / 10) {
+        return FW2_WHOSE_OURS;
+    }
+    return facts->other_drops >= all - all / 10 ? FW2_WHOSE_OTHERS
+                                                : FW2_WHOSE_UNKNOWN;
+}
+
+/* httpd's are among its drops, and no more than all. */
+static apr_int64_t listen_overflows(const fw2_facts *facts)
+{
+    apr_int64_t all = facts->listen_overflows;
+
+    return whose_overflows(facts) == FW2_WHOSE_OURS && facts->own_drops < all
+               ? facts->own_drops
+               : all;
+}
+
+/* Where another program's queue is full now, if one is. */
+static const char *full_queue(const fw2_facts *facts, apr_pool_t *pool)
+{
+    const char *limit = "";
+
+    if (facts->queue <= 0 || !fw2_known(facts->queue_port)) {
+        return "No other program's is full now.";
+    }
+    if (fw2_known(facts->queue_limit)) {
+        limit = apr_psprintf(pool, " of at most %s",
+                             fw2_text_number(pool, facts->queue_limit));
+    }
+    return apr_psprintf(pool,
+                        "At port %" APR_INT64_T_FMT
+                        ", another program's, %s%s %s to be accepted.",
+                        facts->queue_port,
+                        fw2_text_count(pool, facts->queue, "connection"), limit,
+                        FW2_PLURAL(facts->queue, "waits", "wait"));
+}
+
+static fw2_words say_others_overflows(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "In the last minute another program's accept queue was found full %s "
+        "(ListenOverflows), and not httpd's.",
+        fw2_text_count(pool, facts->listen_overflows, "time"));
+    words.remedy = full_queue(facts, pool);
+    return words;
+}
+
+static fw2_words say_listen_overflows(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_whose whose = whose_overflows(facts);
+    fw2_words words = FW2_NO_WORDS;
+
+    if (whose == FW2_WHOSE_OTHERS) {
+        return say_others_overflows(facts, pool);
+    }
+    words.finding = apr_psprintf(
+        pool, "In the last minute %s found full %s (ListenOverflows).",
+        whose == FW2_WHOSE_OURS
+            ? "httpd's accept queue was"
+            : "an accept queue of this network namespace was",
+        fw2_text_count(pool, listen_overflows(facts), "time"));
+    words.remedy = why_queued(facts, "If it is httpd's, httpd", pool);
+    return words;
+}
+
 static fw2_words say_backlog(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool, "In the fullest accept queue %s of at most %s %s%s.",
@@ -360,16 +505,10 @@ static apr_int64_t fin_timeout(const fw2_facts *facts)
                                       : facts->tcp_fin_timeout;
 }
 
-/* 61 to 119: not what is asked for, and most often far less. */
-static apr_int64_t fin_timeout_odd(const fw2_facts *facts)
-{
-    return facts->tcp_fin_timeout < 120 ? fin_timeout(facts) : FW2_FACT_UNKNOWN;
-}
-
 static fw2_words say_fin_timeout(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t seconds = facts->tcp_fin_timeout;
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
@@ -379,14 +518,13 @@ static fw2_words say_fin_timeout(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_time(pool, apr_time_from_sec(fw2_orphan_life(seconds))));
     words.remedy = apr_psprintf(
         pool,
-        "%s%sSet it to 60 or less, or set FinWait2Timeout, which goes before "
-        "it for httpd's connections and for no others.",
-        seconds < 120 ? ""
-                      : "The first half of that it is a full socket of about "
-                        "2.4 KB. ",
+        "The first half of that it is a full socket of about 2.4 KB.%s " FW2_SHORT_LIFE_TEXT
+        " goes before it for httpd's connections and for no others.",
         seconds < 1000 ? ""
-                       : "It is in seconds, where other systems count "
-                         "milliseconds. ");
+                       : " The unit is seconds, where other systems have "
+                         "milliseconds.");
+    words.directive = FW2_SHORT_DIRECTIVE;
+    words.value = FW2_SHORT_VALUE;
     return words;
 }
 
@@ -397,7 +535,7 @@ static apr_int64_t not_counted(const fw2_facts *facts)
 
 static fw2_words say_not_counted(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = "Half-closed connections could not be counted, so nothing "
                     "is known of them.";
@@ -408,24 +546,39 @@ static fw2_words say_not_counted(const fw2_facts *facts, apr_pool_t *pool)
 }
 
 const fw2_rule fw2_limit_rules[] = {
-    { "not-counted", not_counted, { 0, 1, 0 }, say_not_counted },
-    { "memory-aborts", memory_aborts, { 0, 0, 1 }, say_memory_aborts },
+    { "not-counted", not_counted, { 0, 1, 0 }, say_not_counted, NULL },
+    { "memory-aborts",
+      memory_aborts,
+      { 0, 0, 1 },
+      say_memory_aborts,
+      whose_aborts },
     { "timewait-overflow",
       timewait_overflows,
       { 0, 0, 1 },
-      say_timewait_overflows },
-    { "timewait-full", timewait_share, { 0, BUCKETS_SHORT, 80 }, say_timewait },
-    { "orphans-full", orphans_share, { 0, 12, 25 }, say_orphans },
-    { "tcp-mem", tcp_mem_share, { 0, 50, 80 }, say_tcp_mem },
+      say_timewait_overflows,
+      whose_minis },
+    { "timewait-full",
+      timewait_full,
+      { 0, BUCKETS_SHORT, 80 },
+      say_timewait,
+      whose_minis },
+    { "orphans-full",
+      orphans_share,
+      { 0, 12, 25 },
+      say_orphans,
+      whose_orphans },
+    { "tcp-mem", tcp_mem_share, { 0, 50, 80 }, say_tcp_mem, whose_memory },
     { "descriptors",
       descriptors_share,
       { 0, FEW_DESCRIPTORS, 90 },
-      say_descriptors },
-    { "listen-overflow", listen_overflows, { 0, 1, 60 }, say_listen_overflows },
-    { "backlog", backlog_share, { 0, 50, 90 }, say_backlog },
-    { "timewait-low", buckets_low, { 0, 1, 0 }, say_buckets_low },
-    { "fin-timeout-odd", fin_timeout_odd, { 0, 61, 0 }, say_fin_timeout },
-    { "fin-timeout-long", fin_timeout, { 0, 121, 0 }, say_fin_timeout },
-    { "tw-recycle", tw_recycle, { 1, 0, 0 }, say_tw_recycle },
+      say_descriptors,
+      NULL },
+    { "listen-overflow",
+      listen_overflows,
+      { 0, 1, 60 },
+      say_listen_overflows,
+      whose_overflows },
+    { "backlog", backlog_share, { 0, 50, 90 }, say_backlog, NULL },
+    { "fin-timeout-long", fin_timeout, { 0, 121, 0 }, say_fin_timeout, NULL },
     { NULL }
 };

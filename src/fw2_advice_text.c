@@ -38,11 +38,28 @@ const char *fw2_text_count(apr_pool_t *pool, apr_int64_t n, const char *noun)
                        n == 1 ? NULL : "s", NULL);
 }
 
+const char *fw2_text_percent(apr_pool_t *pool, apr_int64_t part,
+                             apr_int64_t whole)
+{
+    double percent = (double)part * 100 / (double)(whole > 0 ? whole : 1);
+
+    if (percent > 0 && percent < 0.1) {
+        return "under 0.1 %";
+    }
+    if ((percent >= 0.1 && percent < 1) || (percent > 99 && percent < 100)) {
+        int tenths = (int)(percent * 10);
+
+        return apr_psprintf(pool, "%d.%d %%", tenths / 10, tenths % 10);
+    }
+    return apr_psprintf(
+        pool, "%s %%",
+        fw2_text_number(pool, percent < 1000 ? (apr_int64_t)percent : 1000));
+}
+
 const char *fw2_text_share(apr_pool_t *pool, apr_int64_t part,
                            apr_int64_t whole)
 {
-    return apr_psprintf(pool, " (%s %%)",
-                        fw2_text_number(pool, fw2_share(part, whole)));
+    return apr_psprintf(pool, " (%s)", fw2_text_percent(pool, part, whole));
 }
 
 const char *fw2_text_about(apr_pool_t *pool, apr_int64_t n)
@@ -103,6 +120,23 @@ const char *fw2_text_time(apr_pool_t *pool, apr_interval_time_t time)
     return decimal(pool, time, APR_USEC_PER_SEC, "s");
 }
 
+const char *fw2_text_long_time(apr_pool_t *pool, apr_interval_time_t time)
+{
+    static const struct {
+        apr_int64_t seconds;
+        const char *name;
+    } units[] = { { 86400, "d" }, { 3600, "h" }, { 60, "min" }, { 1, "s" } };
+    apr_int64_t seconds = apr_time_sec(time);
+    int i = 0;
+
+    while (units[i].seconds > 1 && seconds < units[i].seconds) {
+        i++;
+    }
+    return apr_psprintf(pool, "%s %s",
+                        fw2_text_number(pool, seconds / units[i].seconds),
+                        units[i].name);
+}
+
 /* Not to cut a character of UTF-8 in two. */
 static apr_size_t whole_characters(const char *name, apr_size_t n)
 {
@@ -136,7 +170,7 @@ const char *fw2_text_name(apr_pool_t *pool, const char *name,
     return text;
 }
 
-/* From which part on another virtual host is named, too, in percent. */
+/* The part of all orphans from which on a virtual host is named, in percent. */
 #define PART 10
 
 /* ` and 30 % of api.example.com:80` */
@@ -160,7 +194,7 @@ const char *fw2_text_whose(apr_pool_t *pool, const fw2_facts *facts)
     };
     apr_int64_t cause = facts->vhost_cause;
 
-    if (!facts->vhost || !fw2_known(facts->vhost_share)) {
+    if (!facts->vhost || facts->vhost_share < PART) {
         return "";
     }
     return apr_psprintf(

@@ -24,6 +24,13 @@
  * percent. */
 #define TOO_MANY 150
 
+/* Seconds by which a promise is shorter than the real time: no request comes too
+ * late then. */
+#define PROMISE_MARGIN 2
+
+/* The longest one that is worth it. */
+#define PROMISE_MAX 3600
+
 /* From which life on a shorter one is worth it. */
 #define LONG_LIFE apr_time_from_sec(10)
 
@@ -71,7 +78,7 @@ static int has_balancer(const fw2_facts *facts)
 
 static fw2_words say_balancer(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
@@ -82,13 +89,14 @@ static fw2_words say_balancer(const fw2_facts *facts, apr_pool_t *pool)
         "If that is a load balancer: its idle timeout must be shorter than "
         "httpd's keep-alive time, or it sends requests into connections that "
         "httpd is closing, and answers 502. If it has 60 s, set "
-        "FinWait2KeepAliveTimeout 65s; on prefork and worker each idle "
-        "connection keeps a worker.";
+        "FinWait2KeepAliveTimeout 65s.";
+    words.risk = "On prefork and worker each idle connection keeps a worker.";
+    words.directive = "FinWait2KeepAliveTimeout";
+    words.value = "65s";
     return words;
 }
 
-/* How many orphans in FIN_WAIT_2 the last minute explains. */
-static apr_int64_t predicted(const fw2_facts *facts)
+apr_int64_t fw2_predicted_orphans(const fw2_facts *facts)
 {
     return fw2_steady_state(facts->left_open, fw2_orphan_time(facts));
 }
@@ -96,7 +104,7 @@ static apr_int64_t predicted(const fw2_facts *facts)
 /* Those that are there, in percent of that. */
 static apr_int64_t of_predicted(const fw2_facts *facts)
 {
-    apr_int64_t n = predicted(facts);
+    apr_int64_t n = fw2_predicted_orphans(facts);
 
     if (!fw2_known(n) || fw2_orphan_time(facts) == 0) {
         return FW2_FACT_UNKNOWN;
@@ -115,7 +123,7 @@ static apr_int64_t growing(const fw2_facts *facts)
 
 static fw2_words say_growing(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding =
         apr_psprintf(pool,
@@ -124,7 +132,7 @@ static fw2_words say_growing(const fw2_facts *facts, apr_pool_t *pool)
                      fw2_text_count(pool, facts->orphan_mini, "orphan"),
                      fw2_text_rate(pool, facts->left_open),
                      fw2_text_time(pool, fw2_orphan_time(facts)),
-                     fw2_text_about(pool, predicted(facts)));
+                     fw2_text_about(pool, fw2_predicted_orphans(facts)));
     words.remedy = apr_psprintf(
         pool,
         "Either they are growing, since more is left open than a moment ago, "
@@ -145,7 +153,7 @@ static apr_int64_t steady(const fw2_facts *facts)
 static fw2_words say_steady(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t closes = facts->by_server + facts->by_peer;
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
@@ -154,11 +162,10 @@ static fw2_words say_steady(const fw2_facts *facts, apr_pool_t *pool)
         "there %s %s.",
         fw2_text_rate(pool, facts->left_open),
         fw2_text_time(pool, fw2_orphan_time(facts)),
-        facts->orphan_mini > predicted(facts) ? "" : "up to ",
-        fw2_text_about(pool, predicted(facts)),
+        facts->orphan_mini > fw2_predicted_orphans(facts) ? "" : "up to ",
+        fw2_text_about(pool, fw2_predicted_orphans(facts)),
         FW2_PLURAL(facts->orphan_mini, "is", "are"),
         fw2_text_number(pool, facts->orphan_mini));
-    words.remedy = NULL;
     if (fw2_known(facts->by_peer) && facts->by_server > 0) {
         words.remedy = apr_psprintf(
             pool, "httpd closed first in %s of %s in the last minute%s.",
@@ -178,10 +185,9 @@ static apr_int64_t long_life(const fw2_facts *facts)
 }
 
 /* What a shorter life does. */
-static const char *fewer_orphans(const fw2_facts *facts, apr_pool_t *pool)
+static const char *fewer_orphans(const fw2_facts *facts, apr_int64_t later,
+                                 apr_pool_t *pool)
 {
-    apr_int64_t later = fw2_fewer_orphans(facts);
-
     if (!fw2_known(later)) {
         return FW2_SHORT_LIFE_TEXT " makes them fewer";
     }
@@ -192,8 +198,8 @@ static const char *fewer_orphans(const fw2_facts *facts, apr_pool_t *pool)
 
 static fw2_words say_long_life(const fw2_facts *facts, apr_pool_t *pool)
 {
-    apr_int64_t n = facts->orphan_mini;
-    fw2_words words;
+    apr_int64_t n = facts->orphan_mini, later = fw2_fewer_orphans(facts);
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
@@ -206,23 +212,75 @@ static fw2_words say_long_life(const fw2_facts *facts, apr_pool_t *pool)
     words.remedy = apr_psprintf(
         pool,
         "They need no cure. If you want fewer: %s, after a graceful restart "
-        "and once those that are there have gone; it changes nothing for other "
-        "programs. A client that takes more than 5 s to close is answered by a "
-        "reset then, but it has its whole response.",
-        fewer_orphans(facts, pool));
+        "and once those that are there have gone.",
+        fewer_orphans(facts, later, pool));
+    words.risk = "A client that takes more than 5 s to close is answered by a "
+                 "reset then, but it has its whole response.";
+    words.directive = FW2_SHORT_DIRECTIVE;
+    words.value = FW2_SHORT_VALUE;
+    words.now = n;
+    words.after = later;
     return words;
+}
+
+/* Whether the clients that a rule names are this machine's own. */
+static int is_loopback(const char *net)
+{
+    return net && (!strncmp(net, "127.", 4) || !strncmp(net, "::/64", 5));
+}
+
+/* What the owner of clients that leave connections open can do. */
+static const char *ask_owner(const fw2_facts *facts, const char *net, int idle,
+                             apr_pool_t *pool)
+{
+    const char *owner = is_loopback(net)
+                            ? "It is a program of this machine, such as a "
+                              "cache, a proxy or a monitor: have it close"
+                            : "Ask its owner to close";
+
+    if (!idle) {
+        return apr_pstrcat(pool, owner,
+                           " a connection once it has its response.", NULL);
+    }
+    return apr_psprintf(pool,
+                        "%s idle connections before httpd's keep-alive time%s "
+                        "is over.",
+                        owner, keepalive_now(facts, pool));
+}
+
+/* Whether the User-Agent names a program: `(none)` and `(no request)` do not. */
+static int is_named(const fw2_facts *facts)
+{
+    return facts->agent && facts->agent[0] && facts->agent[0] != '(';
+}
+
+/* Whether its connections are closed since they are idle. */
+static int is_idle(const fw2_facts *facts)
+{
+    return fw2_share(facts->agent_expired, facts->agent_closed) >= MOST;
+}
+
+static apr_int64_t one_agent(const fw2_facts *facts)
+{
+    return is_named(facts) && facts->agent_left_open >= FEW
+                   && fw2_known(facts->agent_closed)
+                   && facts->orphan_mini >= SOME_ORPHANS
+                   && !(has_balancer(facts) && is_idle(facts))
+               ? facts->agent_share
+               : FW2_FACT_UNKNOWN;
 }
 
 static apr_int64_t one_peer(const fw2_facts *facts)
 {
     return fw2_half_closed(facts) >= MANY_ORPHANS && !has_balancer(facts)
+                   && one_agent(facts) < MOST
                ? facts->peer_share
                : FW2_FACT_UNKNOWN;
 }
 
 static fw2_words say_one_peer(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding =
         apr_psprintf(pool, "%s has %s %% of all half-closed connections.",
@@ -231,19 +289,10 @@ static fw2_words say_one_peer(const fw2_facts *facts, apr_pool_t *pool)
     words.remedy = apr_psprintf(
         pool,
         "That alone is no sign of an attack: a connection pool, a proxy or a "
-        "NAT looks the same. Ask its owner to close idle connections before "
-        "httpd's keep-alive time%s is over.",
-        keepalive_now(facts, pool));
+        "NAT looks the same. %s",
+        ask_owner(facts, facts->peer,
+                  fw2_share(facts->expired, facts->by_server) >= MOST, pool));
     return words;
-}
-
-static apr_int64_t one_agent(const fw2_facts *facts)
-{
-    return facts->agent && facts->agent_left_open >= FEW
-                   && fw2_known(facts->agent_closed)
-                   && facts->orphan_mini >= SOME_ORPHANS
-               ? facts->agent_share
-               : FW2_FACT_UNKNOWN;
 }
 
 /* What a User-Agent begins with, as far as it needs no care in a pattern:
@@ -260,37 +309,30 @@ static const char *product_of(const fw2_facts *facts, apr_pool_t *pool)
                : apr_pstrndup(pool, facts->agent, n);
 }
 
-/* What to do where httpd is, of use where the client does not look at its idle
- * connections: it does look at what an answer says. */
-static const char *no_keepalive(const fw2_facts *facts, apr_pool_t *pool)
+/* What httpd can do itself, of use where the client does not look at its idle
+ * connections: it does look at what a response says. */
+static void recommend_no_keepalive(const fw2_facts *facts, fw2_words *words,
+                                   apr_pool_t *pool)
 {
     const char *product = product_of(facts, pool);
 
     if (!product) {
-        return "";
+        return;
     }
-    return apr_psprintf(
+    words->directive = "BrowserMatch";
+    words->value = apr_psprintf(pool, "^%s nokeepalive", product);
+    words->remedy = apr_psprintf(
         pool,
-        " Until then BrowserMatch ^%s nokeepalive makes each answer to it say "
-        "Connection: close, which most clients heed at once; it costs a "
-        "connection, and with TLS a handshake, for each request.",
-        product);
-}
-
-static const char *tell_owner(const fw2_facts *facts, apr_pool_t *pool)
-{
-    if (fw2_share(facts->agent_expired, facts->agent_closed) < MOST) {
-        return "Ask its owner to close a connection once it has its answer.";
-    }
-    return apr_psprintf(pool,
-                        "Ask its owner to close idle connections before "
-                        "httpd's keep-alive time%s is over.%s",
-                        keepalive_now(facts, pool), no_keepalive(facts, pool));
+        "%s Until then %s %s makes each response to it say Connection: close, "
+        "after which most clients close first.",
+        words->remedy, words->directive, words->value);
+    words->risk = "It costs a connection, and with TLS a handshake, for each "
+                  "request of this client.";
 }
 
 static fw2_words say_one_agent(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
@@ -300,7 +342,98 @@ static fw2_words say_one_agent(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_name(pool, facts->agent, NULL),
         fw2_text_number(pool, facts->agent_left_open),
         fw2_text_count(pool, facts->agent_closed, "connection"));
-    words.remedy = tell_owner(facts, pool);
+    words.remedy = ask_owner(facts, NULL, is_idle(facts), pool);
+    if (is_idle(facts)) {
+        recommend_no_keepalive(facts, &words, pool);
+    }
+    return words;
+}
+
+/* True if the virtual host with idle connections promises less than it keeps,
+ * and not nothing. */
+static int is_promise_shorter(const fw2_facts *facts)
+{
+    return facts->idle_promise > 0
+           && facts->idle_promise < facts->idle_keepalive;
+}
+
+/* Seconds that a response can promise and httpd outlast. Load balancers need
+ * another time. */
+static apr_int64_t promise(const fw2_facts *facts)
+{
+    apr_int64_t seconds = apr_time_sec(facts->idle_keepalive);
+
+    return is_promise_shorter(facts) || has_balancer(facts)
+                   || seconds > PROMISE_MAX
+               ? 0
+               : seconds;
+}
+
+static apr_int64_t idle_closes(const fw2_facts *facts)
+{
+    return promise(facts) > 0 ? cause_share(facts, facts->idle_expired, FEW)
+                              : FW2_FACT_UNKNOWN;
+}
+
+static fw2_words say_idle_closes(const fw2_facts *facts, apr_pool_t *pool)
+{
+    const char *until =
+        facts->idle_promise == 0 ? "; responses promise no time" : "";
+    apr_int64_t seconds = promise(facts);
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool, "%s had been idle for the keep-alive time of %s, %s%s.",
+        part_of_closes(facts, facts->idle_expired, pool),
+        fw2_text_name(pool, facts->idle_vhost, "one virtual host"),
+        fw2_text_time(pool, facts->idle_keepalive), until);
+    words.before =
+        apr_psprintf(pool, "FinWait2KeepAliveTimeout %" APR_INT64_T_FMT "s",
+                     seconds + PROMISE_MARGIN);
+    words.directive = "FinWait2KeepAliveAdvertise";
+    words.value = apr_psprintf(pool, "%" APR_INT64_T_FMT "s", seconds);
+    words.remedy = apr_psprintf(
+        pool,
+        "With %s and %s %s, clients that honour the promise close first, and "
+        "httpd closes up to %s fewer in a minute: these leave neither "
+        "FIN_WAIT_2 nor TIME_WAIT here.",
+        words.before, words.directive, words.value,
+        fw2_text_count(pool, facts->idle_expired, "connection"));
+    words.risk = apr_psprintf(
+        pool,
+        "On prefork and worker, a client that does not honour it keeps "
+        "its worker for %d s longer.",
+        PROMISE_MARGIN);
+    return words;
+}
+
+static apr_int64_t kept_promise(const fw2_facts *facts)
+{
+    if (!is_promise_shorter(facts) || !fw2_known(facts->idle_in_time)
+        || !fw2_known(facts->idle_late) || !fw2_known(facts->idle_expired)) {
+        return FW2_FACT_UNKNOWN;
+    }
+    return facts->idle_in_time + facts->idle_late + facts->idle_expired;
+}
+
+static fw2_words say_kept_promise(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+    apr_int64_t all = kept_promise(facts);
+
+    words.finding = apr_psprintf(
+        pool,
+        "Of %s of %s that ended idle in the last minute, clients closed %s "
+        "before the promised %s were over%s, and %s later; httpd closed %s "
+        "after %s.",
+        fw2_text_count(pool, all, "connection"),
+        fw2_text_name(pool, facts->idle_vhost, "one virtual host"),
+        fw2_text_number(pool, facts->idle_in_time),
+        fw2_text_time(pool, facts->idle_promise),
+        fw2_text_share(pool, facts->idle_in_time, all),
+        fw2_text_number(pool, facts->idle_late),
+        fw2_text_number(pool, facts->idle_expired),
+        fw2_text_time(pool, facts->idle_keepalive));
     return words;
 }
 
@@ -311,7 +444,7 @@ static apr_int64_t probes(const fw2_facts *facts)
 
 static fw2_words say_probes(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
@@ -321,7 +454,11 @@ static fw2_words say_probes(const fw2_facts *facts, apr_pool_t *pool)
     words.remedy =
         "Let a health check send a request and then close. Or give the first "
         "virtual host of its address FinWait2Timeout none, which forgets a "
-        "client once it has acknowledged everything and truncates nothing.";
+        "client once it has acknowledged everything.";
+    words.risk = "It truncates nothing; a client that sends later gets a "
+                 "reset.";
+    words.directive = FW2_SHORT_DIRECTIVE;
+    words.value = "none";
     return words;
 }
 
@@ -332,15 +469,16 @@ static apr_int64_t errors(const fw2_facts *facts)
 
 static fw2_words say_errors(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding =
         apr_psprintf(pool, "%s ended with an error such as 400, 413 or 503.",
                      part_of_closes(facts, facts->errors, pool));
     words.remedy =
-        "The access log says which, and for whom; no setting of TCP cures "
-        "that. Do not set FinWait2Linger off for it: a client that is still "
-        "sending is reset then, and may lose its answer.";
+        "The access log shows which, and for which clients; no setting of "
+        "TCP cures that.";
+    words.risk = "FinWait2Linger off would only reset clients that still "
+                 "send, which may lose the response.";
     return words;
 }
 
@@ -358,7 +496,7 @@ static apr_int64_t connection_close(const fw2_facts *facts)
 
 static fw2_words say_connection_close(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_words words;
+    fw2_words words = FW2_NO_WORDS;
 
     words.finding =
         apr_psprintf(pool, "%s ended with Connection: close.",
@@ -366,68 +504,25 @@ static fw2_words say_connection_close(const fw2_facts *facts, apr_pool_t *pool)
     words.remedy =
         "Where KeepAlive is Off or MaxKeepAliveRequests small, one connection "
         "could serve more requests, and fewer would be left. Clients that ask "
-        "for it, or speak HTTP/1.0, are closed whatever is set.";
-    return words;
-}
-
-static apr_int64_t keepalive(const fw2_facts *facts)
-{
-    return leaves_many(facts, facts->expired);
-}
-
-static apr_int64_t keepalive_short(const fw2_facts *facts)
-{
-    return has_balancer(facts) ? balancer(facts) : keepalive(facts);
-}
-
-static fw2_words say_keepalive_short(const fw2_facts *facts, apr_pool_t *pool)
-{
-    fw2_words words;
-
-    if (has_balancer(facts)) {
-        words.finding = "Do not set a keep-alive time that is shorter than "
-                        "a load balancer's idle timeout.";
-        words.remedy = "httpd then closes connections that the load balancer "
-                       "is about to use, and some requests end with a 502.";
-        return words;
-    }
-    words.finding = "Do not shorten KeepAliveTimeout or "
-                    "FinWait2KeepAliveTimeout against FIN_WAIT_2.";
-    words.remedy = "httpd then closes first more often, and leaves more of "
-                   "them. A longer time lets more clients close first, but "
-                   "keeps more idle connections, on prefork and worker each "
-                   "with a worker.";
-    return words;
-}
-
-static fw2_words say_keepalive_off(const fw2_facts *facts, apr_pool_t *pool)
-{
-    fw2_words words;
-
-    words.finding = "Do not set KeepAlive Off against FIN_WAIT_2.";
-    words.remedy = "httpd would go on to close first, but after each response: "
-                   "more connections, more TLS handshakes, more TIME_WAIT, and "
-                   "still FIN_WAIT_2.";
+        "for it, or use HTTP/1.0, are closed whatever is set.";
     return words;
 }
 
 const fw2_rule fw2_traffic_rules[] = {
-    { "growing", growing, { MANY_ORPHANS, 10000, 0 }, say_growing },
-    { "steady", steady, { SOME_ORPHANS, 0, 0 }, say_steady },
-    { "long-life", long_life, { MANY_ORPHANS, 0, 0 }, say_long_life },
-    { "one-peer", one_peer, { MOST, 0, 0 }, say_one_peer },
-    { "one-agent", one_agent, { MOST, 0, 0 }, say_one_agent },
-    { "balancer", balancer, { MOST, 0, 0 }, say_balancer },
-    { "probes", probes, { MOST, 0, 0 }, say_probes },
-    { "errors", errors, { MOST, 0, 0 }, say_errors },
+    { "growing", growing, { MANY_ORPHANS, 10000, 0 }, say_growing, NULL },
+    { "steady", steady, { SOME_ORPHANS, 0, 0 }, say_steady, NULL },
+    { "long-life", long_life, { MANY_ORPHANS, 0, 0 }, say_long_life, NULL },
+    { "one-peer", one_peer, { MOST, 0, 0 }, say_one_peer, NULL },
+    { "one-agent", one_agent, { MOST, 0, 0 }, say_one_agent, NULL },
+    { "balancer", balancer, { MOST, 0, 0 }, say_balancer, NULL },
+    { "idle-closes", idle_closes, { MOST, 0, 0 }, say_idle_closes, NULL },
+    { "kept-promise", kept_promise, { FEW, 0, 0 }, say_kept_promise, NULL },
+    { "probes", probes, { MOST, 0, 0 }, say_probes, NULL },
+    { "errors", errors, { MOST, 0, 0 }, say_errors, NULL },
     { "connection-close",
       connection_close,
       { MOST, 0, 0 },
-      say_connection_close },
-    { "keep-alive-short",
-      keepalive_short,
-      { MOST, 0, 0 },
-      say_keepalive_short },
-    { "keep-alive-off", keepalive, { MOST, 0, 0 }, say_keepalive_off },
+      say_connection_close,
+      NULL },
     { NULL }
 };

@@ -5,67 +5,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "apr_atomic.h"
-#include "apr_general.h"
-#include "apr_proc_mutex.h"
 #include "apr_shm.h"
 #include "apr_strings.h"
-#include "apr_thread_proc.h"
 
-/* What is seen is that of this period and of the one before. */
+#include "fw2_clock.h"
+#include "fw2_record.h"
+
+/* The lists show this period and the one before. */
 #define PERIOD apr_time_from_sec(600)
 
-/* How long who may wait does. Only one that was stopped in the middle takes
- * longer than some microseconds. */
-#define PATIENCE (100 * (apr_interval_time_t)1000)
-
-/* How often who may not wait tries, and lets others run in between. */
-#define TRIES 64
-
-/* Names that are known at a time. Each has so many places that it may be in:
- * where more meet, the one that came first has to go, and what ends of it is
- * missed. */
-#define NAMES  512
-#define PLACES 8
-
-#define WORDS (FW2_AGENT_SIZE / sizeof(apr_uint64_t))
-
+/* As fw2_client_list sorts it. */
 typedef struct {
     apr_int64_t all;
-    int n;
+    apr_int64_t n;
     fw2_client clients[FW2_CLIENTS_MAX];
 } list;
 
 typedef struct {
     apr_time_t since; /* 0: nothing was seen */
-    apr_int64_t missed;
     list lists[FW2_CLIENT_LISTS];
 } period;
 
-/* All atomic. Of two that meet here, or of one that dies, something may be left
- * that does not have this key, and so is no name. */
+/* The published lists. */
 typedef struct {
-    apr_uint64_t key;
-    apr_uint64_t turn; /* the later it was learned, the more; never less */
-    apr_uint64_t name[WORDS];
-} name_row;
-
-/* The shared memory; guarded by the lock except as said. */
-typedef struct {
-    apr_uint64_t seed;     /* constant */
-    apr_uint32_t missed;   /* atomic: since `periods` last took it over */
-    apr_uint32_t unwanted; /* atomic: nothing is to be noted; written by the
-                              parent, with the lock where it can be had */
-    period periods[2];     /* this one, and the one before */
-    name_row names[NAMES];
-} segment;
+    period periods[2]; /* this one, and the one before */
+} content;
 
 struct fw2_clients {
-    segment *segment;
-    apr_proc_mutex_t *lock;
-    apr_uint32_t in_vain; /* atomic, each process's own: who counts waited for
-                             the lock in vain, and does not again before it is
-                             to be had */
+    fw2_record *record; /* shared */
+    apr_size_t size;    /* of the shared memory */
+    content *content;   /* the closer process's own; NULL in all others */
 };
 
 apr_status_t fw2_clients_create(fw2_clients **clients, apr_pool_t *pool)
@@ -74,172 +43,112 @@ apr_status_t fw2_clients_create(fw2_clients **clients, apr_pool_t *pool)
     apr_shm_t *shm;
     apr_status_t rv;
 
-    /* This kind is for threads, too, and survives who dies with it. Children
-     * have it as it is: apr_proc_mutex_child_init() would do no more than count
-     * them, and forks of theirs, which end as they do, would not be counted;
-     * after some the lock would be destroyed under all others. */
-    rv = apr_proc_mutex_create(&made->lock, NULL, APR_LOCK_PROC_PTHREAD, pool);
-    if (rv == APR_SUCCESS) {
-        rv = apr_shm_create(&shm, sizeof(segment), NULL, pool);
-    }
+    made->size = fw2_record_size(sizeof(content));
+    rv = apr_shm_create(&shm, made->size, NULL, pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    made->segment = apr_shm_baseaddr_get(shm);
-    memset(made->segment, 0, sizeof(segment));
-    (void)apr_generate_random_bytes((unsigned char *)&made->segment->seed,
-                                    sizeof(made->segment->seed));
+    made->record = apr_shm_baseaddr_get(shm);
     *clients = made;
     return APR_SUCCESS;
 }
 
-/* Others hold the lock for some microseconds, unless they are made to wait for
- * a processor: who yields gives them theirs. */
-static apr_status_t try_to_lock(const fw2_clients *clients)
+void fw2_clients_forget(fw2_clients *clients)
 {
-    apr_status_t rv = apr_proc_mutex_trylock(clients->lock);
-    int i;
-
-    for (i = 1; i < TRIES && APR_STATUS_IS_EBUSY(rv); i++) {
-        apr_thread_yield();
-        rv = apr_proc_mutex_trylock(clients->lock);
-    }
-    return rv;
+    memset(clients->record, 0, clients->size);
 }
 
-static apr_status_t wait_to_lock(const fw2_clients *clients)
+/* The most of any number; sums of thousands of them fit into 64 bits. */
+#define MOST (APR_INT64_MAX >> 20)
+
+static void clamp_number(apr_int64_t *number)
 {
-    return apr_proc_mutex_timedlock(clients->lock, PATIENCE);
+    *number = *number < 0 ? 0 : *number > MOST ? MOST : *number;
+}
+
+/* Replace what is not printable ASCII. */
+static void make_printable(char *name)
+{
+    for (; *name; name++) {
+        *name = (char)(*name >= ' ' && *name <= '~' ? *name : '?');
+    }
+}
+
+static void clamp_client(fw2_client *client)
+{
+    client->name[FW2_AGENT_SIZE - 1] = '\0';
+    make_printable(client->name);
+    clamp_number(&client->closed);
+    clamp_number(&client->left_open);
+    clamp_number(&client->silent);
+    clamp_number(&client->expired);
+    clamp_number(&client->before);
+}
+
+/* Nothing in the lists may lead a reader out of its memory or out of 64 bits,
+ * whoever wrote them. */
+static void clamp(content *c)
+{
+    int i, j, k;
+
+    for (i = 0; i < 2; i++) {
+        c->periods[i].since = c->periods[i].since < 0 ? 0 : c->periods[i].since;
+        for (j = 0; j < FW2_CLIENT_LISTS; j++) {
+            list *l = &c->periods[i].lists[j];
+
+            clamp_number(&l->all);
+            l->n = l->n < 0 || l->n > FW2_CLIENTS_MAX ? 0 : l->n;
+            for (k = 0; k < l->n; k++) {
+                clamp_client(&l->clients[k]);
+            }
+        }
+    }
+}
+
+/* Copy out what is published; all zeros if nothing is. */
+static content *copy_published(const fw2_clients *clients, apr_pool_t *pool)
+{
+    content *copy = apr_pcalloc(pool, sizeof(*copy));
+
+    if (!fw2_record_read(clients->record, copy, sizeof(*copy))) {
+        memset(copy, 0, sizeof(*copy));
+    }
+    clamp(copy);
+    return copy;
+}
+
+void fw2_clients_begin(fw2_clients *clients, apr_pool_t *pool)
+{
+    clients->content = copy_published(clients, pool);
+}
+
+void fw2_clients_publish(fw2_clients *clients)
+{
+    fw2_record_write(clients->record, clients->content, sizeof(content));
 }
 
 /* ------------------------------------------------------------------ keys -- */
 
-/* What others may choose must not meet by their choice: hence the seed. */
-static apr_uint64_t key_of(const segment *s, const char *name)
+/* FNV-1a: a list of 64 compares the names, too. */
+static apr_uint64_t key_of(const char *name)
 {
-    static const apr_uint64_t odd = APR_UINT64_C(0x9e3779b97f4a7c15);
-    apr_uint64_t key = s->seed;
+    apr_uint64_t key = APR_UINT64_C(0xcbf29ce484222325);
 
     for (; *name; name++) {
-        key = (key ^ (unsigned char)*name) * odd;
-        key ^= key >> 32;
-    }
-    return key == FW2_NO_CLIENT || !key ? 1 : key;
-}
-
-static void make_plain(char plain[FW2_AGENT_SIZE], const char *name)
-{
-    char *c;
-
-    apr_cpystrn(plain, name, FW2_AGENT_SIZE);
-    for (c = plain; *c; c++) {
-        *c = (char)(*c >= ' ' && *c <= '~' ? *c : '?');
-    }
-}
-
-static name_row *places_of(segment *s, apr_uint64_t key)
-{
-    return &s->names[key % (NAMES / PLACES) * PLACES];
-}
-
-static void write_name(name_row *row, apr_uint64_t key,
-                       const char name[FW2_AGENT_SIZE])
-{
-    apr_size_t i;
-
-    for (i = 0; i < WORDS; i++) {
-        apr_uint64_t word;
-
-        memcpy(&word, name + i * sizeof(word), sizeof(word));
-        apr_atomic_set64(&row->name[i], word);
-    }
-    apr_atomic_set64(&row->key, key);
-}
-
-static void read_name(name_row *row, char name[FW2_AGENT_SIZE])
-{
-    apr_size_t i;
-
-    for (i = 0; i < WORDS; i++) {
-        apr_uint64_t word = apr_atomic_read64(&row->name[i]);
-
-        memcpy(name + i * sizeof(word), &word, sizeof(word));
-    }
-    name[FW2_AGENT_SIZE - 1] = '\0';
-}
-
-/* Whether a name is known. */
-static int find_name(segment *s, apr_uint64_t key, char name[FW2_AGENT_SIZE])
-{
-    name_row *rows = places_of(s, key);
-    int i;
-
-    for (i = 0; i < PLACES; i++) {
-        if (apr_atomic_read64(&rows[i].key) == key) {
-            read_name(&rows[i], name);
-            if (key_of(s, name) == key) {
-                return 1;
-            }
-        }
-    }
-    return 0;
-}
-
-/* A name's place: that of the one that was learned first, of which no other
- * takes it before all its neighbours have been taken. */
-static name_row *take_place(segment *s, apr_uint64_t key)
-{
-    name_row *rows = places_of(s, key), *first;
-    apr_uint64_t least, most;
-    int i;
-
-    do {
-        first = rows;
-        least = most = apr_atomic_read64(&rows->turn);
-        for (i = 1; i < PLACES; i++) {
-            apr_uint64_t turn = apr_atomic_read64(&rows[i].turn);
-
-            first = turn < least ? &rows[i] : first;
-            least = turn < least ? turn : least;
-            most = turn > most ? turn : most;
-        }
-    } while (apr_atomic_cas64(&first->turn, most + 1, least) != least);
-    return first;
-}
-
-static const char no_name[FW2_AGENT_SIZE];
-
-/* What is not wanted any more while it is learned is forgotten, whichever is
- * first. */
-static void learn(segment *s, apr_uint64_t key, const char name[FW2_AGENT_SIZE])
-{
-    name_row *row;
-
-    if (apr_atomic_read32(&s->unwanted)) {
-        return;
-    }
-    row = take_place(s, key);
-    write_name(row, key, name);
-    if (apr_atomic_read32(&s->unwanted)) {
-        write_name(row, 0, no_name);
-    }
-}
-
-apr_uint64_t fw2_client_agent(fw2_clients *clients, const char *name)
-{
-    char plain[FW2_AGENT_SIZE] = "", known[FW2_AGENT_SIZE];
-    apr_uint64_t key;
-
-    make_plain(plain, name ? name : "(none)");
-    key = key_of(clients->segment, plain);
-    if (!find_name(clients->segment, key, known)) {
-        learn(clients->segment, key, plain);
+        key = (key ^ (unsigned char)*name) * APR_UINT64_C(0x100000001b3);
     }
     return key;
 }
 
-/* The first half of an IPv6 address; of an IPv4 address what stands behind the
- * prefix of mapped ones. No net of IPv6 begins so. */
+static void make_plain(char plain[FW2_AGENT_SIZE], const char *name)
+{
+    memset(plain, 0, FW2_AGENT_SIZE);
+    apr_cpystrn(plain, name, FW2_AGENT_SIZE);
+    make_printable(plain);
+}
+
+/* A net is the first half of an IPv6 address, or of an IPv4 address the 8 bytes
+ * that follow the mapping prefix's first half. No net of IPv6 begins so. */
 #define MAPPED ((apr_uint64_t)0xffff << 32)
 
 static apr_uint64_t number_of(const unsigned char *bytes, int n)
@@ -268,7 +177,7 @@ apr_uint64_t fw2_client_net(const apr_sockaddr_t *address)
                    : MAPPED | number_of(bytes + 12, 3) << 8;
     }
 #endif
-    return FW2_NO_CLIENT;
+    return FW2_NO_NET;
 }
 
 void fw2_client_address(apr_uint64_t net, unsigned char address[16])
@@ -283,23 +192,21 @@ void fw2_client_address(apr_uint64_t net, unsigned char address[16])
 
 /* -------------------------------------------------------------- counting -- */
 
-/* With the lock. */
-static void begin_period(segment *s, apr_time_t now)
+static void begin_period(content *c, apr_time_t now)
 {
-    apr_time_t since = s->periods[0].since;
+    apr_time_t since = c->periods[0].since;
 
-    /* Clocks of several threads may differ, and may be set back a little. */
-    if (now > since - PERIOD && now < since + PERIOD) {
+    if (since && now >= since && now - since < PERIOD) {
         return;
     }
-    if (now >= since && now < since + 2 * PERIOD) {
-        s->periods[1] = s->periods[0];
+    if (since && now >= since && now - since < 2 * PERIOD) {
+        c->periods[1] = c->periods[0];
     }
     else {
-        memset(&s->periods[1], 0, sizeof(s->periods[1]));
+        memset(&c->periods[1], 0, sizeof(c->periods[1]));
     }
-    memset(&s->periods[0], 0, sizeof(s->periods[0]));
-    s->periods[0].since = now;
+    memset(&c->periods[0], 0, sizeof(c->periods[0]));
+    c->periods[0].since = now;
 }
 
 static apr_int64_t own_weight(fw2_client_list kind, const fw2_client *client)
@@ -307,25 +214,26 @@ static apr_int64_t own_weight(fw2_client_list kind, const fw2_client *client)
     return kind == FW2_IDLE_NETS ? client->expired : client->left_open;
 }
 
-static fw2_client *find(list *among, apr_uint64_t key)
+static fw2_client *find(list *among, apr_uint64_t key, const char *name)
 {
-    int i;
+    apr_int64_t i;
 
     for (i = 0; i < among->n; i++) {
-        if (among->clients[i].key == key) {
-            return &among->clients[i];
+        fw2_client *client = &among->clients[i];
+
+        if (client->key == key && !strcmp(client->name, name)) {
+            return client;
         }
     }
     return NULL;
 }
 
-/* A place for who is not in the list: a new one, or that of the one with the
- * least. */
+/* A place for a client that is not in the list: a new one, or the place of the
+ * client with the least. */
 static fw2_client *make_place(list *among, fw2_client_list kind)
 {
     fw2_client *least = &among->clients[0];
-    apr_int64_t least_weight = 0, weight;
-    int i;
+    apr_int64_t least_weight = 0, weight, i;
 
     if (among->n < FW2_CLIENTS_MAX) {
         least = &among->clients[among->n++];
@@ -346,113 +254,45 @@ static fw2_client *make_place(list *among, fw2_client_list kind)
     return least;
 }
 
-/* Put a client into a list; NULL if its name has been forgotten. */
-static fw2_client *enter(segment *s, fw2_client_list kind, apr_uint64_t key)
-{
-    char name[FW2_AGENT_SIZE] = "";
-    fw2_client *client;
-
-    if (kind == FW2_AGENTS && !find_name(s, key, name)) {
-        return NULL;
-    }
-    client = make_place(&s->periods[0].lists[kind], kind);
-    client->key = key;
-    memcpy(client->name, name, sizeof(name));
-    return client;
-}
-
 static int is_silent(fw2_ending ending)
 {
     return ending == FW2_SILENCE || ending == FW2_TOTAL;
 }
 
-/* Whether it could be noted. */
-static int note(segment *s, fw2_client_list kind, apr_uint64_t key,
-                const fw2_client_end *end)
+static void note(list *among, fw2_client_list kind, apr_uint64_t key,
+                 const char *name, const fw2_client_end *end)
 {
-    list *among = &s->periods[0].lists[kind];
     int left_open = fw2_ending_leaves_open(end->ending);
     int counts = kind == FW2_IDLE_NETS ? end->expired : left_open;
-    fw2_client *client = key == FW2_NO_CLIENT ? NULL : find(among, key);
+    fw2_client *client = find(among, key, name);
 
     among->all += counts;
-    if (!client && counts && key != FW2_NO_CLIENT) {
-        client = enter(s, kind, key);
+    if (!client && !counts) {
+        return;
     }
-    if (client) {
-        client->closed++;
-        client->left_open += left_open;
-        client->silent += is_silent(end->ending);
-        client->expired += end->expired;
+    if (!client) {
+        client = make_place(among, kind);
+        client->key = key;
+        apr_cpystrn(client->name, name, FW2_AGENT_SIZE);
     }
-    return client || !counts;
-}
-
-static void note_all(segment *s, const fw2_client_end *end)
-{
-    int missed;
-
-    begin_period(s, apr_time_now());
-    missed = !note(s, FW2_AGENTS, end->agent, end);
-    missed |= !note(s, FW2_NETS, end->net, end);
-    missed |= !note(s, FW2_IDLE_NETS, end->net, end);
-    s->periods[0].missed += missed + apr_atomic_xchg32(&s->missed, 0);
-}
-
-/* Whoever is stopped with the lock must not make others wait every time. */
-static apr_status_t lock_to_count(fw2_clients *clients, int may_block)
-{
-    int waits = may_block && !apr_atomic_read32(&clients->in_vain);
-    apr_status_t rv = waits ? wait_to_lock(clients) : try_to_lock(clients);
-
-    if (may_block) {
-        apr_atomic_set32(&clients->in_vain, rv != APR_SUCCESS);
-    }
-    return rv;
+    client->closed++;
+    client->left_open += left_open;
+    client->silent += is_silent(end->ending);
+    client->expired += end->expired;
 }
 
 void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end,
-                       int may_block)
+                       apr_time_t now)
 {
-    segment *s = clients->segment;
+    list *lists = clients->content->periods[0].lists;
+    char plain[FW2_AGENT_SIZE];
 
-    if (lock_to_count(clients, may_block) != APR_SUCCESS) {
-        apr_atomic_inc32(&s->missed);
-        return;
-    }
-    if (!apr_atomic_read32(&s->unwanted)) {
-        note_all(s, end);
-    }
-    apr_proc_mutex_unlock(clients->lock);
-}
-
-/* --------------------------------------------------------------- wanting -- */
-
-static void forget_names(segment *s)
-{
-    int i;
-
-    for (i = 0; i < NAMES; i++) {
-        write_name(&s->names[i], 0, no_name);
-    }
-}
-
-/* The lists are emptied when nobody wants them any more, and once more when
- * they are wanted again: the lock may not have been had the first time. */
-void fw2_clients_want(fw2_clients *clients, int wanted)
-{
-    segment *s = clients->segment;
-    int was_wanted = !apr_atomic_read32(&s->unwanted);
-
-    if (wanted && was_wanted) {
-        return;
-    }
-    apr_atomic_set32(&s->unwanted, 1);
-    forget_names(s);
-    if (wait_to_lock(clients) == APR_SUCCESS) {
-        memset(s->periods, 0, sizeof(s->periods));
-        apr_atomic_set32(&s->unwanted, !wanted);
-        apr_proc_mutex_unlock(clients->lock);
+    begin_period(clients->content, now);
+    make_plain(plain, end->agent);
+    note(&lists[FW2_AGENTS], FW2_AGENTS, key_of(plain), plain, end);
+    if (end->net != FW2_NO_NET) {
+        note(&lists[FW2_NETS], FW2_NETS, end->net, "", end);
+        note(&lists[FW2_IDLE_NETS], FW2_IDLE_NETS, end->net, "", end);
     }
 }
 
@@ -485,17 +325,23 @@ static int by_expired(const void *a, const void *b)
     return compare(FW2_IDLE_NETS, a, b);
 }
 
-/* Both periods in one, in the place of the first, which has room for both. */
+static int is_same(const fw2_client *a, const fw2_client *b)
+{
+    return a->key == b->key && !strcmp(a->name, b->name);
+}
+
+/* Make one list of both periods. */
 static void merge(fw2_client_top *top, fw2_client_list kind, const list *this,
                   const list *former, apr_pool_t *pool)
 {
     fw2_client *all = apr_pcalloc(pool, 2 * sizeof(this->clients));
-    int i, j;
+    apr_int64_t i, j;
 
     memcpy(all, this->clients, (apr_size_t)this->n * sizeof(*all));
-    top->n = this->n;
+    top->n = (int)this->n;
     for (i = 0; i < former->n; i++) {
-        for (j = 0; j < this->n && all[j].key != former->clients[i].key; j++) {
+        for (j = 0; j < this->n && !is_same(&all[j], &former->clients[i]);
+             j++) {
         }
         if (j == this->n) {
             j = top->n++;
@@ -512,31 +358,28 @@ static void merge(fw2_client_top *top, fw2_client_list kind, const list *this,
     top->clients = all;
 }
 
-apr_status_t fw2_clients_read(fw2_clients *clients, fw2_clients_seen *seen,
-                              apr_pool_t *pool)
+int fw2_clients_read(const fw2_clients *clients, fw2_clients_seen *seen,
+                     apr_pool_t *pool)
 {
-    segment *s = clients->segment;
-    period *both = apr_palloc(pool, sizeof(s->periods));
-    apr_time_t since, now;
-    apr_status_t rv;
+    content *both = copy_published(clients, pool);
+    apr_time_t now = fw2_monotonic_now(), since;
     int i;
 
-    rv = wait_to_lock(clients);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    if (!both->periods[0].since) {
+        return 0;
     }
-    now = apr_time_now(); /* later than what any other began with */
-    if (s->periods[0].since) {
-        begin_period(s, now);
-    }
-    memcpy(both, s->periods, sizeof(s->periods));
-    apr_proc_mutex_unlock(clients->lock);
+    begin_period(both, now);
     for (i = 0; i < FW2_CLIENT_LISTS; i++) {
-        merge(&seen->top[i], (fw2_client_list)i, &both[0].lists[i],
-              &both[1].lists[i], pool);
+        merge(&seen->top[i], (fw2_client_list)i, &both->periods[0].lists[i],
+              &both->periods[1].lists[i], pool);
     }
-    since = both[1].since ? both[1].since : both[0].since;
-    seen->over = since && now > since ? now - since : 0;
-    seen->missed = both[0].missed + both[1].missed;
-    return APR_SUCCESS;
+    since = both->periods[1].since ? both->periods[1].since
+                                   : both->periods[0].since;
+    seen->over = now > since ? now - since : 0;
+    return 1;
+}
+
+apr_size_t fw2_clients_footprint(void)
+{
+    return sizeof(fw2_clients) + sizeof(content);
 }

@@ -4,22 +4,24 @@
 #define FW2_CLOSER_H
 
 /*
- * closer: the thread that lingers and tells how each ended.
+ * closer: lingers on thousands of sockets, and reports how each linger ended.
  *
- * To close a TCP socket with unread bytes, or to receive bytes after that,
- * draws a reset, which throws away what the peer has not read yet of the
- * response (RFC 9112, section 9.6). So somebody has to stay with the socket
- * after our FIN, and read and discard, until that cannot happen any more. A
- * worker is too dear for that. The closer holds the sockets of a whole process
- * in one epoll set and less than 256 bytes each, without an allocation a
- * socket, and sleeps without a tick while it holds none.
+ * Closing a TCP socket with unread bytes, or receiving bytes after that, draws
+ * a reset, which throws away what the client has not read yet of the response
+ * (RFC 9112, section 9.6). So somebody has to stay with the socket after our
+ * FIN, and read and discard, until that cannot happen any more. A worker is
+ * too dear for that. The closer holds all sockets of a server in one epoll set
+ * and in less than 256 bytes each, without an allocation for a socket, and
+ * sleeps without a tick while it holds none.
  *
- * It needs no clock to see that the peer has everything: after our FIN,
+ * It needs no clock to see that the client has everything: after our FIN,
  * edge-triggered EPOLLOUT fires when the FIN is acknowledged (FIN_WAIT_1 ->
  * FIN_WAIT_2, tcp_rcv_state_process(); measured on Linux 6.18).
  *
- * Knows APR, the kernel and a policy, and nothing of httpd or shared memory:
- * what there is to tell, it tells its observer.
+ * Everything here belongs to one thread of the closer process, which calls it
+ * and is called back by it. Only fw2_closer_wait() blocks.
+ *
+ * Knows APR, the kernel and a policy, and nothing of httpd or shared memory.
  */
 
 #include "apr_errno.h"
@@ -28,98 +30,115 @@
 
 #include "fw2_policy.h"
 
+/** What ends a linger, besides its times and the client's own FIN. */
+typedef enum {
+    FW2_UNTIL_CLOSED,   /**< nothing: the client may send more */
+    FW2_UNTIL_ACKED,    /**< the last acknowledgement */
+    FW2_UNTIL_ANSWERED, /**< the last acknowledgement, and then the time that a
+                             client needs to answer, as close_notify is */
+    FW2_UNTILS
+} fw2_until;
+
 /** What goes along with a socket, for the observer to understand. */
 typedef struct fw2_tag {
     apr_uint32_t vhost;
-    fw2_cause cause;         /**< why the connection ends */
-    apr_uint64_t agent, net; /**< whose it is */
+    apr_uint32_t cause; /**< an fw2_cause: why the connection ends */
+    apr_uint64_t net;   /**< the client's */
 } fw2_tag;
 
-/** What the closer is given with a socket. */
+/** The terms that a socket is handed off with. A plain value without pointers, which
+ *  goes from one process to another; times are in microseconds. */
 typedef struct fw2_handover {
-    const fw2_policy *policy; /**< copied; need not outlive the call */
     fw2_tag tag;
-    int until_acked; /**< the peer has nothing more to say: done as
-                                     soon as it has everything */
-    apr_interval_time_t once_acked; /**< no longer than this after the peer has
-                                     everything; 0: the policy says it all */
+    apr_uint32_t until;      /**< an fw2_until */
+    apr_uint32_t reset;      /**< 1: SO_LINGER with 0 s was asked for */
+    apr_int64_t linger_idle; /**< these as in fw2_policy */
+    apr_int64_t linger_total;
+    apr_int64_t linger_bytes;
+    apr_int64_t user_timeout;
+    apr_int64_t once_acked; /**< no longer than this after all data is
+                                 acknowledged; 0: no such limit */
+    apr_time_t begun;       /**< when our FIN was sent; fw2_monotonic_now()'s */
 } fw2_handover;
 
 /** What the observer is told of a linger that ended. */
 typedef struct fw2_ended {
     fw2_tag tag;
     fw2_ending ending;
-    apr_interval_time_t lingered; /**< microseconds since it was taken */
+    int slot;                     /**< where it was held, or FW2_NO_SLOT */
+    apr_interval_time_t lingered; /**< microseconds since our FIN */
     apr_uint64_t drained;         /**< bytes read and discarded */
 } fw2_ended;
 
-/**
- * Who is told what happens, by several threads at once, without a lock of the
- * closer's held; must not call the closer. A thread that calls
- * fw2_closer_take() is a worker's, and must not block: it tells of what was
- * taken and of FW2_EVICTED. The closer's own tells of all else, and while it
- * waits, others linger longer.
- */
+/** No slot: the linger ended before the socket needed one. */
+#define FW2_NO_SLOT (-1)
+
+/** Is called when something happens; must not call the closer. */
 typedef struct fw2_observer {
     void *context;
-    /** A socket was taken; comes before its `ended`. */
-    void (*taken)(void *context, const fw2_tag *tag);
-    /** A linger ended and its descriptor is closed; once for each taken. */
+    /** A socket is held, in this slot. */
+    void (*held)(void *context, const fw2_tag *tag, int slot);
+    /** A linger ended and its descriptor is closed; once for each socket. */
     void (*ended)(void *context, const fw2_ended *ended);
-    /** The socket held longest was taken at `since`, apr_time_now()'s clock;
-     *  0: none is held. Told when it changes, by the closer's thread only. */
-    void (*oldest)(void *context, apr_time_t since);
 } fw2_observer;
+
+/** Events of the descriptors that a caller watches beside the sockets. */
+#define FW2_WATCH_MAX 4
 
 typedef struct fw2_closer fw2_closer;
 
-/** How many sockets a process with this limit of descriptors may hold and
- *  leave room for accepting: half of them. */
-int fw2_closer_auto_slots(void);
-
 /**
- * Start a closer. To be called in a process of its own that has no other
- * threads yet: its descriptor table is grown here for all slots, since to grow
- * it later stops all threads for 8 to 20 ms (expand_fdtable(); measured).
+ * Make a closer.
  * @param closer Untouched on failure.
- * @param slots The most sockets to hold, at least 1.
+ * @param slots The most sockets to hold, at least 1. Memory of slots that are
+ *              never used is never touched.
  * @param observer Copied.
- * @param pool The closer lives in it; fw2_closer_stop() before it goes.
+ * @param pool The closer lives in it, and goes with it.
  * @return APR_SUCCESS; APR_ENOTIMPL where there is no epoll; otherwise the
- *         system's error. On failure nothing is left behind.
+ *         system's error.
  */
-apr_status_t fw2_closer_start(fw2_closer **closer, int slots,
-                              const fw2_observer *observer, apr_pool_t *pool);
+apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
+                               const fw2_observer *observer, apr_pool_t *pool);
 
 /**
- * Let the closer linger on a socket whose FIN is sent. Never waits for the
- * peer, nor for the closer. Any thread, several at once; signals are held back
- * meanwhile, since prefork stops its child from within a handler.
- * @param fd A TCP socket after shutdown(SHUT_WR); stays the caller's, who is
- *           to close it: the closer works on a duplicate. It must be in no
- *           other epoll set, or that set would go on reporting it.
- * @return APR_SUCCESS: taken. If there is no slot, or no descriptor, the
- *         socket that was held longest is evicted for it. Otherwise (the
- *         closer is stopping, there was none to evict, or this is a fork of
- *         the process that started it, which has no such thread) the error,
- *         and the caller has to linger itself.
+ * Watch another descriptor for input, once: after it was ready, it is not
+ * watched before this is called again.
+ * @param fd Stays the caller's, and stays open as long as the closer: a number
+ *           belongs to one descriptor.
+ * @param watch Its number, below FW2_WATCH_MAX.
  */
-apr_status_t fw2_closer_take(fw2_closer *closer, int fd,
-                             const fw2_handover *handover);
-
-/** How many sockets it may hold. Any thread. */
-int fw2_closer_slots(const fw2_closer *closer);
+apr_status_t fw2_closer_watch(fw2_closer *closer, int fd, int watch);
 
 /**
- * Stop: take no more, give what is held what is left of its time, but at most
- * `patience`, close all and join the thread. What came of those until then is
- * discarded first, so that none is reset for that. Once, by one thread; does
- * nothing in a fork of the process that started it.
+ * Linger on a socket whose FIN is sent. Looks at it at once: most clients have
+ * closed by now. If there is no free slot, the socket that has been held
+ * longest is evicted for it.
+ * @param fd The closer's from now on.
  */
-void fw2_closer_stop(fw2_closer *closer, apr_interval_time_t patience);
+void fw2_closer_accept(fw2_closer *closer, int fd,
+                       const fw2_handover *handover);
 
-/** From now on be patient with nothing, while another thread is in
- *  fw2_closer_stop() or before one is. Any thread, and signal handlers. */
-void fw2_closer_hurry(fw2_closer *closer);
+/**
+ * Sleep until something happens to a socket or to a watched descriptor, a
+ * socket is due, `until` has come, or a signal of `unblocked` is handled; then
+ * look at all sockets that need it.
+ * @param until fw2_monotonic_now()'s; 0: no such time.
+ * @return Bit i: watched descriptor i is ready.
+ */
+unsigned int fw2_closer_wait(fw2_closer *closer, apr_time_t until,
+                             const void *unblocked);
+
+/** End the linger of the socket that has been held longest.
+ *  @return False if none is held. */
+int fw2_closer_end_oldest(fw2_closer *closer, fw2_ending ending);
+
+/** Sockets that are held now, and when our FIN was sent on the one that was
+ *  accepted first (fw2_monotonic_now()'s; 0: none is held). */
+int fw2_closer_count(const fw2_closer *closer);
+apr_time_t fw2_closer_oldest(const fw2_closer *closer);
+
+/** Hold no more than so many from now on, at least 1 and at most the slots; the
+ *  oldest are evicted. */
+void fw2_closer_limit(fw2_closer *closer, int most);
 
 #endif /* FW2_CLOSER_H */

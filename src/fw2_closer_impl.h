@@ -5,46 +5,38 @@
 
 /*
  * Within the room `closer`: one held socket, what to do with it, and the heap
- * that says which is next.
+ * that says which one is due next. All belongs to the closer's one thread.
  */
 
 #include "fw2_closer.h"
 
-/** No slot. */
-#define FW2_NO_SLOT (-1)
-
-/**
- * One socket in hand. While the closer's thread works on it, it is `busy` and
- * that thread's alone; else it is guarded by the closer's lock. Times are
- * fw2_closer_now()'s.
- */
+/** One held socket. Times are fw2_monotonic_now()'s. */
 typedef struct fw2_held {
-    int fd;            /**< below 0: the slot is free */
-    apr_uint32_t turn; /**< counts the slot's users, so that an event for
-                                one is not taken for another's */
-    fw2_tag tag;
-    fw2_policy policy;
-    apr_interval_time_t once_acked; /**< as in fw2_handover */
-    apr_time_t begun;
-    apr_time_t heard; /**< when the peer last said something, or got
-                                everything */
+    int fd;                  /**< below 0: the slot is free */
+    apr_uint32_t generation; /**< counts the slot's sockets, so that an event
+                                  of one is not taken for another's */
+    fw2_handover handover;
+    apr_time_t heard; /**< when the client last sent something, or all data was
+                           acknowledged */
     apr_time_t moved; /**< when it last acknowledged something */
     apr_time_t due;   /**< when to look at it, whatever happens */
     apr_uint64_t drained;
-    int unacked; /**< bytes that the peer has to acknowledge, our
-                                FIN as one of them */
-    unsigned int until_acked : 1;
-    unsigned int listed : 1; /**< in the epoll set */
-    unsigned int calmed : 1; /**< fewer wake-ups asked for */
-    unsigned int paced : 1;  /**< read by the clock, and never listed again */
-    unsigned int abort : 1;  /**< to be closed by a reset */
-    int place;               /**< in the heap */
-    int older, newer;        /**< the slots taken before and after; of a free
-                                one, `newer` is the next that is free */
+    int unacked; /**< bytes that the client has to acknowledge, our FIN as one
+                      of them */
+    unsigned int until : 2; /**< an fw2_until: FW2_UNTIL_CLOSED once the client
+                                 has sent something */
+    unsigned int in_epoll : 1;
+    unsigned int coalesced : 1; /**< fewer wake-ups asked for */
+    unsigned int throttled : 1; /**< read by the clock, never in epoll again */
+    unsigned int abort : 1;     /**< to be closed by a reset */
+    int place;                  /**< in the heap */
+    int older, newer; /**< the slots accepted before and after; of a free one,
+                           `newer` is the next free slot */
 } fw2_held;
 
-/** Microseconds of a clock that nobody sets. */
-apr_time_t fw2_closer_now(void);
+/** Begin to linger on a descriptor, as was asked. */
+void fw2_held_begin(fw2_held *held, int fd, const fw2_handover *handover,
+                    apr_time_t now);
 
 /**
  * Look at a socket: drain it, within bounds, and see whether its linger is
@@ -53,15 +45,14 @@ apr_time_t fw2_closer_now(void);
  */
 fw2_ending fw2_held_look(fw2_held *held, apr_time_t now);
 
-/** Discard all that has come, for a socket that is closed before its linger is
- *  over: what is unread then would draw a reset at once. */
+/** Discard everything unread, for a socket that is closed before its linger is
+ *  over: unread bytes would draw a reset at once. */
 void fw2_held_discard(fw2_held *held);
 
 /** Close a socket that is out of the epoll set. Does not block. */
 void fw2_held_close(const fw2_held *held);
 
-/** A heap of slots, the one that is due first on top. Guarded as its owner
- *  says. */
+/** A heap of slots, the one that is due first on top. */
 typedef struct fw2_heap {
     fw2_held *held; /**< all slots; the heap keeps their `place` */
     int *slots;

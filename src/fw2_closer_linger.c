@@ -1,8 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What to do with one socket after our FIN. */
+/* Draining one socket after our FIN, and deciding when its linger is over. */
 
 #include "fw2_closer_impl.h"
+
+#include "fw2_clock.h"
 
 #ifdef __linux__
 
@@ -20,40 +22,37 @@
 
 #define MSEC ((apr_interval_time_t)1000)
 
-/* Bytes drained from one peer before others have their turn. */
+/* Bytes drained from one client before others have their turn. */
 #define TURN_BYTES ((apr_size_t)1 << 20)
 
 /* From here on a peer is uploading, and does not have to wake us for each
  * packet: 5,000 wake-ups a second become 12 (SO_RCVLOWAT; measured). FIN and
  * reset wake us all the same. */
-#define CALM_BYTES ((apr_uint64_t)1 << 20)
-#define CALM_LOWAT (512 * 1024)
+#define COALESCE_BYTES ((apr_uint64_t)1 << 20)
+#define COALESCE_LOWAT (512 * 1024)
 
 /* From here on it is flooding, and is read by the clock: so much, so often,
  * which is 12 MB/s. To wait for its packets would be no bound where round
  * trips are short, and dear. An honest upload that is larger than this is
  * slowed down, too. */
-#define FLOOD_BYTES ((apr_uint64_t)64 << 20)
-#define PACE_BYTES  ((apr_size_t)256 << 10)
-#define PACE        (20 * MSEC)
+#define FLOOD_BYTES       ((apr_uint64_t)64 << 20)
+#define THROTTLE_BYTES    ((apr_size_t)256 << 10)
+#define THROTTLE_INTERVAL (20 * MSEC)
 
 /* Its receive buffer. The kernel doubles this, but may have grown it to 32 MB
  * before. With half of it, a peer 1 ms away cannot keep up with the clock; with
  * this, one 50 ms away nearly can (measured). */
 #define FLOOD_RCVBUF (512 * 1024)
 
+/* The longest time for which a system delays an acknowledgement (Linux:
+ * TCP_DELACK_MAX), and the longest time to wait for an answer. */
+#define DELAYED_ACK (200 * MSEC)
+#define ANSWER_MAX  (1000 * MSEC)
+
 /* How often to see whether a peer still acknowledges: an eighth of the time
  * that it has, within these. */
 #define PROGRESS_MIN (10 * MSEC)
 #define PROGRESS_MAX (1000 * MSEC)
-
-apr_time_t fw2_closer_now(void)
-{
-    struct timespec now = { 0, 0 };
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
-}
 
 static void set_int(int fd, int option, int value)
 {
@@ -61,16 +60,21 @@ static void set_int(int fd, int option, int value)
     (void)setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value));
 }
 
+static int read_info(const fw2_held *held, struct tcp_info *info)
+{
+    socklen_t len = sizeof(*info);
+
+    memset(info, 0, sizeof(*info));
+    return getsockopt(held->fd, IPPROTO_TCP, TCP_INFO, info, &len);
+}
+
 /* When the peer last said something, if it was within this look. Since a
- * calmed peer's bytes do not wake us, those found may have waited. */
+ * coalesced peer's bytes do not wake us, those found may have waited. */
 static apr_time_t last_heard(const fw2_held *held, apr_time_t now)
 {
     struct tcp_info info;
-    socklen_t len = sizeof(info);
 
-    memset(&info, 0, sizeof(info));
-    if (!held->calmed
-        || getsockopt(held->fd, IPPROTO_TCP, TCP_INFO, &info, &len)) {
+    if (!held->coalesced || read_info(held, &info)) {
         return now;
     }
     return now - info.tcpi_last_data_recv * MSEC;
@@ -78,12 +82,12 @@ static apr_time_t last_heard(const fw2_held *held, apr_time_t now)
 
 static void slow_down(fw2_held *held)
 {
-    if (!held->calmed && held->drained >= CALM_BYTES) {
-        held->calmed = 1;
-        set_int(held->fd, SO_RCVLOWAT, CALM_LOWAT);
+    if (!held->coalesced && held->drained >= COALESCE_BYTES) {
+        held->coalesced = 1;
+        set_int(held->fd, SO_RCVLOWAT, COALESCE_LOWAT);
     }
-    if (!held->paced && held->drained >= FLOOD_BYTES) {
-        held->paced = 1;
+    if (!held->throttled && held->drained >= FLOOD_BYTES) {
+        held->throttled = 1;
         set_int(held->fd, SO_RCVBUF, FLOOD_RCVBUF);
     }
 }
@@ -103,10 +107,10 @@ static fw2_ending ending_of_error(int error)
 /* How much to drain now: not more than one byte too many. */
 static apr_size_t turn_of(const fw2_held *held)
 {
-    apr_int64_t left = held->policy.linger_bytes - (apr_int64_t)held->drained;
-    apr_size_t turn = held->paced ? PACE_BYTES : TURN_BYTES;
+    apr_int64_t left = held->handover.linger_bytes - (apr_int64_t)held->drained;
+    apr_size_t turn = held->throttled ? THROTTLE_BYTES : TURN_BYTES;
 
-    return held->policy.linger_bytes != FW2_BYTES_UNLIMITED
+    return held->handover.linger_bytes != FW2_BYTES_UNLIMITED
                    && left < (apr_int64_t)turn
                ? (apr_size_t)left + 1
                : turn;
@@ -132,11 +136,11 @@ static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
     held->drained += (apr_uint64_t)got;
     /* Of what is still unread the peer's silence says nothing. */
     held->heard = (apr_size_t)got == turn ? now : last_heard(held, now);
-    held->until_acked = 0;
+    held->until = FW2_UNTIL_CLOSED;
     slow_down(held);
     *more = 1;
-    return held->policy.linger_bytes != FW2_BYTES_UNLIMITED
-                   && held->drained > (apr_uint64_t)held->policy.linger_bytes
+    return held->handover.linger_bytes != FW2_BYTES_UNLIMITED
+                   && held->drained > (apr_uint64_t)held->handover.linger_bytes
                ? FW2_BYTES
                : FW2_ENDINGS;
 }
@@ -164,44 +168,43 @@ static int note_progress(fw2_held *held, apr_time_t now)
 /* Whether it is for us to see that the peer acknowledges all, or is reset. */
 static int is_watched(const fw2_held *held)
 {
-    return held->unacked && held->policy.user_timeout;
+    return held->unacked && held->handover.user_timeout;
 }
 
 /* Whether the connection is over on both sides. */
 static int is_dead(const fw2_held *held)
 {
     struct tcp_info info;
-    socklen_t len = sizeof(info);
 
-    return getsockopt(held->fd, IPPROTO_TCP, TCP_INFO, &info, &len)
-           || info.tcpi_state == TCP_CLOSE;
+    return read_info(held, &info) || info.tcpi_state == TCP_CLOSE;
 }
 
 /* When its linger is over, whatever it says. A shorter one never is at the
  * expense of what the peer does not have yet. */
 static apr_time_t total_up(const fw2_held *held)
 {
-    apr_time_t total = held->begun + held->policy.linger_total;
-    apr_time_t shorter = held->moved + held->once_acked;
+    apr_time_t total = held->handover.begun + held->handover.linger_total;
+    apr_time_t shorter = held->moved + held->handover.once_acked;
 
-    return held->once_acked && !held->unacked && shorter < total ? shorter
-                                                                 : total;
+    return held->handover.once_acked && !held->unacked && shorter < total
+               ? shorter
+               : total;
 }
 
 /* Whether time is up. Until the peer has everything, its silence is no sign:
  * a slow reader has nothing to say. */
 static fw2_ending out_of_time(fw2_held *held, apr_time_t now)
 {
-    const fw2_policy *policy = &held->policy;
+    const fw2_handover *wanted = &held->handover;
 
     if (is_watched(held)) {
-        held->abort = now - held->moved >= policy->user_timeout;
+        held->abort = now - held->moved >= wanted->user_timeout;
         return held->abort ? FW2_SILENCE : FW2_ENDINGS;
     }
     if (now >= total_up(held)) {
         return FW2_TOTAL;
     }
-    if (!held->unacked && now - held->heard >= policy->linger_idle) {
+    if (!held->unacked && now - held->heard >= wanted->linger_idle) {
         return FW2_SILENCE;
     }
     return FW2_ENDINGS;
@@ -217,26 +220,45 @@ static apr_interval_time_t between(apr_interval_time_t least,
 /* When time may be up, if nothing happens until then. */
 static apr_time_t time_up(const fw2_held *held, apr_time_t now)
 {
-    const fw2_policy *policy = &held->policy;
+    const fw2_handover *wanted = &held->handover;
     apr_time_t total = total_up(held);
-    apr_time_t idle = held->heard + policy->linger_idle;
+    apr_time_t idle = held->heard + wanted->linger_idle;
 
     if (is_watched(held)) {
-        apr_time_t enough = held->moved + policy->user_timeout;
+        apr_time_t enough = held->moved + wanted->user_timeout;
         apr_time_t check =
-            now + between(PROGRESS_MIN, policy->user_timeout / 8, PROGRESS_MAX);
+            now + between(PROGRESS_MIN, wanted->user_timeout / 8, PROGRESS_MAX);
 
         return check < enough ? check : enough;
     }
     return held->unacked || total < idle ? total : idle;
 }
 
+/*
+ * When the linger on a client that has sent nothing is over, though time is not
+ * up; 0: only then. A client may acknowledge our FIN at once and answer after
+ * that, or its program is late: it has a round trip, and as long as its system
+ * might have delayed the acknowledgement.
+ */
+static apr_time_t enough(const fw2_held *held)
+{
+    struct tcp_info info;
+
+    if (held->unacked || held->until == FW2_UNTIL_CLOSED) {
+        return 0;
+    }
+    if (held->until == FW2_UNTIL_ACKED || read_info(held, &info)) {
+        return held->heard;
+    }
+    return held->heard + between(0, info.tcpi_rtt + DELAYED_ACK, ANSWER_MAX);
+}
+
 static apr_time_t next_look(const fw2_held *held, apr_time_t now, int more)
 {
     apr_time_t up = time_up(held, now);
 
-    if (held->paced) {
-        return up < now + PACE ? up : now + PACE;
+    if (held->throttled) {
+        return up < now + THROTTLE_INTERVAL ? up : now + THROTTLE_INTERVAL;
     }
     return more ? now + 1 : up;
 }
@@ -265,15 +287,20 @@ fw2_ending fw2_held_look(fw2_held *held, apr_time_t now)
 {
     int more;
     fw2_ending ending = listen_to(held, now, &more);
+    apr_time_t over;
 
     if (ending != FW2_ENDINGS) {
         return ending;
     }
-    if (!more && !held->unacked && held->until_acked) {
+    over = enough(held);
+    if (over && over <= now) {
         return FW2_ACKED;
     }
     ending = out_of_time(held, now);
     held->due = next_look(held, now, more);
+    if (over && over < held->due) {
+        held->due = over;
+    }
     return ending;
 }
 
@@ -284,17 +311,29 @@ void fw2_held_discard(fw2_held *held)
     held->drained += got > 0 ? (apr_uint64_t)got : 0;
 }
 
+void fw2_held_begin(fw2_held *held, int fd, const fw2_handover *handover,
+                    apr_time_t now)
+{
+    memset(held, 0, sizeof(*held));
+    held->fd = fd;
+    held->handover = *handover;
+    /* A clock of another process's reading: not in the future. */
+    if (held->handover.begun > now || held->handover.begun <= 0) {
+        held->handover.begun = now;
+    }
+    held->heard = held->moved = held->due = now;
+    held->unacked = INT_MAX;
+    held->until = handover->until & 3;
+}
+
 void fw2_held_close(const fw2_held *held)
 {
-    struct linger linger = { 0, 0 };
+    struct linger linger = { held->abort || held->handover.reset, 0 };
 
-    /* Never under SO_LINGER with seconds: it blocks even a non-blocking
-     * descriptor's close() until all is acknowledged (inet_release()). */
-    if (held->abort || held->policy.socket_linger > 0) {
-        linger.l_onoff = held->abort;
-        (void)setsockopt(held->fd, SOL_SOCKET, SO_LINGER, &linger,
-                         sizeof(linger));
-    }
+    /* Never under SO_LINGER with seconds: it blocks close() even of a
+     * non-blocking descriptor until all is acknowledged (inet_release()), and
+     * what is set on the socket is up to the process that handed it off. */
+    (void)setsockopt(held->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     close(held->fd);
 }
 

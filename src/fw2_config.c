@@ -4,21 +4,28 @@
 
 #include "apr_lib.h"
 #include "apr_strings.h"
+#include "http_core.h"
 #include "http_log.h"
 
 APLOG_USE_MODULE(finwait2);
 
 #define SECOND APR_USEC_PER_SEC
 
-/** One server's configuration. */
+/* No post_config has given the server its number. */
+#define NO_VHOST ((apr_uint32_t)-1)
+
+/** One server's configuration, or one section's, such as a <Location>'s. */
 typedef struct {
     fw2_policy policy;
     apr_int64_t status; /**< the page answers */
     apr_int64_t peers;  /**< and shows addresses */
-    apr_int64_t slots;  /**< sockets a child may hold; FW2_SLOTS_AUTO */
+    apr_int64_t slots;  /**< sockets to hold; FW2_SLOTS_AUTO */
     apr_int64_t sample; /**< microseconds between samples; FW2_SAMPLE_OFF */
     apr_uint32_t vhost; /**< not a directive's: see the header */
     apr_uint32_t set;   /**< bit i: row i was given, here or inherited */
+    /* A server's alone: what its sections may make of its policy. */
+    int section_lingers;       /**< true: one has it linger */
+    apr_int64_t section_total; /**< the longest FinWait2LingerTotal */
 } fw2_config;
 
 /** A word that stands for a value, such as `system`. */
@@ -151,12 +158,17 @@ static const fw2_word socket_linger_words[] = {
 static const fw2_word keepalive_words[] = {
     { "inherit", FW2_KEEPALIVE_INHERIT }, { NULL, 0 }
 };
+static const fw2_word advertise_words[] = { { "inherit",
+                                              FW2_ADVERTISE_INHERIT },
+                                            { "off", FW2_ADVERTISE_OFF },
+                                            { NULL, 0 } };
 
 static const fw2_word linger_words[] = { { "auto", FW2_LINGER_AUTO },
                                          { "always", FW2_LINGER_ALWAYS },
                                          { "off", FW2_LINGER_OFF },
                                          { "httpd", FW2_LINGER_HTTPD },
                                          { NULL, 0 } };
+static const fw2_word idle_words[] = { { "auto", FW2_IDLE_AUTO }, { NULL, 0 } };
 static const fw2_word bytes_words[] = { { "unlimited", FW2_BYTES_UNLIMITED },
                                         { NULL, 0 } };
 static const fw2_word user_timeout_words[] = {
@@ -178,6 +190,7 @@ enum {
     USER_TIMEOUT,
     SOCKET_LINGER,
     KEEPALIVE_TIMEOUT,
+    KEEPALIVE_ADVERTISE,
     LINGER_SLOTS,
     STATUS,
     STATUS_PEERS,
@@ -194,11 +207,12 @@ static const fw2_directive rows[ROWS] = {
     [ENGINE] = { POLICY(engine), .fallback = 1, .words = on_off },
     [LINGER] = { POLICY(linger), .fallback = FW2_LINGER_AUTO,
                  .words = linger_words },
-    [LINGER_IDLE] = { POLICY(linger_idle), .fallback = 2 * SECOND,
-                      .words = no_words, TIME(1, SECOND / 100, 3600 * SECOND) },
+    [LINGER_IDLE] = { POLICY(linger_idle), .fallback = FW2_IDLE_AUTO,
+                      .words = idle_words,
+                      TIME(1, FW2_LINGER_MIN, FW2_LINGER_MAX) },
     [LINGER_TOTAL] = { POLICY(linger_total), .fallback = 30 * SECOND,
                        .words = no_words,
-                       TIME(1, SECOND / 100, 3600 * SECOND) },
+                       TIME(1, FW2_LINGER_MIN, FW2_LINGER_MAX) },
     [LINGER_BYTES] = { POLICY(linger_bytes), .fallback = FW2_BYTES_UNLIMITED,
                        .words = bytes_words, .parse = parse_size, .unit = 1,
                        .min = 1, .max = APR_INT64_MAX },
@@ -208,7 +222,7 @@ static const fw2_directive rows[ROWS] = {
     [USER_TIMEOUT] = { POLICY(user_timeout),
                        .fallback = FW2_USER_TIMEOUT_SYSTEM,
                        .words = user_timeout_words,
-                       TIME(1, SECOND / 10, 3600 * SECOND),
+                       TIME(1, FW2_USER_TIMEOUT_MIN, FW2_USER_TIMEOUT_MAX),
                        .refuse = refuse_user_timeout },
     [SOCKET_LINGER] = { POLICY(socket_linger),
                         .fallback = FW2_SOCKET_LINGER_OFF,
@@ -218,6 +232,10 @@ static const fw2_directive rows[ROWS] = {
                             .fallback = FW2_KEEPALIVE_INHERIT,
                             .words = keepalive_words,
                             TIME(1, 0, 86400 * SECOND) },
+    [KEEPALIVE_ADVERTISE] = { POLICY(advertise),
+                              .fallback = FW2_ADVERTISE_INHERIT,
+                              .words = advertise_words,
+                              TIME(SECOND, 1, 86400) },
     [LINGER_SLOTS] = { SERVER(slots), .fallback = FW2_SLOTS_AUTO,
                        .words = slots_words, .parse = parse_count, .unit = 1,
                        .min = 1, .max = 1 << 20, .context = GLOBAL_ONLY },
@@ -247,21 +265,38 @@ void *fw2_config_create(apr_pool_t *pool, server_rec *s)
     for (row = 0; row < ROWS; row++) {
         *value_of(conf, row) = rows[row].fallback;
     }
+    conf->vhost = NO_VHOST;
     return conf;
+}
+
+void *fw2_config_create_section(apr_pool_t *pool, char *path)
+{
+    return fw2_config_create(pool, NULL);
+}
+
+/* Give a configuration the values that another one was given. */
+static void take_given(fw2_config *to, fw2_config *from)
+{
+    int row;
+
+    for (row = 0; row < ROWS; row++) {
+        if (from->set & (1U << row)) {
+            *value_of(to, row) = *value_of(from, row);
+        }
+    }
+    to->set |= from->set;
 }
 
 void *fw2_config_merge(apr_pool_t *pool, void *base, void *add)
 {
     fw2_config *merged = apr_pmemdup(pool, base, sizeof(*merged));
     fw2_config *own = add;
-    int row;
 
-    for (row = 0; row < ROWS; row++) {
-        if (own->set & (1U << row)) {
-            *value_of(merged, row) = *value_of(own, row);
-        }
+    take_given(merged, own);
+    merged->section_lingers |= own->section_lingers;
+    if (own->section_total > merged->section_total) {
+        merged->section_total = own->section_total;
     }
-    merged->set |= own->set;
     return merged;
 }
 
@@ -275,7 +310,7 @@ static const char *parse_number(const fw2_directive *row, const char *arg,
         return why;
     }
     if (*value % row->unit) {
-        return "it takes whole seconds, as the kernel does";
+        return "it takes whole seconds";
     }
     *value /= row->unit;
     if (*value < row->min || *value > row->max) {
@@ -300,14 +335,42 @@ static const char *parse_value(const fw2_directive *row, const char *arg,
                       : "it is none of its words";
 }
 
-static const char *set_value(cmd_parms *cmd, void *dummy, const char *arg)
+static int is_lingering(apr_int64_t linger)
 {
-    fw2_config *conf = config_of(cmd->server);
+    return linger == FW2_LINGER_AUTO || linger == FW2_LINGER_ALWAYS;
+}
+
+/* httpd has no list of sections: what is to be known of them all is noted when
+ * they are read. httpd reads them once to check them, before it starts. */
+static void note_section(const cmd_parms *cmd, const fw2_directive *row,
+                         apr_int64_t value)
+{
+    fw2_config *of = config_of(cmd->server);
+    const char *why = row->warn ? row->warn(value) : NULL;
+
+    if (row == &rows[LINGER] && is_lingering(value)) {
+        of->section_lingers = 1;
+    }
+    if (row == &rows[LINGER_TOTAL] && value > of->section_total) {
+        of->section_total = value;
+    }
+    if (why && ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
+                     "%s in line %d of %s: %s. It is applied as configured",
+                     cmd->cmd->name, cmd->directive->line_num,
+                     cmd->directive->filename, why);
+    }
+}
+
+static const char *set_value(cmd_parms *cmd, void *section, const char *arg)
+{
+    fw2_config *conf = cmd->path ? section : config_of(cmd->server);
     const fw2_directive *row = cmd->info;
     apr_int64_t value = row->fallback;
     const char *why;
 
-    why = ap_check_cmd_context(cmd, row->context);
+    why = ap_check_cmd_context(cmd,
+                               row->context | NOT_IN_HTACCESS | NOT_IN_LIMIT);
     if (why) {
         return why;
     }
@@ -323,11 +386,19 @@ static const char *set_value(cmd_parms *cmd, void *dummy, const char *arg)
     }
     *value_of(conf, (int)(row - rows)) = value;
     conf->set |= 1U << (row - rows);
+    if (cmd->path) {
+        note_section(cmd, row, value);
+    }
     return NULL;
 }
 
 #define DIRECTIVE(name, row, allowed)                                          \
     AP_INIT_TAKE1(name, set_value, (void *)&rows[row], RSRC_CONF, allowed)
+
+/* Also in sections, since the last request of a connection may decide it. */
+#define SECTIONAL(name, row, allowed)                                          \
+    AP_INIT_TAKE1(name, set_value, (void *)&rows[row],                         \
+                  RSRC_CONF | ACCESS_CONF, allowed)
 
 /* In the order of the rows. The last of each is `httpd -L`'s help as well as
  * the errors' "Allowed". */
@@ -335,33 +406,36 @@ const command_rec fw2_config_commands[] = {
     DIRECTIVE("FinWait2Engine", ENGINE,
               "On (the default), or Off to leave a server's connections "
               "alone"),
-    DIRECTIVE("FinWait2Linger", LINGER,
+    SECTIONAL("FinWait2Linger", LINGER,
               "auto (the default), always, off, or httpd: who lingers on a "
               "closed connection, and until when"),
-    DIRECTIVE("FinWait2LingerIdle", LINGER_IDLE,
-              "a time from 10ms to 1h (2s is the default): the longest "
+    SECTIONAL("FinWait2LingerIdle", LINGER_IDLE,
+              "auto (the default), or a time from 10ms to 1h: the longest "
               "silence while lingering"),
-    DIRECTIVE("FinWait2LingerTotal", LINGER_TOTAL,
+    SECTIONAL("FinWait2LingerTotal", LINGER_TOTAL,
               "a time from 10ms to 1h (30s is the default): the longest "
               "linger altogether"),
-    DIRECTIVE("FinWait2LingerBytes", LINGER_BYTES,
+    SECTIONAL("FinWait2LingerBytes", LINGER_BYTES,
               "unlimited (the default), or a size such as 65536, 64K, 16M or "
               "1G: the most bytes drained from one connection"),
-    DIRECTIVE("FinWait2Timeout", TIMEOUT,
+    SECTIONAL("FinWait2Timeout", TIMEOUT,
               "system (the default), none, 1s to 60s, or 120s: how long the "
               "kernel keeps a closed connection whose peer does not close"),
-    DIRECTIVE("FinWait2UserTimeout", USER_TIMEOUT,
+    SECTIONAL("FinWait2UserTimeout", USER_TIMEOUT,
               "system (the default), or a time from 100ms to 1h: how long a "
               "closing connection's peer may acknowledge nothing"),
-    DIRECTIVE("FinWait2SocketLinger", SOCKET_LINGER,
+    SECTIONAL("FinWait2SocketLinger", SOCKET_LINGER,
               "off (the default), reset, or 1s to 1h: SO_LINGER of accepted "
               "connections"),
     DIRECTIVE("FinWait2KeepAliveTimeout", KEEPALIVE_TIMEOUT,
               "inherit (the default, httpd's KeepAliveTimeout), or 0 to 24h "
               "in ms, s, min or h"),
+    DIRECTIVE("FinWait2KeepAliveAdvertise", KEEPALIVE_ADVERTISE,
+              "inherit (the default, the real time), off, or 1s to 24h in "
+              "whole seconds: the time that responses promise in Keep-Alive"),
     DIRECTIVE("FinWait2LingerSlots", LINGER_SLOTS,
-              "auto (the default, half of the descriptors), or 1 to 1048576: "
-              "how many connections one child may linger on"),
+              "auto (the default, 65536 or what descriptors allow), or 1 to "
+              "1048576: how many connections the whole server may linger on"),
     DIRECTIVE("FinWait2Status", STATUS,
               "On, or Off (the default): whether the handler finwait-status "
               "answers"),
@@ -377,6 +451,49 @@ const command_rec fw2_config_commands[] = {
 const fw2_policy *fw2_config_policy(const server_rec *s)
 {
     return &config_of(s)->policy;
+}
+
+int fw2_config_server(const server_rec *s, fw2_owner *owner)
+{
+    const fw2_config *conf = s->module_config ? config_of(s) : NULL;
+
+    if (!conf || conf->vhost == NO_VHOST) {
+        return 0;
+    }
+    owner->policy = conf->policy;
+    owner->vhost = conf->vhost;
+    return 1;
+}
+
+void fw2_config_request(const request_rec *r, fw2_owner *owner)
+{
+    fw2_config *section =
+        ap_get_module_config(r->per_dir_config, &finwait2_module);
+    fw2_config wanted = { .set = 0 };
+
+    (void)fw2_config_server(r->server, owner);
+    if (section && section->set) {
+        wanted.policy = owner->policy;
+        take_given(&wanted, section);
+        owner->policy = wanted.policy;
+    }
+}
+
+int fw2_config_lingers(const server_rec *s)
+{
+    const fw2_config *conf = config_of(s);
+
+    return conf->policy.engine
+           && (is_lingering(conf->policy.linger) || conf->section_lingers);
+}
+
+apr_interval_time_t fw2_config_longest(const server_rec *s)
+{
+    const fw2_config *conf = config_of(s);
+
+    return conf->policy.linger_total > conf->section_total
+               ? conf->policy.linger_total
+               : conf->section_total;
 }
 
 void fw2_config_set_vhost(server_rec *s, apr_uint32_t vhost, apr_pool_t *pool)

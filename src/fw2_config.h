@@ -4,7 +4,8 @@
 #define FW2_CONFIG_H
 
 /*
- * config: the directives, from httpd.conf to a policy for each server.
+ * config: the directives, from httpd.conf to a policy for each server, and for
+ * each request that is in a section such as <Location>.
  *
  * One row a directive: create and merge walk the rows, so that a new directive
  * is a field, a row and a line of fw2_config_commands. What is written here
@@ -20,10 +21,41 @@
 /** The module record's own: directives, and its servers' configurations. */
 extern const command_rec fw2_config_commands[];
 void *fw2_config_create(apr_pool_t *pool, server_rec *s);
+void *fw2_config_create_section(apr_pool_t *pool, char *path);
 void *fw2_config_merge(apr_pool_t *pool, void *base, void *add);
 
-/** What this server wants; lives as long as the server's configuration. */
+/** What this server wants; lives as long as the server's configuration. Only
+ *  for servers of httpd's own list. */
 const fw2_policy *fw2_config_policy(const server_rec *s);
+
+/** What the end of one connection is to be like, and where it is counted. A
+ *  plain value: a request, and a server that a module made for it, may be gone
+ *  by then. */
+typedef struct fw2_owner {
+    fw2_policy policy;
+    apr_uint64_t vhost; /**< the virtual host's number */
+} fw2_owner;
+
+/**
+ * Copy out what any server wants, one that a module made at run time included.
+ * @param owner Untouched on failure.
+ * @return False if post_config has seen neither the server nor one that its
+ *         configuration was copied or merged from.
+ */
+int fw2_config_server(const server_rec *s, fw2_owner *owner);
+
+/**
+ * Copy out what a request wants: its server's policy, and over that what the
+ * sections have that the request is in, merged by httpd. For a request that is
+ * answered, since any of its hooks may find another section for it.
+ * @param owner On entry, what counts where the server is not known.
+ */
+void fw2_config_request(const request_rec *r, fw2_owner *owner);
+
+/** True if a connection of this server's may be handed off; and the longest
+ *  FinWait2LingerTotal that it may have. Its sections count, too. */
+int fw2_config_lingers(const server_rec *s);
+apr_interval_time_t fw2_config_longest(const server_rec *s);
 
 /**
  * A server's number, for whoever counts by it. To be set in post_config only,
@@ -37,7 +69,7 @@ apr_uint32_t fw2_config_vhost(const server_rec *s);
 /** FinWait2LingerSlots auto. */
 #define FW2_SLOTS_AUTO 0
 
-/** How many sockets one child may linger on, or FW2_SLOTS_AUTO. Asked of the
+/** How many sockets the server may linger on, or FW2_SLOTS_AUTO. Asked of the
  *  main server, where alone FinWait2LingerSlots can stand. */
 int fw2_config_slots(const server_rec *s);
 
@@ -57,7 +89,8 @@ int fw2_config_status_peers(const server_rec *s);
 apr_interval_time_t fw2_config_sample(const server_rec *s);
 
 /** A number that changes as soon as any server's name or settings do, those of
- *  ours and httpd's own times and limits of a connection. */
+ *  ours and httpd's own times and limits of a connection. Those of sections do
+ *  not count. */
 apr_uint64_t fw2_config_digest(const server_rec *main_server);
 
 /**

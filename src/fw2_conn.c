@@ -6,6 +6,7 @@
 
 #include "apr_atomic.h"
 #include "apr_portable.h"
+#include "apr_strings.h"
 #include "http_connection.h"
 #include "http_core.h"
 #include "http_log.h"
@@ -14,8 +15,9 @@
 #include "http_ssl.h"
 #include "util_filter.h"
 
-#include "fw2_config.h"
-#include "fw2_sync.h"
+#include "fw2_clock.h"
+#include "fw2_compat.h"
+#include "fw2_keepalive.h"
 
 APLOG_USE_MODULE(finwait2);
 
@@ -34,17 +36,6 @@ static ap_filter_rec_t *end_filter_handle;
 static fw2_conn *conn_of(const conn_rec *c)
 {
     return ap_get_module_config(c->conn_config, &finwait2_module);
-}
-
-/* libapr's prototypes of these differ from version to version. */
-static const server_rec *server_of(fw2_conn *conn)
-{
-    return apr_atomic_casptr((void *)&conn->server, NULL, NULL);
-}
-
-static void set_server(fw2_conn *conn, const server_rec *s)
-{
-    apr_atomic_xchgptr((void *)&conn->server, (void *)s);
 }
 
 int fw2_conn_was_asked(fw2_conn *conn)
@@ -72,6 +63,14 @@ static apr_os_sock_t fd_of(const fw2_conn *conn)
     return fd;
 }
 
+/* True while httpd's connection is on the socket that was accepted. A module
+ * may exchange it: mod_proxy_fdpass gives the accepted one to another process
+ * and leaves httpd a dummy. Neither is ours then. */
+static int is_accepted_socket(conn_rec *c, const fw2_conn *conn)
+{
+    return ap_get_conn_socket(c) == conn->csd;
+}
+
 /* Give the socket what a policy wants; nothing to do if it has it. */
 static void apply(conn_rec *c, fw2_conn *conn, const fw2_policy *policy)
 {
@@ -88,9 +87,9 @@ static void apply(conn_rec *c, fw2_conn *conn, const fw2_policy *policy)
 
 /* ------------------------------------------------------ while it is open */
 
-void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd,
-                       const fw2_listeners *listeners)
+void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd, const fw2_child *child)
 {
+    fw2_owner owner;
     fw2_conn *conn;
     int at;
 
@@ -99,63 +98,106 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd,
     if (c->master || c->outgoing) {
         return;
     }
-    at = fw2_vhosts_accepted_at(listeners, c);
-    if (at < 0) {
+    at = fw2_vhosts_accepted_at(child->listeners, c);
+    if (at < 0 || !fw2_config_server(c->base_server, &owner)) {
         return;
     }
     conn = apr_pcalloc(c->pool, sizeof(*conn));
     conn->csd = csd;
-    conn->has = listeners->carries[at];
-    conn->server = c->base_server;
+    conn->child = child;
+    conn->has = fw2_vhosts_carried(child->listeners, at);
+    fw2_conn_owner_begin(conn, c, &owner);
     conn->answer = FW2_CAUSES;
+    if (child->agents) {
+        conn->agent = apr_palloc(c->pool, FW2_AGENT_SIZE);
+    }
     ap_set_module_config(c->conn_config, &finwait2_module, conn);
-    apply(c, conn, fw2_config_policy(c->base_server));
-}
-
-static int has_body(const request_rec *r)
-{
-    const char *length = apr_table_get(r->headers_in, "Content-Length");
-
-    return apr_table_get(r->headers_in, "Transfer-Encoding")
-           || (length && strcmp(length, "0"));
+    apply(c, conn, &owner.policy);
 }
 
 /* One client has one name: that of its first request. Of several at once, as
  * HTTP/2 has, any. */
-static void note_agent(fw2_conn *conn, request_rec *r, fw2_clients *clients)
+static void note_agent(fw2_conn *conn, request_rec *r)
 {
-    if (clients && !apr_atomic_read64(&conn->agent)) {
-        apr_atomic_set64(
-            &conn->agent,
-            fw2_client_agent(clients,
-                             apr_table_get(r->headers_in, "User-Agent")));
+    const char *agent;
+
+    if (conn->agent && !apr_atomic_cas32(&conn->agent_set, 1, 0)) {
+        agent = apr_table_get(r->headers_in, "User-Agent");
+        apr_cpystrn(conn->agent, agent ? agent : "(none)", FW2_AGENT_SIZE);
+        (void)apr_atomic_cas32(&conn->agent_set, 2, 1);
     }
 }
 
-void fw2_conn_request(request_rec *r, const fw2_hands *hands)
+static const char *agent_of(fw2_conn *conn)
+{
+    if (!conn->agent) {
+        return NULL;
+    }
+    return apr_atomic_cas32(&conn->agent_set, 2, 2) == 2 ? conn->agent
+                                                         : "(no request)";
+}
+
+/* Bring the socket to what the owner wants. */
+static void apply_owner(conn_rec *c, fw2_conn *conn)
+{
+    fw2_owner owner;
+
+    fw2_conn_owner_read(conn, c, &owner);
+    apply(c, conn, &owner.policy);
+}
+
+/* Not every httpd knows at the end any more that it was encrypted. */
+static void note_tls(fw2_conn *conn, conn_rec *c)
+{
+    if (ap_ssl_conn_is_ssl(c)) {
+        fw2_shared_write(&conn->tls, 1);
+    }
+}
+
+static void note_first(fw2_conn *conn, conn_rec *c)
+{
+    if (!apr_atomic_inc32(&conn->requests)) {
+        note_tls(conn, c);
+    }
+}
+
+void fw2_conn_request(request_rec *r)
 {
     conn_rec *c = r->connection;
-    fw2_conn *conn = conn_of(c->master ? c->master : c);
+    conn_rec *accepted = c->master ? c->master : c;
+    fw2_conn *conn = conn_of(accepted);
 
     if (!conn) {
         return;
     }
-    set_server(conn, r->server);
-    apr_atomic_inc32(&conn->requests);
-    note_agent(conn, r, hands->clients);
+    ap_set_module_config(r->request_config, &finwait2_module, conn);
+    fw2_conn_owner_request(conn, r);
+    note_first(conn, accepted);
+    note_agent(conn, r);
     if (!c->master) {
-        conn->talkative = has_body(r);
-        apply(c, conn, fw2_config_policy(r->server));
+        conn->promised = 0;
+        fw2_conn_body_expect(conn, r);
+        /* httpd has looked for the next request when it had answered one. */
+        conn->pipelined |= fw2_compat_has_input(c);
+        apply_owner(c, conn);
     }
+}
+
+/* This request, or the last one that it was redirected to within httpd, which
+ * httpd says of that it was read, too. */
+static request_rec *answering(request_rec *r)
+{
+    while (r->next) {
+        r = r->next;
+    }
+    return r;
 }
 
 /* In the request that mod_log_config asks, unless it is told otherwise. */
 static void note_cause(request_rec *r, fw2_cause cause)
 {
-    while (r->next) {
-        r = r->next;
-    }
-    apr_table_setn(r->notes, "finwait2-cause", fw2_cause_names[cause]);
+    apr_table_setn(answering(r)->notes, "finwait2-cause",
+                   fw2_cause_names[cause]);
 }
 
 /* mod_proxy_wstunnel says neither what it was answered nor that it was. */
@@ -165,33 +207,56 @@ static int is_wstunnel(const request_rec *r)
            && r->status == HTTP_OK && !r->sent_bodyct;
 }
 
-/* This request, or one that it was redirected to within httpd. */
 static int is_tunnel(const request_rec *r)
 {
-    while (r->next) {
-        r = r->next;
-    }
     return r->status == HTTP_SWITCHING_PROTOCOLS || is_wstunnel(r)
            || (r->method_number == M_CONNECT && ap_is_HTTP_SUCCESS(r->status));
 }
 
+/* Only now all is known of what a request wants, and the socket may be closed
+ * without a further word if the client does not take the answer. A request
+ * that could not be read has come to no hook of ours yet; where it has named no
+ * virtual host, the connection is still where the last request was. */
+static void own_answered(fw2_conn *conn, request_rec *r)
+{
+    conn_rec *c = r->connection;
+
+    r = answering(r);
+    if (!ap_get_module_config(r->request_config, &finwait2_module)) {
+        if (!c->master && r->server != c->base_server) {
+            fw2_conn_owner_request(conn, r);
+        }
+    }
+    else if (fw2_conn_owner_answered(conn, r) && !c->master && !conn->closing
+             && is_accepted_socket(c, conn)) {
+        apply_owner(c, conn);
+    }
+}
+
 /* Some requests are none, and say so only here: those that could not be read,
- * and those that became a tunnel. Who has named no virtual host by then is
- * still where the last request was. */
+ * and those that became a tunnel. */
 void fw2_conn_logged(request_rec *r)
 {
-    fw2_conn *conn = r->connection->master ? NULL : conn_of(r->connection);
+    conn_rec *c = r->connection;
+    fw2_conn *conn = conn_of(c->master ? c->master : c);
 
     if (!conn) {
         return;
     }
-    if (r->server != r->connection->base_server) {
-        set_server(conn, r->server);
+    own_answered(conn, r);
+    if (c->master) {
+        return;
     }
-    conn->tunnel = is_tunnel(r);
+    if (!ap_get_module_config(r->request_config, &finwait2_module)) {
+        conn->body = FW2_BODY_BROKEN;
+    }
+    conn->tunnel = is_tunnel(answering(r));
     if (conn->tunnel || fw2_conn_drops(r)) {
         conn->talkative = 1;
     }
+    conn->promised = r->connection->keepalive == AP_CONN_KEEPALIVE
+                         ? fw2_monotonic_now() + fw2_keepalive_promise(r)
+                         : 0;
     conn->answer = fw2_conn_answer_cause(r);
     if (conn->answer < FW2_CAUSE_OTHER) {
         note_cause(r, conn->answer);
@@ -222,7 +287,7 @@ static void peek(conn_rec *c, fw2_conn *conn)
         (void)apr_brigade_length(bb, 0, &length);
     }
     if (length > 0) {
-        conn->talkative = 1;
+        conn->pipelined = 1;
     }
     conn->said_bye = APR_STATUS_IS_EOF(rv);
     apr_brigade_destroy(bb);
@@ -235,7 +300,7 @@ static void peek(conn_rec *c, fw2_conn *conn)
  */
 static void write_rest(conn_rec *c, fw2_conn *conn)
 {
-    if (c->data_in_output_filters && !c->aborted && !fw2_conn_is_http2(c)) {
+    if (fw2_compat_has_output(c) && !c->aborted && !fw2_conn_is_http2(c)) {
         apr_bucket_brigade *bb = apr_brigade_create(c->pool, c->bucket_alloc);
 
         conn->unwritten = c->cs && c->keepalive == AP_CONN_KEEPALIVE;
@@ -255,76 +320,123 @@ static fw2_protocol protocol_of(conn_rec *c, fw2_conn *conn)
     return fw2_conn_is_http1(c) && !conn->tunnel ? FW2_HTTP1 : FW2_NEITHER;
 }
 
-static void tell_end(conn_rec *c, fw2_conn *conn)
+static void count_end(conn_rec *c, fw2_conn *conn)
 {
     fw2_closed closed = { .cause = conn->cause,
                           .protocol = conn->protocol,
-                          .tls = ap_ssl_conn_is_ssl(c),
-                          .probe = !fw2_conn_was_asked(conn) };
+                          .tls = fw2_shared_read(&conn->tls) != 0,
+                          .probe = !fw2_conn_was_asked(conn),
+                          .idle = fw2_conn_idle(conn) };
 
-    conn->hands->closed(fw2_config_vhost(server_of(conn)), &closed);
+    fw2_counters_closed(conn->child->counters, (fw2_vhost_id)conn->end.vhost,
+                        &closed);
 }
 
 /* Bytes after our FIN are to be expected of all but HTTP/1's requests without
- * a body, read to their end. */
-static int is_until_acked(const fw2_conn *conn, const fw2_policy *policy)
+ * a body, read to their end. TLS clients answer our close_notify. */
+static fw2_until until_of(const fw2_conn *conn, const fw2_policy *policy)
 {
-    return policy->linger == FW2_LINGER_AUTO && conn->protocol == FW2_HTTP1
-           && !conn->talkative;
-}
-
-static fw2_tag tag_of(const conn_rec *c, fw2_conn *conn, const server_rec *s)
-{
-    fw2_clients *clients = conn->hands->clients;
-    fw2_tag tag = { fw2_config_vhost(s), conn->cause, FW2_NO_CLIENT,
-                    FW2_NO_CLIENT };
-
-    if (clients) {
-        tag.agent = apr_atomic_read64(&conn->agent);
-        if (!tag.agent) {
-            tag.agent = fw2_client_agent(clients, "(no request)");
-        }
-        tag.net = fw2_client_net(c->client_addr);
+    if (policy->linger != FW2_LINGER_AUTO || conn->protocol != FW2_HTTP1
+        || conn->talkative || conn->pipelined) {
+        return FW2_UNTIL_CLOSED;
     }
-    return tag;
+    return fw2_shared_read(&conn->tls) && !conn->said_bye ? FW2_UNTIL_ANSWERED
+                                                          : FW2_UNTIL_ACKED;
 }
 
-static int give(conn_rec *c, fw2_conn *conn, const server_rec *s)
+/* True if httpd closes while the client is sending. event gives up idle
+ * connections with a note; of others with HTTP/2 it cannot know. */
+static int is_sending(const conn_rec *c, const fw2_conn *conn)
 {
-    const fw2_policy *policy = fw2_config_policy(s);
-    fw2_handover handover = { .policy = policy };
-    apr_status_t rv = APR_ENOTIMPL;
+    return conn->body != FW2_BODY_READ || conn->pipelined || conn->tunnel
+           || (conn->protocol == FW2_HTTP2 && c->cs);
+}
 
-    handover.tag = tag_of(c, conn, s);
-    handover.until_acked = is_until_acked(conn, policy);
+/* httpd lingers as ever. The error log has it once in a while, the page how
+ * often. */
+static void fall_back(conn_rec *c, const fw2_conn *conn, apr_status_t rv,
+                      fw2_refusal why)
+{
+    static const char *const reasons[FW2_REFUSALS] = {
+        "its queue is full", "it does not run, or its queue is shut down",
+        "it cannot linger here", "the system refuses to pass a descriptor"
+    };
+
+    if (fw2_counters_fallback(conn->child->counters, why, apr_time_now())) {
+        ap_log_cerror(APLOG_MARK, APLOG_WARNING, rv, c,
+                      "the process finwait2 does not accept this connection: "
+                      "%s. httpd lingers on it itself, and so on others; "
+                      "finwait-status counts them, and the next line like "
+                      "this follows in ten minutes at the earliest",
+                      reasons[why]);
+    }
+}
+
+static void describe(conn_rec *c, const fw2_conn *conn, fw2_handover *handover)
+{
+    const fw2_policy *policy = &conn->end.policy;
+
+    memset(handover, 0, sizeof(*handover)); /* its gaps go out, too */
+    handover->tag.vhost = (fw2_vhost_id)conn->end.vhost;
+    handover->tag.cause = conn->cause;
+    handover->tag.net =
+        conn->agent ? fw2_client_net(c->client_addr) : FW2_NO_NET;
+    handover->until = until_of(conn, policy);
+    handover->reset = policy->socket_linger == FW2_SOCKET_LINGER_RESET;
+    handover->linger_idle = fw2_policy_idle(policy, is_sending(c, conn));
+    handover->linger_total = policy->linger_total;
+    handover->linger_bytes = policy->linger_bytes;
+    handover->user_timeout = policy->user_timeout;
     if (apr_table_get(c->notes, "short-lingering-close")) {
-        handover.once_acked = SHORT_LINGER;
+        handover->once_acked = SHORT_LINGER;
     }
-    if (conn->hands->closer) {
-        rv = fw2_closer_take(conn->hands->closer, fd_of(conn), &handover);
+    handover->begun = fw2_monotonic_now();
+}
+
+/* Where SO_LINGER has seconds, any process that closes the last descriptor
+ * would block: the closer process must not get such a socket. */
+static void set_lingering(fw2_conn *conn, int seconds)
+{
+    fw2_sockopts want = conn->has;
+
+    want.so_linger = seconds;
+    (void)fw2_sockopts_apply(fd_of(conn), &conn->has, want);
+}
+
+static int hand_off(conn_rec *c, fw2_conn *conn)
+{
+    int seconds = conn->has.so_linger;
+    fw2_handover handover;
+    fw2_refusal why;
+    apr_status_t rv = APR_SUCCESS;
+
+    if (fw2_board_accepts(conn->child->board, &why)) {
+        describe(c, conn, &handover);
+        if (seconds > 0) {
+            set_lingering(conn, FW2_SOCKET_LINGER_OFF);
+        }
+        rv = fw2_handoff_send(conn->child->queue, fd_of(conn), &handover,
+                              agent_of(conn), &why);
+        if (rv == APR_SUCCESS) {
+            return 1;
+        }
+        set_lingering(conn, seconds);
     }
-    if (rv != APR_SUCCESS) {
-        ap_log_cerror(APLOG_MARK, APLOG_DEBUG, rv, c,
-                      "the closer does not take this connection; httpd "
-                      "lingers on it itself");
-        conn->hands->fallback();
-        return 0;
-    }
-    return 1;
+    fall_back(c, conn, rv, why);
+    return 0;
 }
 
 /* Everything is written. What follows here, httpd would do next; to call the
  * connection aborted makes it close its descriptor at once instead. */
-static void hand_over(conn_rec *c, fw2_conn *conn)
+static void end_here(conn_rec *c, fw2_conn *conn)
 {
-    const server_rec *s = server_of(conn);
-    const fw2_policy *policy = fw2_config_policy(s);
+    const fw2_policy *policy = &conn->end.policy;
 
     apply(c, conn, policy);
     if (!policy->engine || policy->linger == FW2_LINGER_HTTPD) {
         return;
     }
-    /* A peer that has closed needs no linger, only watching, if asked for:
+    /* A client that has closed needs no linger, only watching, if asked for:
      * its window may be shut for ever. */
     if (conn->peer_closed && policy->user_timeout == FW2_USER_TIMEOUT_SYSTEM) {
         return;
@@ -333,7 +445,7 @@ static void hand_over(conn_rec *c, fw2_conn *conn)
     if (apr_socket_shutdown(ap_get_conn_socket(c), APR_SHUTDOWN_WRITE)) {
         return;
     }
-    if (policy->linger == FW2_LINGER_OFF || give(c, conn, s)) {
+    if (policy->linger == FW2_LINGER_OFF || hand_off(c, conn)) {
         c->aborted = 1;
     }
 }
@@ -363,7 +475,7 @@ static apr_status_t end_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     if (ends) {
         ap_remove_output_filter(f);
         if (rv == APR_SUCCESS && !c->aborted) {
-            hand_over(c, f->ctx);
+            end_here(c, f->ctx);
         }
     }
     fw2_to_httpd();
@@ -374,18 +486,20 @@ void fw2_conn_register(void)
 {
     end_filter_handle = ap_register_output_filter("FINWAIT2_END", end_filter,
                                                   NULL, AP_FTYPE_NETWORK - 1);
+    fw2_conn_body_register();
 }
 
-void fw2_conn_closing(conn_rec *c, const fw2_hands *hands)
+void fw2_conn_closing(conn_rec *c)
 {
     fw2_conn *conn = c->master ? NULL : conn_of(c);
 
-    if (!conn || conn->hands) {
+    if (!conn || conn->closing || !is_accepted_socket(c, conn)) {
         return;
     }
-    conn->hands = hands;
+    conn->closing = 1;
     write_rest(c, conn);
     conn->protocol = protocol_of(c, conn);
+    note_tls(conn, c);
     /* Only a connection that has had a request surely has filters that can be
      * asked; mod_ssl's would begin a handshake. */
     if (conn->protocol == FW2_HTTP1 && !c->aborted) {
@@ -393,7 +507,8 @@ void fw2_conn_closing(conn_rec *c, const fw2_hands *hands)
     }
     conn->peer_closed = has_closed(conn);
     conn->cause = fw2_conn_cause(c, conn);
-    tell_end(c, conn);
+    fw2_conn_owner_read(conn, c, &conn->end);
+    count_end(c, conn);
     if (!c->aborted) {
         ap_add_output_filter_handle(end_filter_handle, conn, NULL, c);
     }

@@ -9,6 +9,8 @@
 #include "http_core.h"
 #include "http_protocol.h"
 
+#include "fw2_clock.h"
+
 /* As httpd asks before it lets a connection live on. */
 static int is_stopping(void)
 {
@@ -147,4 +149,19 @@ fw2_cause fw2_conn_cause(conn_rec *c, fw2_conn *conn)
         return FW2_CAUSE_STOP;
     }
     return is_idle(c) ? FW2_CAUSE_KEEPALIVE : FW2_CAUSE_OTHER;
+}
+
+fw2_idle fw2_conn_idle(const fw2_conn *conn)
+{
+    if (conn->protocol != FW2_HTTP1) {
+        return FW2_IDLES;
+    }
+    if (conn->cause == FW2_CAUSE_KEEPALIVE) {
+        return FW2_IDLE_EXPIRED;
+    }
+    if (conn->cause != FW2_CAUSE_PEER || !conn->promised) {
+        return FW2_IDLES;
+    }
+    return fw2_monotonic_now() < conn->promised ? FW2_IDLE_IN_TIME
+                                                : FW2_IDLE_LATE;
 }

@@ -3,11 +3,12 @@
 #include "fw2_counters.h"
 
 #include <string.h>
-#include <unistd.h>
 
-#include "apr_atomic.h"
+#include "apr_hash.h"
 #include "apr_shm.h"
 #include "apr_strings.h"
+
+#include "fw2_sync.h"
 
 #define MSEC ((apr_int64_t)1000)
 #define SEC  (1000 * MSEC)
@@ -17,250 +18,202 @@ const apr_int64_t fw2_bounds[FW2_BOUNDS] = { 1 * MSEC,  5 * MSEC,   10 * MSEC,
                                              1 * SEC,   2 * SEC,    5 * SEC,
                                              10 * SEC,  30 * SEC };
 
-/* Longer names are cut; two that are cut alike share their counters. */
-#define NAME_SIZE 128
+/* A longer name is cut; two that are cut alike share their counters. */
+#define NAME_MAX_LENGTH 127
 
 /* Room for virtual hosts that later configurations add. */
 #define SPARE_VHOSTS 32
 
-/* One virtual host's totals; all numbers atomic. */
+/* From one log line about a fallback to the next. */
+#define LOG_INTERVAL apr_time_from_sec(600)
+
+/* One virtual host's totals. */
 typedef struct {
-    char name[NAME_SIZE]; /* written once, before `used` counts it */
-    apr_uint64_t causes[FW2_CAUSES];
-    apr_uint64_t connections[FW2_PROTOCOLS];
-    apr_uint64_t tls;
-    apr_uint64_t probes;
-    apr_uint64_t given_up; /* of `probes`: httpd closed first */
-    apr_uint64_t endings[FW2_ENDINGS];
-    apr_uint64_t linger[FW2_BOUNDS + 1];
-    apr_uint64_t linger_sum;
-    apr_uint64_t drained;
+    fw2_shared causes[FW2_CAUSES];
+    fw2_shared connections[FW2_PROTOCOLS];
+    fw2_shared tls;
+    fw2_shared probes;
+    fw2_shared given_up; /* of `probes`: httpd closed first */
+    fw2_shared idle[FW2_IDLES];
+    fw2_shared endings[FW2_ENDINGS];
+    fw2_shared linger[FW2_BOUNDS + 1];
+    fw2_shared linger_sum;
+    fw2_shared drained;
 } vhost_row;
 
-/* How many marks there are: enough for one that is a minute old and little
- * more, where somebody looks often enough. */
-#define MARKS 8
+#define ROW_WORDS (sizeof(vhost_row) / sizeof(fw2_shared))
 
-/* What happens often enough to say how often of late. */
-enum { PROBES = FW2_CAUSES, LEFT_OPEN, EVICTED, EVENTS };
-
-/* How many of each a virtual host had at some time; all atomic. */
+/* The shared memory; the rows follow it. */
 typedef struct {
-    apr_uint64_t events[EVENTS];
-} mark_row;
-
-/* One child; all atomic, and its own but for `pid`. */
-typedef struct {
-    apr_uint32_t pid; /* 0: free */
-    apr_uint32_t capacity;
-    apr_uint64_t oldest;
-} child_row;
-
-/* The shared memory; behind it the rows, and what each child holds of each
- * virtual host. */
-typedef struct {
-    apr_uint32_t vhosts; /* constant: rows there are */
-    apr_uint32_t children;
-    apr_uint32_t used; /* atomic, written by the parent: rows with names */
-    apr_uint64_t fallback;
-    apr_uint64_t latest; /* atomic: when the latest mark was made, or 0 */
-    apr_uint64_t marks;  /* atomic: made so far; the latest is in place
-                                   marks % MARKS */
-    apr_uint64_t marked[MARKS];          /* atomic: when; 0: none is there */
-    apr_uint64_t marked_fallback[MARKS]; /* atomic: what `fallback` was then */
+    fw2_shared fallback[FW2_REFUSALS];
+    fw2_shared invalid;
+    fw2_shared lost;
+    fw2_shared logged[FW2_REFUSALS]; /* apr_time_now() of the last log line */
 } segment;
 
+/* Those of a segment that are totals. */
+#define HEAD_WORDS (APR_OFFSETOF(segment, logged) / sizeof(fw2_shared))
+
+/* All of it is the parent's own memory, and constant in its children. */
 struct fw2_counters {
+    apr_pool_t *pool;
     apr_shm_t *shm;
     segment *segment;
     vhost_row *vhosts;
-    mark_row *marks; /* [vhosts][MARKS]; as `marked` */
-    child_row *children;
-    apr_uint32_t *held; /* [children][vhosts] */
+    fw2_vhost_id places; /* rows there are */
+    fw2_vhost_id named;  /* rows with a name */
+    int layout;
+    apr_hash_t *ids;             /* name -> fw2_vhost_id * */
+    const char **names;          /* by id; room for `places` */
+    struct fw2_counters *former; /* whose totals are inherited, or NULL */
 };
 
-static apr_size_t size_of(apr_size_t vhosts, apr_size_t children)
-{
-    return sizeof(segment) + vhosts * sizeof(vhost_row)
-           + MARKS * vhosts * sizeof(mark_row) + children * sizeof(child_row)
-           + children * vhosts * sizeof(apr_uint32_t);
-}
+/* ----------------------------------------------------------- the parent -- */
 
-static apr_status_t create(fw2_counters **counters, int vhosts, int children,
-                           apr_pool_t *pool)
+static apr_status_t create(fw2_counters **counters, int places,
+                           apr_pool_t *parent)
 {
-    fw2_counters *made = apr_palloc(pool, sizeof(*made));
-    apr_size_t size = size_of((apr_size_t)vhosts, (apr_size_t)children);
-    apr_status_t rv = apr_shm_create(&made->shm, size, NULL, pool);
+    apr_size_t size = sizeof(segment) + (apr_size_t)places * sizeof(vhost_row);
+    fw2_counters *made;
+    apr_pool_t *pool;
+    apr_status_t rv;
 
+    apr_pool_create(&pool, parent);
+    made = apr_pcalloc(pool, sizeof(*made));
+    rv = apr_shm_create(&made->shm, size, NULL, pool);
     if (rv != APR_SUCCESS) {
+        apr_pool_destroy(pool);
         return rv;
     }
+    made->pool = pool;
     made->segment = apr_shm_baseaddr_get(made->shm);
-    memset(made->segment, 0, size);
-    made->segment->vhosts = (apr_uint32_t)vhosts;
-    made->segment->children = (apr_uint32_t)children;
     made->vhosts = (vhost_row *)(made->segment + 1);
-    made->marks = (mark_row *)(made->vhosts + vhosts);
-    made->children =
-        (child_row *)(made->marks + (apr_size_t)MARKS * (apr_size_t)vhosts);
-    made->held = (apr_uint32_t *)(made->children + children);
+    made->places = (fw2_vhost_id)places;
+    made->ids = apr_hash_make(pool);
+    made->names = apr_pcalloc(pool, made->places * sizeof(*made->names));
     *counters = made;
     return APR_SUCCESS;
 }
 
-/* The place of a name, which is new or not; no place if all are taken. */
-static fw2_vhost_id place_of(fw2_counters *counters, const char *name)
+/* The id of a name, which may be new; no row's if all rows have names. */
+static fw2_vhost_id id_of(fw2_counters *counters, const char *name)
 {
-    segment *s = counters->segment;
-    apr_uint32_t used = apr_atomic_read32(&s->used), i;
+    apr_size_t length = strnlen(name, NAME_MAX_LENGTH);
+    fw2_vhost_id *id = apr_hash_get(counters->ids, name, (apr_ssize_t)length);
+    char *copy;
 
-    for (i = 0; i < used; i++) {
-        if (!strncmp(counters->vhosts[i].name, name, NAME_SIZE - 1)) {
-            return i;
-        }
+    if (id) {
+        return *id;
     }
-    if (used < s->vhosts) {
-        apr_cpystrn(counters->vhosts[used].name, name, NAME_SIZE);
-        apr_atomic_set32(&s->used, used + 1);
+    if (counters->named == counters->places) {
+        return counters->places;
     }
-    return used;
+    copy = apr_pstrmemdup(counters->pool, name, length);
+    id = apr_pmemdup(counters->pool, &counters->named, sizeof(*id));
+    apr_hash_set(counters->ids, copy, (apr_ssize_t)length, id);
+    counters->names[counters->named++] = copy;
+    return *id;
 }
 
-static int has_room(fw2_counters *counters, const char *const *names,
-                    fw2_vhost_id *ids, int n, int children)
+/* Give each name its id; false if there are too few rows. */
+static int give_ids(fw2_counters *counters, const char *const *names,
+                    fw2_vhost_id *ids, int n)
 {
     int i;
 
-    if (counters->segment->children < (apr_uint32_t)children) {
-        return 0;
-    }
     for (i = 0; i < n; i++) {
-        ids[i] = place_of(counters, names[i]);
-        if (ids[i] == counters->segment->vhosts) {
+        ids[i] = id_of(counters, names[i]);
+        if (ids[i] == counters->places) {
             return 0;
         }
     }
     return 1;
 }
 
-/* Only of names that are wanted still. */
-static void copy_totals(fw2_counters *to, const fw2_counters *from)
-{
-    apr_uint32_t i, j;
-
-    for (i = 0; i < to->segment->used; i++) {
-        for (j = 0; j < from->segment->used; j++) {
-            if (!strcmp(to->vhosts[i].name, from->vhosts[j].name)) {
-                to->vhosts[i] = from->vhosts[j];
-            }
-        }
-    }
-    to->segment->fallback = from->segment->fallback;
-}
-
-/* Without memory for more, those who find no place share the last one. */
-static void squeeze(fw2_counters *counters, const char *const *names,
-                    fw2_vhost_id *ids, int n)
-{
-    apr_uint32_t last = counters->segment->vhosts - 1;
-    int i;
-
-    for (i = 0; i < n; i++) {
-        fw2_vhost_id id = place_of(counters, names[i]);
-
-        ids[i] = id < last ? id : last;
-    }
-}
-
 apr_status_t fw2_counters_prepare(fw2_counters **counters,
                                   const char *const *names, fw2_vhost_id *ids,
-                                  int n, int children, apr_pool_t *pool)
+                                  int n, apr_pool_t *pool)
 {
     fw2_counters *former = *counters;
     apr_status_t rv;
 
-    if (former && has_room(former, names, ids, n, children)) {
+    if (former && give_ids(former, names, ids, n)) {
         return APR_SUCCESS;
     }
-    rv = create(counters, n + SPARE_VHOSTS, children, pool);
-    if (rv != APR_SUCCESS) {
+    rv = create(counters, n + SPARE_VHOSTS, pool);
+    if (rv == APR_SUCCESS) {
+        give_ids(*counters, names, ids, n);
         if (former) {
-            squeeze(former, names, ids, n);
+            fw2_counters_forget(former);
         }
-        return rv;
+        (*counters)->former = former;
+        (*counters)->layout = former ? former->layout + 1 : 0;
     }
-    has_room(*counters, names, ids, n, children);
-    if (former) {
-        copy_totals(*counters, former);
-        /* Children of former configurations have it mapped still. */
-        apr_shm_destroy(former->shm);
-    }
-    return APR_SUCCESS;
+    return rv;
 }
 
-/* ---------------------------------------------------------- in a child -- */
-
-int fw2_counters_begin(fw2_counters *counters, int capacity)
+void fw2_counters_forget(fw2_counters *counters)
 {
-    apr_uint32_t i, vhost, me = (apr_uint32_t)getpid();
-
-    for (i = 0; i < counters->segment->children; i++) {
-        child_row *row = &counters->children[i];
-
-        if (apr_atomic_cas32(&row->pid, me, 0)) {
-            continue;
-        }
-        for (vhost = 0; vhost < counters->segment->vhosts; vhost++) {
-            apr_atomic_set32(
-                &counters->held[i * counters->segment->vhosts + vhost], 0);
-        }
-        apr_atomic_set64(&row->oldest, 0);
-        apr_atomic_set32(&row->capacity, (apr_uint32_t)capacity);
-        return (int)i;
+    if (counters->former) {
+        apr_pool_destroy(counters->former->pool);
+        counters->former = NULL;
     }
-    return -1;
 }
 
-void fw2_counters_gone(fw2_counters *counters, apr_os_proc_t pid)
+/* --------------------------------------------------- the closer process -- */
+
+static void add_words(fw2_shared *to, const fw2_shared *from, apr_size_t n)
 {
-    apr_uint32_t i;
+    apr_size_t i;
 
-    for (i = 0; i < counters->segment->children; i++) {
-        (void)apr_atomic_cas32(&counters->children[i].pid, 0,
-                               (apr_uint32_t)pid);
+    for (i = 0; i < n; i++) {
+        fw2_shared_add(&to[i], fw2_shared_read(&from[i]));
     }
 }
+
+void fw2_counters_inherit(fw2_counters *counters)
+{
+    const fw2_counters *former = counters->former;
+    fw2_vhost_id i, *id;
+
+    if (!former) {
+        return;
+    }
+    for (i = 0; i < former->named; i++) {
+        id = apr_hash_get(counters->ids, former->names[i], APR_HASH_KEY_STRING);
+        if (id) {
+            add_words((fw2_shared *)&counters->vhosts[*id],
+                      (const fw2_shared *)&former->vhosts[i], ROW_WORDS);
+        }
+    }
+    add_words((fw2_shared *)counters->segment,
+              (const fw2_shared *)former->segment, HEAD_WORDS);
+    for (i = 0; i < FW2_REFUSALS; i++) {
+        (void)fw2_shared_replace(&counters->segment->logged[i], 0,
+                                 fw2_shared_read(&former->segment->logged[i]));
+    }
+}
+
+/* --------------------------------------------------------------- adding -- */
 
 void fw2_counters_closed(fw2_counters *counters, fw2_vhost_id vhost,
                          const fw2_closed *closed)
 {
-    vhost_row *totals = &counters->vhosts[vhost];
+    vhost_row *row = &counters->vhosts[vhost];
 
-    apr_atomic_inc64(&totals->causes[closed->cause]);
-    apr_atomic_inc64(&totals->connections[closed->protocol]);
+    fw2_shared_add(&row->causes[closed->cause], 1);
+    fw2_shared_add(&row->connections[closed->protocol], 1);
+    if (closed->idle < FW2_IDLES) {
+        fw2_shared_add(&row->idle[closed->idle], 1);
+    }
     if (closed->tls) {
-        apr_atomic_inc64(&totals->tls);
+        fw2_shared_add(&row->tls, 1);
     }
     if (closed->probe) {
-        apr_atomic_inc64(&totals->probes);
+        fw2_shared_add(&row->probes, 1);
         if (closed->cause != FW2_CAUSE_PEER) {
-            apr_atomic_inc64(&totals->given_up);
+            fw2_shared_add(&row->given_up, 1);
         }
-    }
-}
-
-static apr_uint32_t *held_by(const fw2_counters *counters, int row,
-                             fw2_vhost_id vhost)
-{
-    return &counters
-                ->held[(apr_uint32_t)row * counters->segment->vhosts + vhost];
-}
-
-void fw2_counters_taken(fw2_counters *counters, int row, fw2_vhost_id vhost)
-{
-    if (row >= 0) {
-        apr_atomic_inc32(held_by(counters, row, vhost));
     }
 }
 
@@ -273,271 +226,143 @@ static int class_of(apr_interval_time_t time)
     return i;
 }
 
-void fw2_counters_ended(fw2_counters *counters, int row, fw2_vhost_id vhost,
+void fw2_counters_ended(fw2_counters *counters, fw2_vhost_id vhost,
                         fw2_ending ending, apr_interval_time_t lingered,
                         apr_uint64_t drained)
 {
-    vhost_row *totals = &counters->vhosts[vhost];
-
-    if (row >= 0) {
-        apr_atomic_dec32(held_by(counters, row, vhost));
-    }
-    apr_atomic_inc64(&totals->endings[ending]);
-    apr_atomic_inc64(&totals->linger[class_of(lingered)]);
-    apr_atomic_add64(&totals->linger_sum, (apr_uint64_t)lingered);
-    apr_atomic_add64(&totals->drained, drained);
-}
-
-void fw2_counters_oldest(fw2_counters *counters, int row, apr_time_t since)
-{
-    if (row >= 0) {
-        apr_atomic_set64(&counters->children[row].oldest, (apr_uint64_t)since);
-    }
-}
-
-void fw2_counters_fallback(fw2_counters *counters)
-{
-    apr_atomic_inc64(&counters->segment->fallback);
-}
-
-/* --------------------------------------------------------------- of late -- */
-
-/* A minute at least, so that few make no rate; and not too long ago. */
-#define LATE_MIN apr_time_from_sec(60)
-#define LATE_MAX apr_time_from_sec(600)
-
-/* From one mark to the next, at least. */
-#define LATE_STEP apr_time_from_sec(10)
-
-static void read_all(apr_uint64_t *counted, apr_int64_t *numbers, int n)
-{
-    int i;
-
-    for (i = 0; i < n; i++) {
-        numbers[i] = (apr_int64_t)apr_atomic_read64(&counted[i]);
-    }
-}
-
-static void read_events(const fw2_counters *counters, apr_uint32_t vhost,
-                        apr_int64_t events[EVENTS])
-{
     vhost_row *row = &counters->vhosts[vhost];
-    apr_int64_t endings[FW2_ENDINGS];
-    int i;
 
-    read_all(row->causes, events, FW2_CAUSES);
-    read_all(row->endings, endings, FW2_ENDINGS);
-    events[PROBES] = (apr_int64_t)apr_atomic_read64(&row->given_up);
-    events[EVICTED] = endings[FW2_EVICTED];
-    events[LEFT_OPEN] = 0;
-    for (i = 0; i < FW2_ENDINGS; i++) {
-        events[LEFT_OPEN] +=
-            fw2_ending_leaves_open((fw2_ending)i) ? endings[i] : 0;
+    fw2_shared_add(&row->endings[ending], 1);
+    fw2_shared_add(&row->linger[class_of(lingered)], 1);
+    fw2_shared_add(&row->linger_sum, (apr_uint64_t)lingered);
+    if (drained) {
+        fw2_shared_add(&row->drained, drained);
     }
 }
 
-static mark_row *mark_at(const fw2_counters *counters, apr_uint32_t vhost,
-                         apr_uint64_t place)
+int fw2_counters_fallback(fw2_counters *counters, fw2_refusal why,
+                          apr_time_t now)
 {
-    return &counters->marks[(apr_size_t)vhost * MARKS + place];
+    fw2_shared *logged = &counters->segment->logged[why];
+    apr_uint64_t last = fw2_shared_read(logged);
+
+    fw2_shared_add(&counters->segment->fallback[why], 1);
+    if (last && (apr_uint64_t)now - last < (apr_uint64_t)LOG_INTERVAL) {
+        return 0;
+    }
+    return fw2_shared_replace(logged, last, (apr_uint64_t)now);
 }
 
-static void mark_vhost(fw2_counters *counters, apr_uint32_t vhost,
-                       apr_uint64_t place)
+void fw2_counters_invalid(fw2_counters *counters)
 {
-    mark_row *row = mark_at(counters, vhost, place);
-    apr_int64_t now[EVENTS];
-    int i;
-
-    read_events(counters, vhost, now);
-    for (i = 0; i < EVENTS; i++) {
-        apr_atomic_set64(&row->events[i], (apr_uint64_t)now[i]);
-    }
+    fw2_shared_add(&counters->segment->invalid, 1);
 }
 
-void fw2_counters_mark(fw2_counters *counters, apr_time_t now)
+void fw2_counters_lost(fw2_counters *counters, apr_int64_t n)
 {
-    segment *s = counters->segment;
-    apr_uint64_t latest = apr_atomic_read64(&s->latest), place;
-    apr_uint32_t used = apr_atomic_read32(&s->used), i;
-
-    if ((latest && now >= (apr_time_t)latest
-         && now - (apr_time_t)latest < LATE_STEP)
-        || apr_atomic_cas64(&s->latest, (apr_uint64_t)now, latest) != latest) {
-        return;
-    }
-    place = (apr_atomic_read64(&s->marks) + 1) % MARKS;
-    apr_atomic_set64(&s->marked[place], 0); /* it is not whole */
-    for (i = 0; i < used; i++) {
-        mark_vhost(counters, i, place);
-    }
-    apr_atomic_set64(&s->marked_fallback[place],
-                     apr_atomic_read64(&s->fallback));
-    apr_atomic_set64(&s->marked[place], (apr_uint64_t)now);
-    apr_atomic_inc64(&s->marks);
-}
-
-/* Which mark to compare with, the latest that is old enough, and how long ago
- * it was; or -1. */
-static int mark_of(const fw2_counters *counters, apr_interval_time_t *over)
-{
-    int i, found = -1;
-
-    for (i = 0; i < MARKS; i++) {
-        apr_time_t at =
-            (apr_time_t)apr_atomic_read64(&counters->segment->marked[i]);
-        apr_interval_time_t ago = apr_time_now() - at;
-
-        if (at && ago >= LATE_MIN && ago <= LATE_MAX
-            && (found < 0 || ago < *over)) {
-            found = i;
-            *over = ago;
-        }
-    }
-    return found;
-}
-
-apr_int64_t fw2_per_minute(apr_int64_t now, apr_int64_t then,
-                           apr_interval_time_t over)
-{
-    apr_int64_t more = now > then ? now - then : 0;
-
-    return then < 0 || over <= 0 ? -1 : (more * LATE_MIN + over / 2) / over;
-}
-
-static void read_recent(const fw2_counters *counters, apr_uint32_t vhost,
-                        fw2_recent *recent)
-{
-    apr_interval_time_t over = 0;
-    int mark = mark_of(counters, &over), i;
-    apr_int64_t events[EVENTS];
-
-    memset(recent, 0xff, sizeof(*recent)); /* all -1 */
-    if (mark < 0) {
-        return;
-    }
-    read_events(counters, vhost, events);
-    for (i = 0; i < EVENTS; i++) {
-        apr_uint64_t *then =
-            &mark_at(counters, vhost, (apr_uint64_t)mark)->events[i];
-
-        events[i] = fw2_per_minute(events[i],
-                                   (apr_int64_t)apr_atomic_read64(then), over);
-    }
-    memcpy(recent->causes, events, sizeof(recent->causes));
-    recent->probes = events[PROBES];
-    recent->left_open = events[LEFT_OPEN];
-    recent->evicted = events[EVICTED];
-}
-
-static apr_int64_t recent_fallback(const fw2_counters *counters)
-{
-    segment *s = counters->segment;
-    apr_interval_time_t over = 0;
-    int mark = mark_of(counters, &over);
-
-    if (mark < 0) {
-        return -1;
-    }
-    return fw2_per_minute(
-        (apr_int64_t)apr_atomic_read64(&s->fallback),
-        (apr_int64_t)apr_atomic_read64(&s->marked_fallback[mark]), over);
+    fw2_shared_add(&counters->segment->lost, (apr_uint64_t)n);
 }
 
 /* -------------------------------------------------------------- reading -- */
 
 apr_size_t fw2_counters_places(const fw2_counters *counters)
 {
-    return counters->segment->vhosts;
+    return counters->places;
 }
 
-static apr_int64_t held_now(const fw2_counters *counters, apr_uint32_t vhost)
+int fw2_counters_layout(const fw2_counters *counters)
 {
-    apr_int64_t held = 0;
-    apr_uint32_t i;
-
-    for (i = 0; i < counters->segment->children; i++) {
-        if (apr_atomic_read32(&counters->children[i].pid)) {
-            held += apr_atomic_read32(held_by(counters, (int)i, vhost));
-        }
-    }
-    return held;
+    return counters->layout;
 }
 
-static void sum_up_closes(fw2_vhost_totals *totals)
+int fw2_counters_named(const fw2_counters *counters)
+{
+    return (int)counters->named;
+}
+
+/* A sum of a million of these still fits into 64 bits. */
+#define MOST (APR_INT64_MAX >> 20)
+
+static apr_int64_t clamped(const fw2_shared *counter, apr_int64_t most)
+{
+    apr_uint64_t value = fw2_shared_read(counter);
+
+    return value > (apr_uint64_t)most ? most : (apr_int64_t)value;
+}
+
+static apr_int64_t number_in(const fw2_shared *counter)
+{
+    return clamped(counter, MOST);
+}
+
+static void numbers_in(const fw2_shared *counters, apr_int64_t *numbers, int n)
 {
     int i;
 
+    for (i = 0; i < n; i++) {
+        numbers[i] = number_in(&counters[i]);
+    }
+}
+
+const char *const *fw2_counters_names(const fw2_counters *counters)
+{
+    return counters->names;
+}
+
+apr_int64_t fw2_counters_ends(const fw2_counters *counters, fw2_vhost_id vhost)
+{
+    apr_int64_t sum = 0;
+    int i;
+
     for (i = 0; i < FW2_CAUSES; i++) {
-        totals->closes[i == FW2_CAUSE_PEER ? FW2_BY_PEER : FW2_BY_SERVER] +=
-            totals->causes[i];
+        sum += number_in(&counters->vhosts[vhost].causes[i]);
     }
+    return sum;
 }
 
-/* The totals come as zeros. */
-static void read_vhost(const fw2_counters *counters, apr_uint32_t vhost,
-                       fw2_vhost_totals *totals)
+apr_int64_t fw2_counters_evicted(const fw2_counters *counters,
+                                 fw2_vhost_id vhost)
 {
-    vhost_row *row = &counters->vhosts[vhost];
-
-    totals->vhost = row->name;
-    totals->held = held_now(counters, vhost);
-    read_all(row->causes, totals->causes, FW2_CAUSES);
-    sum_up_closes(totals);
-    read_all(row->connections, totals->connections, FW2_PROTOCOLS);
-    totals->tls = (apr_int64_t)apr_atomic_read64(&row->tls);
-    totals->probes = (apr_int64_t)apr_atomic_read64(&row->probes);
-    read_all(row->endings, totals->endings, FW2_ENDINGS);
-    read_all(row->linger, totals->linger.n, FW2_BOUNDS + 1);
-    totals->linger.sum = (apr_int64_t)apr_atomic_read64(&row->linger_sum);
-    totals->drained = (apr_int64_t)apr_atomic_read64(&row->drained);
-    read_recent(counters, vhost, &totals->recent);
+    return number_in(&counters->vhosts[vhost].endings[FW2_EVICTED]);
 }
 
-fw2_vhost_totals *fw2_counters_vhosts(const fw2_counters *counters, int *n,
-                                      apr_pool_t *pool)
+void fw2_counters_vhost(const fw2_counters *counters, fw2_vhost_id vhost,
+                        fw2_vhost_totals *totals)
 {
-    apr_uint32_t used = apr_atomic_read32(&counters->segment->used), i;
-    fw2_vhost_totals *all = apr_pcalloc(pool, used * sizeof(*all));
+    const vhost_row *row = &counters->vhosts[vhost];
+    int i;
 
-    for (i = 0; i < used; i++) {
-        read_vhost(counters, i, &all[i]);
+    totals->vhost = counters->names[vhost];
+    numbers_in(row->causes, totals->causes, FW2_CAUSES);
+    totals->closes[FW2_BY_PEER] = totals->causes[FW2_CAUSE_PEER];
+    totals->closes[FW2_BY_SERVER] = 0;
+    for (i = 0; i < FW2_CAUSES; i++) {
+        totals->closes[FW2_BY_SERVER] +=
+            i == FW2_CAUSE_PEER ? 0 : totals->causes[i];
     }
-    *n = (int)used;
-    return all;
+    numbers_in(row->connections, totals->connections, FW2_PROTOCOLS);
+    totals->tls = number_in(&row->tls);
+    totals->probes = number_in(&row->probes);
+    totals->given_up = number_in(&row->given_up);
+    numbers_in(row->idle, totals->idle, FW2_IDLES);
+    numbers_in(row->endings, totals->endings, FW2_ENDINGS);
+    numbers_in(row->linger, totals->linger.n, FW2_BOUNDS + 1);
+    /* Microseconds and bytes, which nobody adds up. */
+    totals->linger.sum = clamped(&row->linger_sum, APR_INT64_MAX);
+    totals->drained = clamped(&row->drained, APR_INT64_MAX);
 }
 
-/* The clock may have been set back since. */
-static apr_interval_time_t elapsed_since(apr_time_t since)
+void fw2_counters_server(const fw2_counters *counters,
+                         fw2_server_totals *totals)
 {
-    apr_time_t now = apr_time_now();
+    const segment *s = counters->segment;
 
-    return now > since ? now - since : 0;
+    numbers_in(s->fallback, totals->fallback, FW2_REFUSALS);
+    totals->invalid = number_in(&s->invalid);
+    totals->lost = number_in(&s->lost);
 }
 
-void fw2_counters_closer(const fw2_counters *counters,
-                         fw2_closer_totals *closer)
+apr_size_t fw2_counters_footprint(void)
 {
-    apr_uint32_t used = apr_atomic_read32(&counters->segment->used), i;
-    apr_time_t oldest = 0;
-
-    memset(closer, 0, sizeof(*closer));
-    for (i = 0; i < counters->segment->children; i++) {
-        child_row *row = &counters->children[i];
-        apr_time_t since = (apr_time_t)apr_atomic_read64(&row->oldest);
-
-        if (apr_atomic_read32(&row->pid)) {
-            closer->capacity += apr_atomic_read32(&row->capacity);
-            oldest = since && (!oldest || since < oldest) ? since : oldest;
-        }
-    }
-    for (i = 0; i < used; i++) {
-        closer->held += held_now(counters, i);
-        closer->evicted += (apr_int64_t)apr_atomic_read64(
-            &counters->vhosts[i].endings[FW2_EVICTED]);
-    }
-    closer->oldest = oldest ? elapsed_since(oldest) : -1;
-    closer->fallback =
-        (apr_int64_t)apr_atomic_read64(&counters->segment->fallback);
-    closer->recent_fallback = recent_fallback(counters);
+    return sizeof(fw2_counters) + sizeof(segment) + 64 * sizeof(vhost_row);
 }

@@ -4,34 +4,22 @@
 
 #include <string.h>
 
-#include "apr_atomic.h"
+#include "apr_shm.h"
 
-static apr_uint64_t load(const apr_uint64_t *from)
-{
-    return apr_atomic_read64((volatile apr_uint64_t *)from);
-}
+#include "fw2_record.h"
 
-/* Returns what was there. */
-static apr_uint64_t count_up(apr_uint64_t *counter)
+apr_status_t fw2_history_create(fw2_history **history, apr_pool_t *pool)
 {
-    return apr_atomic_add64(counter, 1);
+    apr_shm_t *shm;
+    apr_status_t rv = apr_shm_create(&shm, sizeof(**history), NULL, pool);
+
+    if (rv == APR_SUCCESS) {
+        *history = apr_shm_baseaddr_get(shm);
+    }
+    return rv;
 }
 
 /* -------------------------------------------------------------- a slot -- */
-
-/* Over a sample and its number, so that what the slot had before is not taken
- * for it. One word that differs always shows, several as good as always. */
-static apr_uint64_t sum_of(apr_uint64_t number, const apr_uint64_t *words)
-{
-    apr_uint64_t sum = number + 1;
-    unsigned int i;
-
-    for (i = 0; i < FW2_SAMPLE_WORDS; i++) {
-        sum = (sum ^ words[i]) * APR_UINT64_C(0x9e3779b97f4a7c15);
-        sum ^= sum >> 32;
-    }
-    return sum;
-}
 
 static void slot_write(fw2_slot *slot, apr_uint64_t number,
                        const fw2_sample *sample)
@@ -41,9 +29,33 @@ static void slot_write(fw2_slot *slot, apr_uint64_t number,
 
     memcpy(words, sample, sizeof(words));
     for (i = 0; i < FW2_SAMPLE_WORDS; i++) {
-        apr_atomic_set64(&slot->words[i], words[i]);
+        fw2_shared_write(&slot->words[i], words[i]);
     }
-    apr_atomic_set64(&slot->sum, sum_of(number, words));
+    fw2_shared_write(&slot->sum,
+                     fw2_record_sum(number, words, FW2_SAMPLE_WORDS));
+}
+
+/* The most of any number; a rate of it still fits into 64 bits. */
+#define MOST (APR_INT64_MAX >> 20)
+
+static apr_int64_t within(apr_int64_t least, apr_int64_t value,
+                          apr_int64_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+/* Clamp the numbers of a sample, which any process may have written. */
+static void clamp(fw2_sample *sample)
+{
+    apr_int64_t *const numbers[] = { &sample->held, &sample->orphan,
+                                     &sample->timewait, &sample->closes,
+                                     &sample->by_server };
+    unsigned int i;
+
+    sample->interval = within(0, sample->interval, FW2_HISTORY_DAY);
+    for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        *numbers[i] = within(FW2_NOT_SAMPLED, *numbers[i], MOST);
+    }
 }
 
 /* Whether the slot has this sample, whole. */
@@ -54,12 +66,14 @@ static int slot_read(const fw2_slot *slot, apr_uint64_t number,
     unsigned int i;
 
     for (i = 0; i < FW2_SAMPLE_WORDS; i++) {
-        words[i] = load(&slot->words[i]);
+        words[i] = fw2_shared_read(&slot->words[i]);
     }
-    if (load(&slot->sum) != sum_of(number, words)) {
+    if (fw2_shared_read(&slot->sum)
+        != fw2_record_sum(number, words, FW2_SAMPLE_WORDS)) {
         return 0;
     }
     memcpy(sample, words, sizeof(words));
+    clamp(sample);
     return 1;
 }
 
@@ -98,15 +112,18 @@ static void fold(fw2_sample *minute, const fw2_sample *next)
     minute->marks |= before.marks;
 }
 
-/* The minute made of the samples that are in none yet, up to this number;
- * whether there are any. */
+/* Make a minute of the samples that are in none yet, up to this number; true
+ * if there are any. */
 static int fold_rest(const fw2_history *history, apr_uint64_t end,
                      fw2_sample *minute)
 {
-    apr_uint64_t number = load(&history->folded);
+    apr_uint64_t number = fw2_shared_read(&history->folded);
     fw2_sample sample;
     int found = 0;
 
+    if (number > end || end - number > FW2_HISTORY_RECENT) {
+        number = end < FW2_HISTORY_RECENT ? 0 : end - FW2_HISTORY_RECENT;
+    }
     for (; number < end; number++) {
         if (read_recent(history, number, &sample)) {
             if (!found++) {
@@ -118,9 +135,9 @@ static int fold_rest(const fw2_history *history, apr_uint64_t end,
     return found;
 }
 
-/* Begin a new minute if this sample, which is about to be written, does. Who
- * is killed in here leaves it to the next one, which may then write the same
- * minute once more. */
+/* Begin a new minute if this sample, which is about to be written, does. A
+ * writer that is killed in here leaves that to the next one, which may then
+ * write the same minute once more. */
 static void end_minute(fw2_history *history, apr_uint64_t number,
                        const fw2_sample *sample)
 {
@@ -132,64 +149,19 @@ static void end_minute(fw2_history *history, apr_uint64_t number,
             && !(sample->marks & FW2_MARK_RESTART))) {
         return;
     }
-    at = count_up(&history->minutes);
+    at = fw2_shared_read(&history->minutes);
     slot_write(&history->minute[at % FW2_HISTORY_MINUTES], at, &minute);
-    apr_atomic_set64(&history->folded, number);
-}
-
-/* ------------------------------------------------------------- writing -- */
-
-/* One that is further away than any can be is from before the clock was set
- * back, or the interval made shorter. */
-static apr_interval_time_t wait_for(apr_time_t due, apr_time_t now,
-                                    apr_interval_time_t interval)
-{
-    return now < due && due - now <= interval ? due - now : 0;
-}
-
-apr_interval_time_t fw2_history_wait(const fw2_history *history, apr_time_t now,
-                                     apr_interval_time_t interval)
-{
-    return wait_for((apr_time_t)load(&history->due), now, interval);
-}
-
-int fw2_history_claim(fw2_history *history, apr_time_t now,
-                      apr_interval_time_t interval)
-{
-    apr_uint64_t expected = load(&history->due);
-    apr_time_t due = (apr_time_t)expected, next = now + interval;
-
-    if (wait_for(due, now, interval)) {
-        return 0;
-    }
-    /* The beat is kept, but for one that is late: between two samples that are
-     * close to each other there is no rate to speak of. */
-    if (now >= due && now - due < interval / 4) {
-        next = due + interval;
-    }
-    return apr_atomic_cas64(&history->due, (apr_uint64_t)next, expected)
-           == expected;
+    fw2_shared_write(&history->minutes, at + 1);
+    fw2_shared_write(&history->folded, number);
 }
 
 void fw2_history_put(fw2_history *history, const fw2_sample *sample)
 {
-    fw2_sample marked = *sample;
-    apr_uint64_t number;
+    apr_uint64_t number = fw2_shared_read(&history->samples);
 
-    marked.marks |= apr_atomic_xchg64(&history->marks, 0);
-    number = count_up(&history->samples);
-    end_minute(history, number, &marked);
-    slot_write(&history->recent[number % FW2_HISTORY_RECENT], number, &marked);
-}
-
-void fw2_history_mark(fw2_history *history, apr_uint64_t marks)
-{
-    apr_uint64_t before;
-
-    do {
-        before = load(&history->marks);
-    } while (apr_atomic_cas64(&history->marks, before | marks, before)
-             != before);
+    end_minute(history, number, sample);
+    slot_write(&history->recent[number % FW2_HISTORY_RECENT], number, sample);
+    fw2_shared_write(&history->samples, number + 1);
 }
 
 /* ------------------------------------------------------------- reading -- */
@@ -222,7 +194,7 @@ int fw2_history_recent(const fw2_history *history, apr_time_t now,
 {
     fw2_copy copy = { samples, FW2_HISTORY_RECENT, 0, now - FW2_HISTORY_HOUR,
                       now };
-    apr_uint64_t written = load(&history->samples), i;
+    apr_uint64_t written = fw2_shared_read(&history->samples), i;
     fw2_sample sample;
 
     for (i = 1; i <= written && i <= FW2_HISTORY_RECENT; i++) {
@@ -243,10 +215,10 @@ int fw2_history_day(const fw2_history *history, apr_time_t now,
 
     /* In this order a minute that ends meanwhile is read twice rather than not
      * at all, and the second time is left out. */
-    if (fold_rest(history, load(&history->samples), &sample)) {
+    if (fold_rest(history, fw2_shared_read(&history->samples), &sample)) {
         copy_out(&copy, &sample);
     }
-    written = load(&history->minutes);
+    written = fw2_shared_read(&history->minutes);
     for (i = 1; i <= written && i <= FW2_HISTORY_MINUTES; i++) {
         if (read_minute(history, written - i, &sample)) {
             copy_out(&copy, &sample);

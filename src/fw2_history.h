@@ -8,23 +8,26 @@
  * size.
  *
  * A fw2_history is a plain value without pointers, and all zeros is an empty
- * one: it can live in memory that processes share. Nobody locks. Who would
- * like to take a sample asks for leave to; of many in as many processes, one
- * has it, once in an interval. Readers copy samples out meanwhile. Each slot
- * of a ring carries a sum over what is in it, so that one which is being
- * written, or whose writer was killed over it, is passed over and not taken
- * for a sample: whatever the processor's order, and however many write.
+ * one: it lives in memory that processes share, and outlives restarts. The
+ * closer process of the newest configuration is its one writer. Readers copy
+ * samples out meanwhile. Each slot of a ring carries a sum over its sample and
+ * its number, so a reader passes over a slot that is being written, that a
+ * killed writer left half-written, or that another process has damaged. No
+ * number that is read here bounds a loop or an index.
  *
- * Of each minute, the second ring has one sample, made of those of the first
- * when the next minute begins. A minute in which httpd was restarted has one
- * for each side of that.
+ * The second ring has one sample of each minute, made of those of the first
+ * when the next minute begins. A minute with a restart has one for each side
+ * of it.
  *
- * Knows APR and nothing of httpd. Any thread of any process may call any
- * function here at any time. 64-bit atomics want APR 1.7.
+ * Knows APR and nothing of httpd.
  */
 
 #include "apr.h"
+#include "apr_errno.h"
+#include "apr_pools.h"
 #include "apr_time.h"
+
+#include "fw2_sync.h"
 
 /** Samples in the first ring: an hour at 5 s; less than an hour at less. */
 #define FW2_HISTORY_RECENT 720
@@ -38,7 +41,7 @@
 #define FW2_HISTORY_HOUR apr_time_from_sec(3600)
 #define FW2_HISTORY_DAY  apr_time_from_sec(86400)
 
-/** What nobody could tell. */
+/** A value that is not known. */
 #define FW2_NOT_SAMPLED ((apr_int64_t)-1)
 
 /** What happened between a sample and the one before, as bits. */
@@ -60,50 +63,39 @@ typedef struct fw2_sample {
 
 /** A slot; only for fw2_history.c to look into. */
 typedef struct fw2_slot {
-    apr_uint64_t words[FW2_SAMPLE_WORDS];
-    apr_uint64_t sum;
+    fw2_shared words[FW2_SAMPLE_WORDS];
+    fw2_shared sum;
 } fw2_slot;
 
-/** Both rings; all of it atomic, and only for fw2_history.c to look into. */
+/** Both rings; only for fw2_history.c to look into. */
 typedef struct fw2_history {
-    apr_uint64_t due;     /**< when the next sample is */
-    apr_uint64_t marks;   /**< for the next sample */
-    apr_uint64_t samples; /**< written to the first ring, ever */
-    apr_uint64_t minutes; /**< written to the second, ever */
-    apr_uint64_t folded;  /**< of `samples`, those that are in a minute */
+    fw2_shared samples; /**< written to the first ring, ever */
+    fw2_shared minutes; /**< written to the second, ever */
+    fw2_shared folded;  /**< of `samples`, those that are in a minute */
     fw2_slot recent[FW2_HISTORY_RECENT];
     fw2_slot minute[FW2_HISTORY_MINUTES];
 } fw2_history;
 
-/** Microseconds until the next sample is due: 0 to `interval`. As below. */
-apr_interval_time_t fw2_history_wait(const fw2_history *history, apr_time_t now,
-                                     apr_interval_time_t interval);
-
 /**
- * Ask for leave to take the next sample. Who is killed before it has written
- * it leaves a gap, and the next interval is open to all again.
- * @param now The time, by the clock that samples have; it may be set back or
- *            forth.
- * @param interval Microseconds from one sample to the next.
- * @return Whether the caller, and nobody else, is to take it. Leaves are given
- *         three quarters of an interval apart at least.
+ * Make an empty history in shared memory. The parent, in one thread.
+ * @param pool Must outlive the children: the process's own.
+ * @return APR_SUCCESS, or the system's error; `history` is touched on success
+ *         only.
  */
-int fw2_history_claim(fw2_history *history, apr_time_t now,
-                      apr_interval_time_t interval);
+apr_status_t fw2_history_create(fw2_history **history, apr_pool_t *pool);
 
 /**
- * Write a sample, by leave. Marks that wait are added to those it has.
- * @param sample Stays the caller's. What is not known is FW2_NOT_SAMPLED.
+ * Write a sample. The one writer's, from one thread; does not block.
+ * @param sample Stays the caller's. A value that is not known is
+ *               FW2_NOT_SAMPLED.
  */
 void fw2_history_put(fw2_history *history, const fw2_sample *sample);
 
-/** Have the next sample carry these marks, too. */
-void fw2_history_mark(fw2_history *history, apr_uint64_t marks);
-
 /**
  * Copy out the samples of the hour before `now`, oldest first, each later than
- * the one before. What is later than a sample that was taken after it dates
- * from before the clock was set back, and is left out.
+ * the one before. A sample that is later than one taken after it dates from
+ * before the clock was set back, and is left out. Any thread of any process;
+ * does not block.
  * @param samples Room for FW2_HISTORY_RECENT.
  * @return How many there are.
  */

@@ -6,6 +6,9 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+/* The silence that httpd's own linger allows (ap_lingering_close()). */
+#define AUTO_IDLE apr_time_from_sec(2)
+
 const char *const fw2_ending_names[FW2_ENDINGS] = { "acked",      "peer_closed",
                                                     "peer_reset", "silence",
                                                     "total",      "bytes",
@@ -17,7 +20,14 @@ const char *const fw2_cause_names[FW2_CAUSES] = {
     "stop",  "other"
 };
 
+const char *const fw2_refusal_names[FW2_REFUSALS] = {
+    "queue_full", "no_process", "cannot_linger", "send_refused"
+};
+
 const char *const fw2_side_names[FW2_SIDES] = { "by_peer", "by_server" };
+
+const char *const fw2_idle_names[FW2_IDLES] = { "client_in_time", "client_late",
+                                                "server" };
 
 const char *const fw2_protocol_names[FW2_PROTOCOLS] = { "http1", "http2",
                                                         "other" };
@@ -34,6 +44,14 @@ fw2_sockopts fw2_policy_sockopts(const fw2_policy *policy)
         opts.so_linger = (int)policy->socket_linger;
     }
     return opts;
+}
+
+apr_int64_t fw2_policy_idle(const fw2_policy *policy, int sending)
+{
+    if (policy->linger_idle != FW2_IDLE_AUTO) {
+        return policy->linger_idle;
+    }
+    return sending ? policy->linger_total : AUTO_IDLE;
 }
 
 int fw2_ending_leaves_open(fw2_ending ending)

@@ -34,11 +34,26 @@
 /** The virtual host keeps httpd's own KeepAliveTimeout. */
 #define FW2_KEEPALIVE_INHERIT (-1)
 
+/** Responses promise what httpd's own would, or nothing. */
+#define FW2_ADVERTISE_INHERIT (-1)
+#define FW2_ADVERTISE_OFF     0
+
 /** Where a linger may drain any number of bytes. */
 #define FW2_BYTES_UNLIMITED (-1)
 
+/** The longest silence depends on what the client was doing: see
+ *  fw2_policy_idle(). */
+#define FW2_IDLE_AUTO 0
+
 /** Where the kernel decides how long it waits for an acknowledgement. */
 #define FW2_USER_TIMEOUT_SYSTEM 0
+
+/** The bounds of the directives, in the units of fw2_policy: what a closer
+ *  process accepts from a child is within these. */
+#define FW2_LINGER_MIN       (10 * (apr_int64_t)1000)
+#define FW2_LINGER_MAX       apr_time_from_sec(3600)
+#define FW2_USER_TIMEOUT_MIN (100 * (apr_int64_t)1000)
+#define FW2_USER_TIMEOUT_MAX apr_time_from_sec(3600)
 
 /** Who lingers after our FIN, and until when. */
 typedef enum {
@@ -84,6 +99,18 @@ typedef enum {
 } fw2_cause;
 extern const char *const fw2_cause_names[FW2_CAUSES];
 
+/** Why httpd lingered on a connection itself, as ever. */
+typedef enum {
+    FW2_QUEUE_FULL,    /**< the closer process did not accept fast enough, or is
+                           stopped by a signal */
+    FW2_NO_PROCESS,    /**< the closer process does not run */
+    FW2_CANNOT_LINGER, /**< it runs, but has no queue, no epoll, or may not have
+                            descriptors of children */
+    FW2_SEND_REFUSED,  /**< the system refused to pass the descriptor */
+    FW2_REFUSALS
+} fw2_refusal;
+extern const char *const fw2_refusal_names[FW2_REFUSALS];
+
 /** Who closed a connection first. */
 typedef enum {
     FW2_BY_PEER,   /**< its FIN, or its reset, came before httpd closed */
@@ -91,6 +118,15 @@ typedef enum {
     FW2_SIDES
 } fw2_side;
 extern const char *const fw2_side_names[FW2_SIDES];
+
+/** Which side ended an idle connection of HTTP/1, and when. */
+typedef enum {
+    FW2_IDLE_IN_TIME, /**< the client, before the promised end */
+    FW2_IDLE_LATE,    /**< the client, after the promised end */
+    FW2_IDLE_EXPIRED, /**< httpd, when the real time was over */
+    FW2_IDLES         /**< neither: it was not idle */
+} fw2_idle;
+extern const char *const fw2_idle_names[FW2_IDLES];
 
 /** What was spoken on a connection at last. */
 typedef enum {
@@ -109,7 +145,8 @@ extern const char *const fw2_protocol_names[FW2_PROTOCOLS];
 typedef struct fw2_policy {
     apr_int64_t engine;            /**< 0: leave its connections alone */
     apr_int64_t linger;            /**< an fw2_linger */
-    apr_int64_t linger_idle;       /**< microseconds of silence at most */
+    apr_int64_t linger_idle;       /**< microseconds of silence at most; see
+                                        above */
     apr_int64_t linger_total;      /**< microseconds altogether at most */
     apr_int64_t linger_bytes;      /**< drained at most; see above */
     apr_int64_t user_timeout;      /**< microseconds that the peer may
@@ -117,6 +154,8 @@ typedef struct fw2_policy {
     apr_int64_t timeout;           /**< TCP_LINGER2, in seconds; see above */
     apr_int64_t socket_linger;     /**< SO_LINGER, in seconds; see above */
     apr_int64_t keepalive_timeout; /**< microseconds; see above */
+    apr_int64_t advertise; /**< the promised keep-alive time in seconds; see
+                                above */
 } fw2_policy;
 
 /** The part of a policy that the kernel keeps on the socket itself. */
@@ -151,6 +190,14 @@ int fw2_sockopts_equal(fw2_sockopts a, fw2_sockopts b);
  *         mean that the socket is not plain TCP (a Unix socket, MPTCP).
  */
 apr_status_t fw2_sockopts_apply(int fd, fw2_sockopts *has, fw2_sockopts want);
+
+/**
+ * Return the longest silence while lingering, in microseconds, which is never
+ * FW2_IDLE_AUTO.
+ * @param sending True if httpd closed while the client was sending: it may go
+ *                on after a pause, without a look at the response.
+ */
+apr_int64_t fw2_policy_idle(const fw2_policy *policy, int sending);
 
 /** Whether this platform can bound an orphan's life for one socket alone. */
 int fw2_policy_has_linger2(void);

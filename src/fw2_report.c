@@ -3,24 +3,37 @@
 #include "fw2_report.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "apr_strings.h"
 
-static const fw2_dim states = { "state", fw2_state_names, FW2_STATES };
-static const fw2_dim holders = { "holder", fw2_holder_names, FW2_HOLDERS };
+static const fw2_dim states = { "state", fw2_state_names, FW2_STATES, NULL };
+static const fw2_dim holders = { "holder", fw2_holder_names, FW2_HOLDERS,
+                                 NULL };
 
 /* Those that may have something to deliver. */
-static const fw2_dim full_holders = { "holder", fw2_holder_names,
-                                      FW2_TIMEWAIT };
+static const fw2_dim full_holders = { "holder", fw2_holder_names, FW2_TIMEWAIT,
+                                      NULL };
 
 static const fw2_scale linger_scale = { fw2_bounds, FW2_BOUNDS };
 static const fw2_scale left_scale = { fw2_left_bounds, FW2_LEFT_BOUNDS };
 
-static const fw2_dim sides = { "closed", fw2_side_names, FW2_SIDES };
-static const fw2_dim causes = { "cause", fw2_cause_names, FW2_CAUSES };
+static const char *const side_values[FW2_SIDES] = {
+    [FW2_BY_PEER] = "client", [FW2_BY_SERVER] = "server"
+};
+static const fw2_dim sides = { "by", fw2_side_names, FW2_SIDES, side_values };
+static const fw2_dim causes = { "cause", fw2_cause_names, FW2_CAUSES, NULL };
 static const fw2_dim protocols = { "protocol", fw2_protocol_names,
-                                   FW2_PROTOCOLS };
-static const fw2_dim endings = { "ending", fw2_ending_names, FW2_ENDINGS };
+                                   FW2_PROTOCOLS, NULL };
+static const fw2_dim idles = { "by", fw2_idle_names, FW2_IDLES, NULL };
+static const fw2_dim endings = { "ending", fw2_ending_names, FW2_ENDINGS,
+                                 NULL };
+
+static const fw2_dim refusals = { "reason", fw2_refusal_names, FW2_REFUSALS,
+                                  NULL };
+
+/* How long a page waits for a count: a count takes 250 ms of CPU at most. */
+#define ASK_PATIENCE (300 * (apr_interval_time_t)1000)
 
 #define NOT_COUNTED "no source of the kernel's tables could be read"
 #define NOT_YET     "there is no minute yet to tell of"
@@ -29,16 +42,34 @@ static const fw2_dim endings = { "ending", fw2_ending_names, FW2_ENDINGS };
     "a container does not show it: it is the whole machine's"
 
 static const fw2_metric server_metrics[] = {
+    { .key = "version",
+      .family = "build",
+      .word = "Version",
+      .kind = FW2_TEXT,
+      .offset = APR_OFFSETOF(fw2_report, server.version),
+      .help = "Versions of mod_finwait2 and httpd, and httpd's "
+              "multi-processing module" },
+    { .key = "httpd",
+      .family = "build",
+      .kind = FW2_TEXT,
+      .offset = APR_OFFSETOF(fw2_report, server.httpd),
+      .help = "Version of httpd" },
     { .key = "mpm",
-      .family = "server",
+      .family = "build",
+      .word = "ServerMPM",
       .kind = FW2_TEXT,
       .offset = APR_OFFSETOF(fw2_report, server.mpm),
-      .help = "The multi-processing module that httpd runs with" },
+      .help = "httpd's multi-processing module" },
+    { .key = "start_time_seconds",
+      .family = "start_time_seconds",
+      .kind = FW2_SECONDS,
+      .offset = APR_OFFSETOF(fw2_report, server.start),
+      .help = "Time of httpd's last start or restart, since 1970" },
     { .key = "uptime_seconds",
-      .family = "uptime_seconds",
+      .word = "ServerUptimeSeconds",
       .kind = FW2_SECONDS,
       .offset = APR_OFFSETOF(fw2_report, server.uptime),
-      .help = "Time since httpd was started or restarted" },
+      .help = "Time since httpd's last start or restart" },
     { .key = "generation",
       .family = "generation",
       .offset = APR_OFFSETOF(fw2_report, server.generation),
@@ -49,62 +80,80 @@ static const fw2_metric server_metrics[] = {
 static const fw2_metric snapshot_metrics[] = {
     { .key = "age_seconds",
       .family = "snapshot_age_seconds",
+      .word = "CountAgeSeconds",
       .kind = FW2_SECONDS,
       .offset = APR_OFFSETOF(fw2_report, snapshot.age),
-      .help = "Time since the sockets were counted" },
+      .help = "Time since the kernel's sockets were counted" },
     { .key = "cost_seconds",
       .family = "snapshot_cost_seconds",
       .kind = FW2_SECONDS,
       .offset = APR_OFFSETOF(fw2_report, snapshot.cost),
-      .help = "CPU time that counting them took" },
+      .help = "CPU time of the last count of the kernel's sockets" },
     { .key = "backend",
       .family = "snapshot",
+      .word = "CountSource",
       .kind = FW2_TEXT,
       .offset = APR_OFFSETOF(fw2_report, snapshot.backend),
-      .help = "Where the counts come from: netlink, procfs, or sockstat, "
-              "which has no states" },
+      .help = "Source of the last count of sockets: netlink, procfs, sockstat "
+              "(which has no states) or nothing" },
     { .key = "complete",
       .family = "snapshot_complete",
+      .word = "CountComplete",
       .kind = FW2_FLAG,
       .offset = APR_OFFSETOF(fw2_report, snapshot.complete),
-      .help = "Whether every socket was counted; if not, counts are lower "
-              "bounds" },
+      .help = "1 if the last count has every socket; if 0, the numbers of "
+              "sockets are lower bounds" },
     { .key = "counts",
       .family = "snapshot_counts",
+      .word = "Counts",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_report, snapshot.counts),
-      .help = "Times that they were counted; who asks soon after somebody "
-              "else is shown the same count" },
+      .help = "Counts of the kernel's sockets since the closer process was "
+              "started; pages within a second share one" },
     { .key = "verdict",
       .family = "verdict",
+      .word = "Verdict",
       .offset = APR_OFFSETOF(fw2_report, snapshot.verdict),
-      .help = "What it comes to: 0 ok, 1 watch, 2 danger; the page has the "
-              "words" },
+      .help = "Verdict on the half-closed connections: 0 ok, 1 watch, 2 "
+              "danger" },
+    { .key = "rule",
+      .family = "verdict_reason",
+      .word = "VerdictRule",
+      .kind = FW2_TEXT,
+      .offset = APR_OFFSETOF(fw2_report, snapshot.rule),
+      .help = "Rule of the advice that decided the verdict; none where the "
+              "verdict is ok" },
     { NULL }
 };
 
 static const fw2_metric half_closed_metrics[] = {
     { .key = "total",
       .family = "half_closed_connections",
+      .word = "HalfClosed",
       .offset = APR_OFFSETOF(fw2_report, half_closed.total),
       .help = "Connections in FIN_WAIT_1, FIN_WAIT_2 or CLOSING at httpd's "
               "own addresses",
       .unknown = NOT_COUNTED },
     { .key = "held",
       .family = "held_connections",
+      .word = "HalfClosedHeld",
       .offset = APR_OFFSETOF(fw2_report, half_closed.held),
-      .help = "Of these, those whose descriptor httpd still holds",
+      .help = "Half-closed connections whose descriptor a process still holds",
       .unknown = NOT_COUNTED },
     { .key = "orphan",
       .family = "orphan_connections",
+      .word = "HalfClosedOrphans",
       .offset = APR_OFFSETOF(fw2_report, half_closed.orphan),
-      .help = "Of these, those that httpd has closed and the kernel keeps",
+      .help = "Half-closed connections that httpd has closed and the kernel "
+              "keeps",
       .unknown = NOT_COUNTED },
     { .key = "expected",
       .family = "expected_orphan_connections",
+      .word = "HalfClosedExpected",
       .offset = APR_OFFSETOF(fw2_report, half_closed.expected),
-      .help = "Orphans that there would be in the long run: how many clients "
-              "leave open of late, times how long each is kept",
+      .help = "Orphans to be expected in the long run: connections that "
+              "clients left open in the last minute, times how long each is "
+              "kept",
       .unknown = NOT_YET },
     { NULL }
 };
@@ -117,7 +166,22 @@ static const fw2_metric advice_metrics[] = {
     { .key = "text",
       .kind = FW2_TEXT,
       .offset = APR_OFFSETOF(fw2_advice_report, text),
-      .help = "What is so, and what to do about it" },
+      .help = "The finding, and the remedy" },
+    { .key = "directive",
+      .kind = FW2_TEXT,
+      .offset = APR_OFFSETOF(fw2_advice_report, directive),
+      .help = "The directive of httpd's, or the sysctl, to set" },
+    { .key = "value",
+      .kind = FW2_TEXT,
+      .offset = APR_OFFSETOF(fw2_advice_report, value),
+      .help = "The value to set it to" },
+    { .key = "before",
+      .kind = FW2_TEXT,
+      .offset = APR_OFFSETOF(fw2_advice_report, before),
+      .help = "A line to write before that one" },
+    { .key = "expected_after",
+      .offset = APR_OFFSETOF(fw2_advice_report, expected_after),
+      .help = "The number of connections that is expected afterwards" },
     { NULL }
 };
 
@@ -127,30 +191,73 @@ static const fw2_metric remaining_metrics[] = {
       .kind = FW2_TIMES,
       .scale = &left_scale,
       .offset = APR_OFFSETOF(fw2_report, remaining.n),
-      .help = "How long orphans will live on if their clients stay silent",
+      .help = "Time that each orphan will live on if its client stays silent",
       .unknown = NOT_COUNTED },
     { .key = "longest_seconds",
       .family = "remaining_longest_seconds",
+      .word = "LongestRemainingSeconds",
       .kind = FW2_SECONDS,
       .offset = APR_OFFSETOF(fw2_report, remaining.longest),
-      .help = "The longest of these times",
+      .help = "Longest time that an orphan will live on if its client stays "
+              "silent",
       .unknown = NOT_COUNTED },
     { .key = "unknown",
       .family = "remaining_unknown_connections",
       .offset = APR_OFFSETOF(fw2_report, remaining.unknown),
-      .help = "Orphans in FIN_WAIT_2 whose time is not shown",
+      .help = "Orphans in FIN_WAIT_2 whose remaining time is not shown",
       .unknown = NOT_COUNTED },
     { .key = "unbounded",
       .family = "remaining_unbounded_connections",
       .offset = APR_OFFSETOF(fw2_report, remaining.unbounded),
-      .help = "Orphans in FIN_WAIT_1 or CLOSING: it depends on the client",
+      .help = "Orphans in FIN_WAIT_1 or CLOSING, whose remaining time depends "
+              "on the client",
       .unknown = NOT_COUNTED },
     { NULL }
+};
+
+#define NOT_ELSEWHERE                                                          \
+    "there are too many of other programs to count, or no source could be read"
+
+static const fw2_metric elsewhere_metrics[] = {
+    { .key = "half_closed",
+      .family = "elsewhere_half_closed_connections",
+      .offset = APR_OFFSETOF(fw2_report, elsewhere.half_closed),
+      .help = "Half-closed connections of this network namespace that are not "
+              "at httpd's addresses: other programs', and those that this "
+              "machine opened, mod_proxy's to backends among them",
+      .unknown = NOT_ELSEWHERE },
+    { .key = "outgoing",
+      .family = "elsewhere_outgoing_connections",
+      .offset = APR_OFFSETOF(fw2_report, elsewhere.outgoing),
+      .help = "Half-closed connections that this machine opened",
+      .unknown = NOT_ELSEWHERE },
+    { NULL }
+};
+
+static const fw2_metric port_metrics[] = {
+    { .key = "port",
+      .offset = APR_OFFSETOF(fw2_port_report, port),
+      .help = "The local port of a server, the remote port of a client" },
+    { .key = "connections",
+      .offset = APR_OFFSETOF(fw2_port_report, connections),
+      .help = "Half-closed connections there" },
+    { NULL }
+};
+
+static const fw2_section elsewhere_top = {
+    .key = "top",
+    .title = "Elsewhere, by port",
+    .label = "side",
+    .offset = APR_OFFSETOF(fw2_report, ports),
+    .count = APR_OFFSETOF(fw2_report, elsewhere.n),
+    .size = sizeof(fw2_port_report),
+    .metrics = port_metrics
 };
 
 static const fw2_metric undelivered_metrics[] = {
     { .key = "connections",
       .family = "undelivered_connections",
+      .word = "Undelivered",
       .offset = APR_OFFSETOF(fw2_report, undelivered.sockets),
       .dims = { &full_holders },
       .help = "Connections that httpd has ended, with bytes of a response that "
@@ -158,15 +265,18 @@ static const fw2_metric undelivered_metrics[] = {
       .unknown = NOT_COUNTED },
     { .key = "bytes",
       .family = "undelivered_bytes",
+      .word = "UndeliveredBytes",
       .offset = APR_OFFSETOF(fw2_report, undelivered.bytes),
       .dims = { &full_holders },
-      .help = "These bytes",
+      .help = "Bytes of responses that clients have not acknowledged, on "
+              "connections that httpd has ended",
       .unknown = NOT_COUNTED },
     { .key = "shut_windows",
       .family = "undelivered_shut_windows",
       .offset = APR_OFFSETOF(fw2_report, undelivered.shut),
       .dims = { &full_holders },
-      .help = "Of these connections, those whose client has no room for more",
+      .help = "Connections that httpd has ended, with bytes to deliver and a "
+              "client whose window is zero or too small",
       .unknown = NOT_COUNTED },
     { NULL }
 };
@@ -176,7 +286,7 @@ static const fw2_metric listener_metrics[] = {
       .family = "listener_connections",
       .offset = APR_OFFSETOF(fw2_listener_report, tally.n),
       .dims = { &states, &holders },
-      .help = "Closing connections by state and by who holds them",
+      .help = "Closing connections by state and by holder of the socket",
       .unknown = NOT_COUNTED },
     { .key = "backlog",
       .family = "listener_backlog_connections",
@@ -187,66 +297,77 @@ static const fw2_metric listener_metrics[] = {
       .family = "listener_backlog_limit",
       .offset = APR_OFFSETOF(fw2_listener_report, tally.backlog_limit),
       .help = "Connections that may wait to be accepted",
-      .unknown = "only netlink tells it" },
+      .unknown = "only netlink has it" },
     { NULL }
 };
 
 static const fw2_metric vhost_metrics[] = {
     { .key = "held",
       .family = "vhost_held_connections",
-      .offset = APR_OFFSETOF(fw2_vhost_report, totals.held),
-      .help = "Connections that the closer lingers on" },
+      .offset = APR_OFFSETOF(fw2_vhost_report, held),
+      .help = "Connections of a virtual host that closer processes hold now" },
     { .key = "closes",
-      .family = "closed_connections",
+      .family = "connections_closed",
+      .word = "Closed",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_vhost_report, totals.closes),
       .dims = { &sides },
-      .help = "Connections that ended, by who closed first" },
+      .help = "Connections that ended, by the side that closed first" },
     { .key = "causes",
-      .family = "closes",
+      .family = "connections_closed_by_cause",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_vhost_report, totals.causes),
       .dims = { &causes },
-      .help = "Connections that ended, by why" },
+      .help = "Connections that ended, by the cause of the end" },
     { .key = "connections",
-      .family = "connections",
+      .family = "connections_closed_by_protocol",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_vhost_report, totals.connections),
       .dims = { &protocols },
-      .help = "Connections that ended, by what was spoken at last" },
+      .help = "Connections that ended, by the last protocol" },
     { .key = "tls",
-      .family = "tls_connections",
+      .family = "connections_closed_tls",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_vhost_report, totals.tls),
       .help = "Connections that ended and were encrypted" },
     { .key = "probes",
-      .family = "probes",
+      .family = "connections_closed_without_request",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_vhost_report, totals.probes),
       .help = "Connections that ended and never carried a request" },
+    { .key = "idle",
+      .family = "connections_closed_idle",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_vhost_report, totals.idle),
+      .dims = { &idles },
+      .help = "HTTP/1 connections that ended idle: closed first by the client "
+              "before the promised keep-alive time was over, by the client "
+              "after that, or by httpd" },
     { .key = "endings",
       .family = "lingers_ended",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_vhost_report, totals.endings),
       .dims = { &endings },
-      .help = "Lingers that ended, by how" },
+      .help = "Lingers of the closer process that ended, by the kind of end" },
     { .key = "linger_seconds",
       .family = "linger_seconds",
       .kind = FW2_TIMES,
       .counter = 1,
       .scale = &linger_scale,
       .offset = APR_OFFSETOF(fw2_vhost_report, totals.linger),
-      .help = "How long lingers took" },
+      .help = "Time from httpd's FIN to the end of the linger" },
     { .key = "drained_bytes",
       .family = "drained_bytes",
+      .word = "DrainedBytes",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_vhost_report, totals.drained),
-      .help = "Bytes that came after httpd had closed, and were discarded" },
+      .help = "Bytes that arrived after httpd had closed, and were discarded" },
     { .key = "expected",
       .family = "vhost_expected_orphan_connections",
       .offset = APR_OFFSETOF(fw2_vhost_report, expected),
-      .help = "Orphans that it would have in the long run: how many clients "
-              "leave open of late, times how long each is kept",
+      .help = "Orphans of a virtual host to be expected in the long run: "
+              "connections that clients left open in the last minute, times "
+              "how long each is kept",
       .unknown = NOT_YET },
     { NULL }
 };
@@ -254,7 +375,7 @@ static const fw2_metric vhost_metrics[] = {
 static const fw2_metric peer_metrics[] = {
     { .key = "connections",
       .offset = APR_OFFSETOF(fw2_peer_report, connections),
-      .help = "Half-closed connections with this peer" },
+      .help = "Half-closed connections with this client" },
     { NULL }
 };
 
@@ -274,10 +395,6 @@ static const fw2_metric clients_metrics[] = {
       .offset = APR_OFFSETOF(fw2_report, clients.expired),
       .help = "Connections whose keep-alive time was over",
       .unknown = NOT_ASKED_FOR },
-    { .key = "missed",
-      .offset = APR_OFFSETOF(fw2_report, clients.missed),
-      .help = "Connections that are in no list, since nobody could note them",
-      .unknown = NOT_ASKED_FOR },
     { NULL }
 };
 
@@ -287,43 +404,69 @@ static const fw2_metric client_metrics[] = {
       .help = "Connections of this client that httpd closed first" },
     { .key = "left_open",
       .offset = APR_OFFSETOF(fw2_client_report, left_open),
-      .help = "Of these, those that it had not closed when httpd let go" },
+      .help = "Connections that this client had not closed when the closer "
+              "did" },
     { .key = "silent",
       .offset = APR_OFFSETOF(fw2_client_report, silent),
-      .help = "Of those, the ones that httpd lingered on until time was up" },
+      .help = "Connections of this client that the closer waited on in vain" },
     { .key = "expired",
       .offset = APR_OFFSETOF(fw2_client_report, expired),
-      .help = "Of all, those whose keep-alive time was over" },
+      .help = "Connections of this client whose keep-alive time was over" },
     { NULL }
 };
 
 static const fw2_metric closer_metrics[] = {
+    { .key = "processes",
+      .family = "closer_processes",
+      .word = "CloserProcesses",
+      .offset = APR_OFFSETOF(fw2_report, closer.processes),
+      .help = "Closer processes that run: one, and after a graceful restart "
+              "those that still hold connections" },
     { .key = "held",
       .family = "closer_held_connections",
+      .word = "CloserHeld",
       .offset = APR_OFFSETOF(fw2_report, closer.held),
-      .help = "Connections that the closers of all children linger on" },
+      .help = "Connections that closer processes hold now" },
     { .key = "capacity",
       .family = "closer_capacity_connections",
+      .word = "CloserCapacity",
       .offset = APR_OFFSETOF(fw2_report, closer.capacity),
-      .help = "Connections that they may linger on (FinWait2LingerSlots, for "
-              "each child)" },
+      .help = "Connections that closer processes may hold "
+              "(FinWait2LingerSlots)" },
     { .key = "oldest_seconds",
       .family = "closer_oldest_seconds",
+      .word = "CloserOldestSeconds",
       .kind = FW2_SECONDS,
       .offset = APR_OFFSETOF(fw2_report, closer.oldest),
-      .help = "How long the oldest of them is held",
-      .unknown = "none is held" },
+      .help = "Time that the oldest connection of the closer processes is "
+              "held; 0 while none is" },
     { .key = "evicted",
-      .family = "closer_evicted",
-      .counter = 1,
+      .word = "CloserEvicted",
       .offset = APR_OFFSETOF(fw2_report, closer.evicted),
-      .help = "Lingers that were cut short because their place was needed" },
+      .help = "Lingers that were cut short because their slot was needed" },
     { .key = "fallback",
-      .family = "closer_fallback",
-      .counter = 1,
+      .word = "CloserRefusals",
       .offset = APR_OFFSETOF(fw2_report, closer.fallback),
-      .help = "Connections that httpd lingered on itself, for want of a "
-              "place or of a closer" },
+      .help = "Connections that httpd lingered on itself, because the closer "
+              "process did not accept them" },
+    { .key = "refusals",
+      .family = "closer_refusals",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_report, closer.reasons),
+      .dims = { &refusals },
+      .help = "Connections that the closer process did not accept, and httpd "
+              "lingered on itself, by reason" },
+    { .key = "invalid",
+      .family = "closer_invalid_messages",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_report, closer.invalid),
+      .help = "Messages to the closer process that no child of httpd sends; "
+              "the connections in such messages were closed" },
+    { .key = "lost",
+      .family = "closer_lost_connections",
+      .counter = 1,
+      .offset = APR_OFFSETOF(fw2_report, closer.lost),
+      .help = "Connections that a closer process held when it was killed" },
     { NULL }
 };
 
@@ -331,58 +474,61 @@ static const fw2_metric limit_metrics[] = {
     { .key = "tcp_fin_timeout",
       .family = "tcp_fin_timeout_seconds",
       .offset = APR_OFFSETOF(fw2_report, limits.tcp_fin_timeout),
-      .help = "Seconds that the kernel keeps an orphan in FIN_WAIT_2 "
-              "(net.ipv4.tcp_fin_timeout; FinWait2Timeout goes before it)",
+      .help = "Life of an orphan in FIN_WAIT_2 by the system "
+              "(net.ipv4.tcp_fin_timeout); FinWait2Timeout overrides it",
       .unknown = NOT_SHOWN },
     { .key = "tcp_fin_timeout_effective",
       .family = "tcp_fin_timeout_effective_seconds",
       .offset = APR_OFFSETOF(fw2_report, fin_timeout_effective),
-      .help = "Seconds that this makes: of a value above 60, twice what is "
-              "above 60",
+      .help = "Life of an orphan that results from net.ipv4.tcp_fin_timeout: "
+              "above 60, twice the part above 60",
       .unknown = NOT_SHOWN },
     { .key = "tcp_max_orphans",
       .family = "tcp_max_orphans",
       .offset = APR_OFFSETOF(fw2_report, limits.tcp_max_orphans),
-      .help = "Orphans that are full sockets (FIN_WAIT_1) at most, on the "
-              "whole machine",
+      .help = "Most orphans that are full sockets, of the whole machine "
+              "(net.ipv4.tcp_max_orphans)",
       .unknown = NOT_IN_CONTAINER },
     { .key = "orphans",
       .family = "tcp_orphans",
       .offset = APR_OFFSETOF(fw2_report, limits.orphans),
-      .help = "Orphans that are full sockets now, on the whole machine even "
-              "in a container; FIN_WAIT_2 is mostly not among them",
+      .help = "Orphans that are full sockets, of the whole machine even in a "
+              "container; most in FIN_WAIT_2 are mini-sockets",
       .unknown = NOT_SHOWN },
     { .key = "tcp_max_tw_buckets",
       .family = "tcp_max_tw_buckets",
+      .word = "MiniSocketsLimit",
       .offset = APR_OFFSETOF(fw2_report, limits.tcp_max_tw_buckets),
-      .help = "Mini-sockets at most, TIME_WAIT and orphans in FIN_WAIT_2 "
-              "together; those above it vanish",
+      .help = "Most mini-sockets, TIME_WAIT and orphans in FIN_WAIT_2 together "
+              "(net.ipv4.tcp_max_tw_buckets); above it connections vanish",
       .unknown = NOT_SHOWN },
     { .key = "timewait",
       .family = "tcp_timewait_sockets",
+      .word = "MiniSockets",
       .offset = APR_OFFSETOF(fw2_report, limits.timewait),
-      .help = "Mini-sockets now",
+      .help = "Mini-sockets: TIME_WAIT and orphans in FIN_WAIT_2 together",
       .unknown = NOT_SHOWN },
     { .key = "timewait_overflow",
       .family = "tcp_timewait_overflows",
+      .word = "MiniSocketOverflows",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_report, limits.timewait_overflow),
-      .help = "Mini-sockets that vanished for want of room since the system "
-              "started",
+      .help = "Connections that vanished for want of a mini-socket since the "
+              "system started",
       .unknown = NOT_SHOWN },
     { .key = "listen_overflows",
       .family = "tcp_listen_overflows",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_report, limits.listen_overflows),
-      .help = "Connections that found no room among those that wait to be "
-              "accepted, of all programs here",
+      .help = "Connections that found an accept queue full, of all programs in "
+              "this network namespace",
       .unknown = NOT_SHOWN },
     { .key = "listen_drops",
       .family = "tcp_listen_drops",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_report, limits.listen_drops),
-      .help = "Connections lost before they were accepted, for that or any "
-              "reason",
+      .help = "Connections lost before a program accepted them, for a full "
+              "accept queue or any other reason",
       .unknown = NOT_SHOWN },
     { .key = "memory_aborts",
       .family = "tcp_memory_aborts",
@@ -390,26 +536,29 @@ static const fw2_metric limit_metrics[] = {
       .offset = APR_OFFSETOF(fw2_report, limits.aborts_on_memory),
       .help = "Connections reset for want of memory, or for too many orphans",
       .unknown = NOT_SHOWN },
-    { .key = "tcp_mem",
-      .family = "tcp_memory_pages",
+    { .key = "tcp_memory_bytes",
+      .family = "tcp_memory_bytes",
+      .kind = FW2_PAGES,
       .offset = APR_OFFSETOF(fw2_report, limits.mem_pages),
-      .help = "Pages of memory in TCP's buffers, on the whole machine even in "
-              "a container",
+      .help = "Memory in TCP's buffers, of the whole machine even in a "
+              "container",
       .unknown = NOT_SHOWN },
-    { .key = "tcp_mem_max",
-      .family = "tcp_memory_max_pages",
+    { .key = "tcp_memory_max_bytes",
+      .family = "tcp_memory_max_bytes",
+      .kind = FW2_PAGES,
       .offset = APR_OFFSETOF(fw2_report, limits.tcp_mem_max),
-      .help = "The most such pages (net.ipv4.tcp_mem, the third number)",
+      .help = "Most memory in TCP's buffers (net.ipv4.tcp_mem, the third "
+              "number)",
       .unknown = NOT_IN_CONTAINER },
     { .key = "descriptors",
       .family = "descriptors",
       .offset = APR_OFFSETOF(fw2_report, descriptors.open),
-      .help = "Open descriptors of the child that counted",
+      .help = "Open descriptors of the closer process",
       .unknown = NOT_SHOWN },
     { .key = "descriptor_limit",
       .family = "descriptor_limit",
       .offset = APR_OFFSETOF(fw2_report, descriptors.limit),
-      .help = "Those that it may have (ulimit -n)",
+      .help = "Descriptors that the closer process may have",
       .unknown = NOT_SHOWN },
     { NULL }
 };
@@ -418,7 +567,7 @@ static const fw2_metric limit_metrics[] = {
     {                                                                          \
         .key = (key_), .title = (title_), .label = (label_),                   \
         .offset = APR_OFFSETOF(fw2_report, lists[list_].clients),              \
-        .count = APR_OFFSETOF(fw2_report, lists[list_].n), .no_metrics = 1,    \
+        .count = APR_OFFSETOF(fw2_report, lists[list_].n),                     \
         .size = sizeof(fw2_client_report), .metrics = client_metrics           \
     }
 
@@ -434,6 +583,10 @@ const fw2_section fw2_sections[] = {
     { .key = "undelivered",
       .title = "Not delivered",
       .metrics = undelivered_metrics },
+    { .key = "elsewhere",
+      .title = "Elsewhere",
+      .metrics = elsewhere_metrics,
+      .inner = &elsewhere_top },
     { .key = "listeners",
       .title = "Listeners",
       .label = "listener",
@@ -454,11 +607,9 @@ const fw2_section fw2_sections[] = {
       .offset = APR_OFFSETOF(fw2_report, peers),
       .count = APR_OFFSETOF(fw2_report, npeers),
       .size = sizeof(fw2_peer_report),
-      .no_metrics = 1,
       .metrics = peer_metrics },
     { .key = "clients",
       .title = "Clients that do not close",
-      .no_metrics = 1,
       .metrics = clients_metrics },
     CLIENTS("agents", "By User-Agent", "agent", FW2_AGENTS),
     CLIENTS("nets", "By net", "net", FW2_NETS),
@@ -469,7 +620,6 @@ const fw2_section fw2_sections[] = {
       .offset = APR_OFFSETOF(fw2_report, advice),
       .count = APR_OFFSETOF(fw2_report, nadvice),
       .size = sizeof(fw2_advice_report),
-      .no_metrics = 1,
       .metrics = advice_metrics },
     { .key = "closer", .title = "Closer", .metrics = closer_metrics },
     { .key = "limits", .title = "Limits", .metrics = limit_metrics },
@@ -530,8 +680,11 @@ apr_int64_t fw2_metric_number(const fw2_metric *metric, const void *element,
                               int cell)
 {
     const char *at = (const char *)element + metric->offset;
+    apr_int64_t number = ((const apr_int64_t *)at)[cell];
 
-    return ((const apr_int64_t *)at)[cell];
+    return metric->kind == FW2_PAGES && number != FW2_UNKNOWN
+               ? number * sysconf(_SC_PAGESIZE)
+               : number;
 }
 
 const char *fw2_metric_text(const fw2_metric *metric, const void *element)
@@ -550,39 +703,29 @@ fw2_times fw2_metric_times(const fw2_metric *metric, const void *element)
     return times;
 }
 
-static void add_half_closed(fw2_report *report, const fw2_tally *tally)
+/* The numbers of sockets, or all FW2_UNKNOWN, which is -1 in every field. */
+static void report_census(fw2_report *report, const fw2_census *census,
+                          int counted)
 {
-    static const fw2_state half[] = { FW2_FIN_WAIT1, FW2_FIN_WAIT2,
-                                      FW2_CLOSING };
-    unsigned int i;
-
-    for (i = 0; i < sizeof(half) / sizeof(half[0]); i++) {
-        const apr_int64_t *n = tally->n[half[i]];
-
-        report->half_closed.held += n[FW2_PROCESS];
-        report->half_closed.orphan += n[FW2_KERNEL] + n[FW2_TIMEWAIT];
+    if (!counted) {
+        memset(&report->half_closed, 0xff, sizeof(report->half_closed));
+        memset(&report->remaining, 0xff, sizeof(report->remaining));
+        memset(&report->undelivered, 0xff, sizeof(report->undelivered));
+        return;
     }
+    fw2_tally_half_closed(census->tallies, report->nlisteners,
+                          &report->half_closed.held,
+                          &report->half_closed.orphan);
     report->half_closed.total =
         report->half_closed.held + report->half_closed.orphan;
+    report->remaining = census->left;
+    report->undelivered = census->undelivered;
 }
 
-static void sum_up(fw2_report *report)
+static void report_listeners(fw2_report *report, const fw2_census *census,
+                             int counted, const char *const *names)
 {
     int i;
-
-    memset(&report->half_closed, 0, sizeof(report->half_closed));
-    for (i = 0; i < report->nlisteners; i++) {
-        add_half_closed(report, &report->listeners[i].tally);
-    }
-}
-
-/* What the tables of the kernel's said. */
-static void report_shot(fw2_report *report, const fw2_shot *shot,
-                        const char *const *names)
-{
-    const fw2_census *census = &shot->census;
-    int i, counted =
-               census->backend == FW2_NETLINK || census->backend == FW2_PROCFS;
 
     for (i = 0; i < report->nlisteners; i++) {
         report->listeners[i].listener = names[i];
@@ -593,19 +736,33 @@ static void report_shot(fw2_report *report, const fw2_shot *shot,
             memset(&report->listeners[i].tally, 0xff, sizeof(fw2_tally));
         }
     }
-    if (counted) {
-        sum_up(report);
-        report->remaining = census->left;
-        report->undelivered = census->undelivered;
+}
+
+static void report_elsewhere(fw2_report *report, const fw2_elsewhere *elsewhere,
+                             apr_pool_t *pool)
+{
+    int i;
+
+    report->elsewhere = *elsewhere;
+    report->ports = apr_pcalloc(pool, elsewhere->n * sizeof(*report->ports));
+    for (i = 0; i < elsewhere->n; i++) {
+        report->ports[i].side = fw2_role_names[elsewhere->top[i].role];
+        report->ports[i].port = elsewhere->top[i].port;
+        report->ports[i].connections = elsewhere->top[i].n;
     }
-    else {
-        /* Whoever has only -1 in it is all FW2_UNKNOWN. */
-        memset(&report->half_closed, 0xff, sizeof(report->half_closed));
-        memset(&report->remaining, 0xff, sizeof(report->remaining));
-        memset(&report->undelivered, 0xff, sizeof(report->undelivered));
-    }
+}
+
+static void report_shot(fw2_report *report, const fw2_shot *shot,
+                        const char *const *names)
+{
+    const fw2_census *census = &shot->census;
+    int i, counted =
+               census->backend == FW2_NETLINK || census->backend == FW2_PROCFS;
+
+    report_listeners(report, census, counted, names);
+    report_census(report, census, counted);
     report->snapshot.age = shot->age;
-    report->snapshot.cost = census->cost;
+    report->snapshot.cost = shot->cost;
     report->snapshot.backend = fw2_backend_names[census->backend];
     report->snapshot.complete = census->complete;
     report->snapshot.counts = shot->counts;
@@ -643,7 +800,7 @@ static int is_watched(const fw2_policy *policy)
            && policy->linger != FW2_LINGER_HTTPD;
 }
 
-static apr_int64_t left_open(const fw2_recent *recent, const fw2_policy *policy)
+static apr_int64_t left_open(const fw2_rates *recent, const fw2_policy *policy)
 {
     apr_int64_t sum = 0;
     int i;
@@ -670,17 +827,17 @@ static apr_interval_time_t orphan_life(const fw2_policy *policy,
     return seconds < 0 ? FW2_UNKNOWN : apr_time_from_sec(seconds);
 }
 
-static void report_vhost(const fw2_report *report, fw2_vhost_report *vhost)
+static void report_flow(const fw2_report *report, int i, fw2_flow *flow)
 {
-    const fw2_policy *policy = vhost->settings->policy;
+    const fw2_policy *policy = report->all.settings[i].policy;
 
-    vhost->left_open = vhost->life = vhost->expected = FW2_UNKNOWN;
+    flow->left_open = flow->life = flow->expected = FW2_UNKNOWN;
     if (!policy) {
         return;
     }
-    vhost->left_open = left_open(&vhost->totals.recent, policy);
-    vhost->life = orphan_life(policy, report->limits.tcp_fin_timeout);
-    vhost->expected = fw2_steady_state(vhost->left_open, vhost->life);
+    flow->left_open = left_open(&report->all.rates[i], policy);
+    flow->life = orphan_life(policy, report->limits.tcp_fin_timeout);
+    flow->expected = fw2_steady_state(flow->left_open, flow->life);
 }
 
 /* Not known as long as one's is not that has some. */
@@ -689,34 +846,63 @@ static apr_int64_t sum_of_expected(const fw2_report *report)
     apr_int64_t sum = FW2_UNKNOWN;
     int i;
 
-    for (i = 0; i < report->nvhosts; i++) {
-        const fw2_vhost_report *vhost = &report->vhosts[i];
+    for (i = 0; i < report->all.n; i++) {
+        const fw2_flow *flow = &report->all.flows[i];
 
-        if (vhost->expected != FW2_UNKNOWN) {
-            sum = (sum == FW2_UNKNOWN ? 0 : sum) + vhost->expected;
+        if (flow->expected != FW2_UNKNOWN) {
+            sum = (sum == FW2_UNKNOWN ? 0 : sum) + flow->expected;
         }
-        else if (vhost->left_open > 0) {
+        else if (flow->left_open > 0) {
             return FW2_UNKNOWN;
         }
     }
     return sum;
 }
 
-static void report_vhosts(fw2_report *report, const fw2_sources *sources,
-                          apr_pool_t *pool)
+static void report_flows(fw2_report *report, const fw2_sources *sources,
+                         apr_pool_t *pool)
 {
-    const fw2_vhost_totals *totals =
-        fw2_counters_vhosts(sources->counters, &report->nvhosts, pool);
+    int i, n = fw2_counters_named(sources->counters);
+    fw2_flow *flows = apr_palloc(pool, n * sizeof(*flows));
+
+    report->all.n = n;
+    report->all.names = fw2_counters_names(sources->counters);
+    report->all.settings = sources->settings;
+    report->all.rates = fw2_board_rates(sources->boards[0],
+                                        &report->closer.recent_fallback, pool);
+    for (i = 0; i < n; i++) {
+        report_flow(report, i, &flows[i]);
+        report->closer.evicted +=
+            fw2_counters_evicted(sources->counters, (fw2_vhost_id)i);
+    }
+    report->all.flows = flows;
+    report->half_closed.expected = sum_of_expected(report);
+    report->nvhosts = 0;
+}
+
+static void report_closer(fw2_report *report, const fw2_sources *sources)
+{
+    fw2_server_totals totals;
+    fw2_board_state state;
     int i;
 
-    report->vhosts =
-        apr_pcalloc(pool, report->nvhosts * sizeof(*report->vhosts));
-    for (i = 0; i < report->nvhosts; i++) {
-        report->vhosts[i].totals = totals[i];
-        report->vhosts[i].settings = &sources->settings[i];
-        report_vhost(report, &report->vhosts[i]);
+    report->closer.wanted = sources->lingers;
+    for (i = 0; i < sources->nboards; i++) {
+        fw2_board_state_read(sources->boards[i], &state);
+        report->closer.processes += state.running;
+        report->closer.held += state.held;
+        report->closer.capacity += i ? state.held : state.capacity;
+        report->closer.oldest = state.oldest > report->closer.oldest
+                                    ? state.oldest
+                                    : report->closer.oldest;
     }
-    report->half_closed.expected = sum_of_expected(report);
+    fw2_counters_server(sources->counters, &totals);
+    for (i = 0; i < FW2_REFUSALS; i++) {
+        report->closer.reasons[i] = totals.fallback[i];
+        report->closer.fallback += totals.fallback[i];
+    }
+    report->closer.invalid = totals.invalid;
+    report->closer.lost = totals.lost;
 }
 
 static const char *client_text(fw2_client_list list, const fw2_client *client,
@@ -753,7 +939,7 @@ static void report_list(fw2_report *report, fw2_client_list list,
     }
 }
 
-static void report_clients(fw2_report *report, fw2_clients *clients,
+static void report_clients(fw2_report *report, const fw2_clients *clients,
                            apr_pool_t *pool)
 {
     fw2_clients_seen seen;
@@ -761,28 +947,35 @@ static void report_clients(fw2_report *report, fw2_clients *clients,
 
     memset(&report->clients, 0xff, sizeof(report->clients));
     memset(report->lists, 0, sizeof(report->lists));
-    if (!clients || fw2_clients_read(clients, &seen, pool) != APR_SUCCESS) {
+    if (!clients) {
+        return;
+    }
+    memset(&report->clients, 0, sizeof(report->clients));
+    if (!fw2_clients_read(clients, &seen, pool)) {
         return;
     }
     report->clients.over = seen.over;
     report->clients.left_open = seen.top[FW2_NETS].all;
     report->clients.expired = seen.top[FW2_IDLE_NETS].all;
-    report->clients.missed = seen.missed;
     for (i = 0; i < FW2_CLIENT_LISTS; i++) {
         report_list(report, (fw2_client_list)i, &seen.top[i], pool);
     }
 }
 
-static void report_fill(fw2_report *report, const fw2_sources *sources,
-                        const fw2_shot *shot, apr_pool_t *pool)
+void fw2_report_last(fw2_report *report, const fw2_sources *sources,
+                     apr_pool_t *pool)
 {
+    const fw2_shot *shot = fw2_board_shot(sources->boards[0], pool);
+
+    memset(&report->closer, 0, sizeof(report->closer));
     report->nlisteners = sources->n;
     report->listeners =
         apr_pcalloc(pool, sources->n * sizeof(*report->listeners));
     report_shot(report, shot, sources->names);
+    report_elsewhere(report, &shot->census.elsewhere, pool);
     report_peers(report, &shot->census.peers, pool);
-    report_vhosts(report, sources, pool);
-    fw2_counters_closer(sources->counters, &report->closer);
+    report_flows(report, sources, pool);
+    report_closer(report, sources);
     report_clients(report, sources->clients, pool);
     report->history = sources->history;
     report->sample_interval = sources->sample_interval;
@@ -791,14 +984,11 @@ static void report_fill(fw2_report *report, const fw2_sources *sources,
 void fw2_report_make(fw2_report *report, const fw2_sources *sources,
                      apr_pool_t *pool)
 {
-    fw2_counters_mark(sources->counters, apr_time_now());
-    report_fill(report, sources, fw2_snapshot_get(sources->snapshot, pool),
-                pool);
-}
+    fw2_board_state state;
+    int answered;
 
-void fw2_report_last(fw2_report *report, const fw2_sources *sources,
-                     apr_pool_t *pool)
-{
-    report_fill(report, sources, fw2_snapshot_last(sources->snapshot, pool),
-                pool);
+    fw2_board_state_read(sources->boards[0], &state);
+    answered = state.running && fw2_handoff_ask(sources->queue, ASK_PATIENCE);
+    fw2_report_last(report, sources, pool);
+    report->closer.answered = answered;
 }

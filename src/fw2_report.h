@@ -17,10 +17,11 @@
 #include "apr_time.h"
 
 #include "fw2_advice.h"
+#include "fw2_board.h"
 #include "fw2_clients.h"
 #include "fw2_counters.h"
+#include "fw2_handoff.h"
 #include "fw2_history.h"
-#include "fw2_snapshot.h"
 
 /** A number that the machine does not give. No number here is below 0. */
 #define FW2_UNKNOWN ((apr_int64_t)-1)
@@ -37,16 +38,26 @@ typedef struct fw2_settings {
     apr_interval_time_t keepalive; /**< the keep-alive time in effect */
 } fw2_settings;
 
-/** What is known of one virtual host. */
-typedef struct fw2_vhost_report {
-    fw2_vhost_totals totals;
-    const fw2_settings *settings;
+/** What the clients of a virtual host leave behind; FW2_UNKNOWN each where it
+ *  is not known. */
+typedef struct fw2_flow {
     apr_int64_t left_open;    /**< connections that clients leave open, a minute
                                    of late. Where nobody lingers for httpd that
                                    is not known: all that httpd closes first */
     apr_interval_time_t life; /**< of each as an orphan, by the settings: 0 with
                                    `none` */
     apr_int64_t expected;     /**< orphans, in the long run: Little's law */
+} fw2_flow;
+
+/** What is known of one virtual host. */
+typedef struct fw2_vhost_report {
+    fw2_vhost_totals totals;
+    apr_int64_t held; /**< sockets lingered on now */
+    fw2_rates rates;
+    const fw2_settings *settings;
+    apr_int64_t left_open; /**< these as fw2_flow has them */
+    apr_interval_time_t life;
+    apr_int64_t expected;
 } fw2_vhost_report;
 
 /** What is known of one peer. */
@@ -71,18 +82,35 @@ typedef struct fw2_client_reports {
     apr_int64_t all; /**< what it is sorted by, of all clients */
 } fw2_client_reports;
 
-/** A piece of advice. */
+/** What is half-closed elsewhere with one port in common. */
+typedef struct fw2_port_report {
+    const char *side; /**< of fw2_role_names */
+    apr_int64_t port, connections;
+} fw2_port_report;
+
+/** A piece of advice; texts may be NULL behind the first four. */
 typedef struct fw2_advice_report {
     const char *rule; /**< `verdict` for what it all comes to */
     const char *level;
     const char *text;
+    const char *finding;   /**< this and the next as fw2_advice has them */
+    const char *directive; /**< the one to set, or a sysctl */
+    const char *value;
+    apr_int64_t expected_after; /**< connections that there are once it is
+                                     set */
+    const char *before, *remedy, *risk, *line;
+    apr_int64_t now;
 } fw2_advice_report;
 
 /** A snapshot. Pointers lead into the pool it was made from. */
 typedef struct fw2_report {
     struct {
+        const char *version; /**< this module's */
+        const char *httpd;   /**< httpd's version */
         const char *mpm;
-        apr_int64_t uptime;     /**< microseconds */
+        apr_int64_t start;      /**< the last start or restart: microseconds
+                                     since 1970 */
+        apr_int64_t uptime;     /**< microseconds since then */
         apr_int64_t generation; /**< of the configuration */
     } server;
     struct {
@@ -92,6 +120,7 @@ typedef struct fw2_report {
         apr_int64_t complete;
         apr_int64_t counts;  /**< of this configuration, ever */
         apr_int64_t verdict; /**< an fw2_level */
+        const char *rule;    /**< the rule that decided it; `none` */
     } snapshot;
     struct {
         apr_int64_t total, held, orphan; /**< sockets */
@@ -99,7 +128,14 @@ typedef struct fw2_report {
     } half_closed;
     fw2_listener_report *listeners;
     int nlisteners;
-    fw2_vhost_report *vhosts;
+    struct {
+        const fw2_flow *flows;
+        const fw2_rates *rates;
+        const fw2_settings *settings;
+        const char *const *names;
+        int n;
+    } all; /**< of all virtual hosts, by their places among the counters */
+    fw2_vhost_report *vhosts; /**< those that are to be written */
     int nvhosts;
     fw2_peer_report *peers; /**< the most connections first */
     int npeers;
@@ -107,16 +143,29 @@ typedef struct fw2_report {
         apr_int64_t over;      /**< microseconds that the lists go back */
         apr_int64_t left_open; /**< by all clients, listed or not */
         apr_int64_t expired;   /**< keep-alive times, the same */
-        apr_int64_t missed;    /**< connections that could not be noted */
     } clients;                 /**< all FW2_UNKNOWN where nobody asks */
     fw2_client_reports lists[FW2_CLIENT_LISTS];
     fw2_advice_report *advice; /**< the verdict first */
     int nadvice;
     apr_int64_t unlisted; /**< half-closed connections of other peers */
-    fw2_closer_totals closer;
+    struct {
+        apr_int64_t processes;      /**< that run: one, and those of former
+                                    configurations that still hold sockets */
+        apr_int64_t held, capacity; /**< as fw2_board_state, of all */
+        apr_int64_t oldest;         /**< the same; 0 while none is held */
+        apr_int64_t evicted;
+        apr_int64_t fallback; /**< connections left to httpd's own linger */
+        apr_int64_t reasons[FW2_REFUSALS]; /**< the same, by why */
+        apr_int64_t recent_fallback;       /**< the same, a minute */
+        apr_int64_t invalid, lost;         /**< as fw2_server_totals */
+        int wanted;   /**< a virtual host hands sockets off */
+        int answered; /**< the process counted for this report when asked */
+    } closer;
     fw2_left remaining;          /**< all FW2_UNKNOWN where nobody counted */
     fw2_undelivered undelivered; /**< the same */
-    fw2_limits limits, before;   /**< of now, and as fw2_shot has it */
+    fw2_elsewhere elsewhere;
+    fw2_port_report *ports;    /**< elsewhere.top, for people */
+    fw2_limits limits, before; /**< of now, and as fw2_shot has it */
     apr_int64_t
         fin_timeout_effective; /**< seconds that tcp_fin_timeout makes */
     apr_interval_time_t over;  /**< from one to the other */
@@ -132,12 +181,16 @@ typedef struct fw2_report {
 
 /** Where a report's figures come from. Any thread may read them. */
 typedef struct fw2_sources {
-    fw2_snapshot *snapshot;
-    const char *const *names; /**< its endpoints', as they shall be written */
+    const fw2_queue *queue;         /**< to ask the closer process by */
+    const fw2_board *const *boards; /**< of all processes, ours first */
+    int nboards;
+    int lingers;              /**< a virtual host hands sockets off */
+    const char *const *names; /**< of the listening sockets, as they shall be
+                                   written */
     int n;                    /**< of them */
-    fw2_counters *counters;
+    const fw2_counters *counters;
     const fw2_settings *settings;        /**< one a place of the counters */
-    fw2_clients *clients;                /**< NULL: nobody asks who they are */
+    const fw2_clients *clients;          /**< NULL: nobody asks for them */
     const fw2_history *history;          /**< NULL: none is kept */
     apr_interval_time_t sample_interval; /**< from one of its samples to the
                                               next; 0: none are wanted */
@@ -146,6 +199,7 @@ typedef struct fw2_sources {
 /** What a metric's value is in memory, and so how it is written. */
 typedef enum {
     FW2_NUMBER,  /**< apr_int64_t */
+    FW2_PAGES,   /**< apr_int64_t pages of memory, written as bytes */
     FW2_SECONDS, /**< apr_int64_t microseconds */
     FW2_FLAG,    /**< apr_int64_t, 0 or 1 */
     FW2_TEXT,    /**< const char * */
@@ -154,12 +208,12 @@ typedef enum {
                       first is FW2_UNKNOWN if all are */
 } fw2_kind;
 
-/** A dimension of a metric that is an array: its label and the label's
- *  values. */
+/** A dimension of a metric that is an array. */
 typedef struct fw2_dim {
-    const char *label;
-    const char *const *names;
-    int n;
+    const char *label;         /**< in OpenMetrics */
+    const char *const *names;  /**< keys in JSON */
+    int n;                     /**< of them */
+    const char *const *values; /**< the label's; NULL: the names */
 } fw2_dim;
 
 /** The bounds of a histogram's classes, in microseconds. */
@@ -181,15 +235,18 @@ typedef struct fw2_times {
 /** One metric: a row of the table. */
 typedef struct fw2_metric {
     const char *key;    /**< in its section's JSON object; NULL ends the rows */
-    const char *family; /**< for OpenMetrics, after `finwait2_`; a text's is
-                             an info family that texts of a section share */
+    const char *family; /**< for OpenMetrics, after `finwait2_`; NULL: it is no
+                             metric there. A text's is an info family; texts
+                             next to each other may share one */
+    const char *word;   /**< for `?auto`; NULL: it is not there. With
+                             dimensions their names follow */
     fw2_kind kind;
     int counter; /**< it only grows, until httpd or the system starts; a
                             histogram: its numbers do */
     const fw2_scale *scale;        /**< a histogram's */
     apr_size_t offset;             /**< in its section's element */
     const fw2_dim *dims[FW2_DIMS]; /**< the outer first; NULL: fewer */
-    const char *help;              /**< a sentence for a person */
+    const char *help;    /**< a sentence that stands alone, without full stop */
     const char *unknown; /**< why the machine may not give it, or NULL where
                               it always does */
 } fw2_metric;
@@ -202,9 +259,9 @@ typedef struct fw2_section {
                             at offset 0 of each */
     apr_size_t offset; /**< in fw2_report: of the object, or the pointer */
     apr_size_t count;  /**< an array's: offset of its int length */
-    int no_metrics;    /**< for HTML and JSON alone: it is personal, or has any
-                         number of values */
     apr_size_t size;   /**< an array's: of one element */
+    const struct fw2_section *inner; /**< an array in each object, or NULL; in
+                                          JSON alone */
     const fw2_metric *metrics;
 } fw2_section;
 
@@ -215,8 +272,10 @@ extern const fw2_section fw2_sections[];
 #define FW2_PREFIX "finwait2_"
 
 /**
- * Fill in all but `server`, which is the caller's to tell. Never fails; what is
- * missing says so. Blocks as fw2_snapshot_get() does.
+ * Fill in all but `server`, which is the caller's to tell, and the virtual hosts
+ * to be written, of which there are none yet. Never fails; what is missing says
+ * so. Asks the closer process for a count, and waits for it for
+ * 0.3 s at most.
  * @param pool What the report may point into, beside the sources.
  */
 void fw2_report_make(fw2_report *report, const fw2_sources *sources,
@@ -228,6 +287,23 @@ void fw2_report_last(fw2_report *report, const fw2_sources *sources,
 
 /** What there is to give advice on: all but `linger_blocks`. */
 void fw2_report_facts(const fw2_report *report, fw2_facts *facts);
+
+/** So many virtual hosts are written where nobody asks for another number. */
+#define FW2_VHOSTS_SHOWN 100
+
+/** All virtual hosts, and none, for fw2_report_choose(). */
+#define FW2_VHOSTS_ALL APR_INT64_MAX
+#define FW2_VHOSTS_OFF ((apr_int64_t)-1)
+
+/**
+ * Have the busiest virtual hosts written, in their order, and all others summed
+ * up in a last one of the name `other`. Busy are those with many connections by
+ * orders of magnitude: hardly any changes its place, and hardly ever does a sum
+ * fall. Takes memory for those that are written only.
+ * @param most How many, 0 and above, or one of the two above.
+ */
+void fw2_report_choose(fw2_report *report, const fw2_sources *sources,
+                       apr_int64_t most, apr_pool_t *pool);
 
 /** Have advice on these facts in the report. */
 void fw2_report_advise(fw2_report *report, const fw2_facts *facts,

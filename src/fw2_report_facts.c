@@ -4,6 +4,8 @@
 
 #include "fw2_report.h"
 
+#include "fw2_recent.h"
+
 static apr_int64_t percent(apr_int64_t part, apr_int64_t of)
 {
     return part < 0 || of <= 0 ? FW2_FACT_UNKNOWN : 100 * part / of;
@@ -31,7 +33,8 @@ static void add_listener(fw2_facts *facts, const fw2_tally *tally)
     add(&facts->fin_wait1, first[FW2_PROCESS] + first[FW2_KERNEL]);
     add(&facts->close_wait, tally->n[FW2_CLOSE_WAIT][FW2_PROCESS]);
     if (percent(tally->backlog, tally->backlog_limit)
-        > percent(facts->backlog, facts->backlog_limit)) {
+            > percent(facts->backlog, facts->backlog_limit)
+        || (tally->backlog_limit < 0 && tally->backlog > facts->backlog)) {
         facts->backlog = tally->backlog;
         facts->backlog_limit = tally->backlog_limit;
     }
@@ -62,17 +65,17 @@ static void add_sockets(fw2_facts *facts, const fw2_report *report)
 
 /* --------------------------------------------------------------- of late -- */
 
-static void add_recent(fw2_facts *facts, const fw2_vhost_report *vhost)
+static void add_recent(fw2_facts *facts, const fw2_rates *recent,
+                       const fw2_flow *flow)
 {
-    const fw2_recent *recent = &vhost->totals.recent;
     int cause;
 
     for (cause = 0; cause < FW2_CAUSES; cause++) {
         add(cause == FW2_CAUSE_PEER ? &facts->by_peer : &facts->by_server,
             recent->causes[cause]);
     }
-    if (vhost->left_open >= 0) {
-        add(&facts->left_open, vhost->left_open);
+    if (flow->left_open >= 0) {
+        add(&facts->left_open, flow->left_open);
     }
     add(&facts->expired, recent->causes[FW2_CAUSE_KEEPALIVE]);
     add(&facts->connection_close, recent->causes[FW2_CAUSE_CONNECTION_CLOSE]);
@@ -83,7 +86,7 @@ static void add_recent(fw2_facts *facts, const fw2_vhost_report *vhost)
 
 /* Why most of a virtual host's connections end, as far as httpd ends them; not
  * known if that is none of those that there are words for. */
-static apr_int64_t main_cause(const fw2_recent *recent)
+static apr_int64_t main_cause(const fw2_rates *recent)
 {
     static const int of[FW2_CAUSES] = {
         [FW2_CAUSE_KEEPALIVE] = FW2_FACT_CAUSE_KEEPALIVE + 1,
@@ -123,10 +126,10 @@ static void add_settings(fw2_facts *facts, const fw2_settings *settings)
  * its clients leave open where not of all it is known how long that lives. */
 static apr_int64_t weight_of(const fw2_report *report, int i)
 {
-    const fw2_vhost_report *vhost = &report->vhosts[i];
+    const fw2_flow *flow = &report->all.flows[i];
 
-    return report->half_closed.expected == FW2_UNKNOWN ? vhost->left_open
-                                                       : vhost->expected;
+    return report->half_closed.expected == FW2_UNKNOWN ? flow->left_open
+                                                       : flow->expected;
 }
 
 /* The one with the most whose weight is below that of the one before it. */
@@ -134,7 +137,7 @@ static int next_worst(const fw2_report *report, int before)
 {
     int worst = -1, i;
 
-    for (i = 0; i < report->nvhosts; i++) {
+    for (i = 0; i < report->all.n; i++) {
         apr_int64_t weight = weight_of(report, i);
         apr_int64_t most =
             before < 0 ? APR_INT64_MAX : weight_of(report, before);
@@ -156,19 +159,65 @@ static void add_worst(fw2_facts *facts, const fw2_report *report,
     if (worst < 0) {
         return;
     }
-    facts->vhost = report->vhosts[worst].totals.vhost;
+    facts->vhost = report->all.names[worst];
     facts->vhost_share = percent(weight_of(report, worst), all);
-    facts->vhost_left_open = report->vhosts[worst].left_open;
-    facts->vhost_cause = main_cause(&report->vhosts[worst].totals.recent);
-    add_settings(facts, report->vhosts[worst].settings);
+    facts->vhost_left_open = report->all.flows[worst].left_open;
+    facts->vhost_cause = main_cause(&report->all.rates[worst]);
+    add_settings(facts, &report->all.settings[worst]);
     for (i = 0; i < FW2_FACT_ALSO; i++) {
         worst = next_worst(report, worst);
         if (worst < 0) {
             return;
         }
-        facts->also[i] = report->vhosts[worst].totals.vhost;
+        facts->also[i] = report->all.names[worst];
         facts->also_share[i] = percent(weight_of(report, worst), all);
     }
+}
+
+static apr_int64_t ended_idle(const fw2_rates *recent)
+{
+    apr_int64_t sum = 0;
+    int i;
+
+    for (i = 0; i < FW2_IDLES; i++) {
+        sum += recent->idle[i] > 0 ? recent->idle[i] : 0;
+    }
+    return sum;
+}
+
+static void add_promise(fw2_facts *facts, const fw2_settings *settings)
+{
+    const fw2_policy *policy = settings->policy;
+
+    if (!policy || !policy->engine) {
+        return;
+    }
+    facts->idle_keepalive = settings->keepalive;
+    if (policy->advertise != FW2_ADVERTISE_INHERIT) {
+        facts->idle_promise = apr_time_from_sec(policy->advertise);
+    }
+}
+
+/* The virtual host with the most connections that ended idle. */
+static void add_idle(fw2_facts *facts, const fw2_report *report)
+{
+    apr_int64_t most = 0;
+    int at = -1, i;
+
+    for (i = 0; i < report->all.n; i++) {
+        if (ended_idle(&report->all.rates[i]) > most) {
+            most = ended_idle(&report->all.rates[i]);
+            at = i;
+        }
+    }
+    if (at < 0) {
+        return;
+    }
+    facts->idle_vhost = report->all.names[at];
+    facts->idle_in_time = report->all.rates[at].idle[FW2_IDLE_IN_TIME];
+    facts->idle_late = report->all.rates[at].idle[FW2_IDLE_LATE];
+    facts->idle_expired = report->all.rates[at].idle[FW2_IDLE_EXPIRED];
+    add_promise(facts, &report->all.settings[at]);
 }
 
 /* How long on the whole an orphan of late lives, and would live if nobody kept
@@ -179,13 +228,13 @@ static apr_int64_t mean_life(const fw2_report *report, apr_interval_time_t most)
     double sum = 0;
     int i;
 
-    for (i = 0; i < report->nvhosts; i++) {
-        const fw2_vhost_report *vhost = &report->vhosts[i];
+    for (i = 0; i < report->all.n; i++) {
+        const fw2_flow *flow = &report->all.flows[i];
 
-        if (vhost->left_open > 0 && vhost->life >= 0) {
-            n += vhost->left_open;
-            sum += (double)vhost->left_open
-                   * (double)(vhost->life < most ? vhost->life : most);
+        if (flow->left_open > 0 && flow->life >= 0) {
+            n += flow->left_open;
+            sum += (double)flow->left_open
+                   * (double)(flow->life < most ? flow->life : most);
         }
     }
     return n ? (apr_int64_t)(sum / (double)n) : FW2_FACT_UNKNOWN;
@@ -197,12 +246,11 @@ static void add_vhosts(fw2_facts *facts, const fw2_report *report)
     int i;
 
     facts->follows_system = 0;
-    for (i = 0; i < report->nvhosts; i++) {
-        const fw2_vhost_report *vhost = &report->vhosts[i];
-        const fw2_policy *policy = vhost->settings->policy;
+    for (i = 0; i < report->all.n; i++) {
+        const fw2_policy *policy = report->all.settings[i].policy;
 
-        if (vhost->totals.recent.left_open >= 0) {
-            add_recent(facts, vhost);
+        if (report->all.rates[i].left_open >= 0) {
+            add_recent(facts, &report->all.rates[i], &report->all.flows[i]);
         }
         all += weight_of(report, i) > 0 ? weight_of(report, i) : 0;
         facts->follows_system |=
@@ -235,6 +283,30 @@ static void add_clients(fw2_facts *facts, const fw2_report *report)
 
 /* --------------------------------------------------------------- limits -- */
 
+/* A count without drops knows none, and one with fewer than before has lost a
+ * listening socket. */
+static apr_int64_t drops_per_minute(apr_int64_t now, apr_int64_t before,
+                                    apr_interval_time_t over)
+{
+    return now < before ? FW2_FACT_UNKNOWN : fw2_per_minute(now, before, over);
+}
+
+/* httpd defers the accept by default (AcceptFilter), so most of its drops are
+ * of that. */
+static void add_drops(fw2_facts *facts, const fw2_limits *now,
+                      const fw2_limits *before, apr_interval_time_t over)
+{
+    apr_int64_t own = drops_per_minute(now->own_drops, before->own_drops, over);
+    apr_int64_t deferred =
+        fw2_per_minute(now->deferred, before->deferred, over);
+
+    facts->other_drops =
+        drops_per_minute(now->other_drops, before->other_drops, over);
+    if (own >= 0 && deferred >= 0) {
+        facts->own_drops = own > deferred ? own - deferred : 0;
+    }
+}
+
 static void add_limits(fw2_facts *facts, const fw2_report *report)
 {
     const fw2_limits *now = &report->limits, *before = &report->before;
@@ -246,6 +318,7 @@ static void add_limits(fw2_facts *facts, const fw2_report *report)
         now->timewait_overflow, before->timewait_overflow, report->over);
     facts->listen_overflows = fw2_per_minute(
         now->listen_overflows, before->listen_overflows, report->over);
+    add_drops(facts, now, before, report->over);
     facts->memory_aborts = fw2_per_minute(
         now->aborts_on_memory, before->aborts_on_memory, report->over);
     facts->tcp_max_orphans = now->tcp_max_orphans;
@@ -256,39 +329,81 @@ static void add_limits(fw2_facts *facts, const fw2_report *report)
     facts->descriptor_limit = report->descriptors.limit;
 }
 
+static void add_elsewhere(fw2_facts *facts, const fw2_report *report)
+{
+    const fw2_elsewhere *there = &report->elsewhere;
+
+    if (there->half_closed < 0) {
+        return;
+    }
+    if (there->full_port) {
+        facts->queue_port = there->full_port;
+        facts->queue = there->full;
+        facts->queue_limit = there->full_limit;
+    }
+    if (there->n) {
+        facts->elsewhere = there->top[0].n;
+        facts->elsewhere_port = there->top[0].port;
+        facts->elsewhere_opened = there->top[0].role == FW2_CLIENT;
+    }
+}
+
 void fw2_report_facts(const fw2_report *report, fw2_facts *facts)
 {
     fw2_facts_clear(facts);
+    add_elsewhere(facts, report);
     add_sockets(facts, report);
     add_vhosts(facts, report);
+    add_idle(facts, report);
     add_clients(facts, report);
     add_limits(facts, report);
     facts->not_counted =
         report->snapshot.counts > 0 && report->half_closed.total == FW2_UNKNOWN;
+    facts->closer_away = report->closer.wanted && !report->closer.processes;
+    facts->closer_idle = report->closer.wanted && report->closer.processes
+                         && !report->closer.capacity;
     facts->closer_held = report->closer.held;
     facts->closer_capacity = report->closer.capacity;
-    facts->closer_oldest = report->closer.oldest;
+    facts->closer_oldest =
+        report->closer.oldest ? report->closer.oldest : FW2_FACT_UNKNOWN;
     facts->fallback = report->closer.recent_fallback;
+}
+
+static void copy_advice(fw2_advice_report *to, const fw2_advice *advice)
+{
+    to->rule = advice->rule;
+    to->level = fw2_level_names[advice->level];
+    to->text = advice->text;
+    to->finding = advice->finding;
+    to->directive = advice->directive;
+    to->value = advice->value;
+    to->before = advice->before;
+    to->expected_after = advice->after;
+    to->remedy = advice->remedy;
+    to->risk = advice->risk;
+    to->line = advice->line;
+    to->now = advice->now;
 }
 
 void fw2_report_advise(fw2_report *report, const fw2_facts *facts,
                        apr_pool_t *pool)
 {
     const fw2_verdict *verdict = fw2_advise(facts, pool);
+    const fw2_advice all = { .level = verdict->level,
+                             .rule = "verdict",
+                             .text = verdict->text,
+                             .finding = verdict->finding,
+                             .now = FW2_FACT_UNKNOWN,
+                             .after = FW2_FACT_UNKNOWN };
     int i;
 
     report->snapshot.verdict = verdict->level;
+    report->snapshot.rule = verdict->rule ? verdict->rule : "none";
     report->nadvice = verdict->n + 1;
     report->advice =
         apr_pcalloc(pool, report->nadvice * sizeof(*report->advice));
-    report->advice[0].rule = "verdict";
-    report->advice[0].level = fw2_level_names[verdict->level];
-    report->advice[0].text = verdict->text;
+    copy_advice(&report->advice[0], &all);
     for (i = 0; i < verdict->n; i++) {
-        fw2_advice_report *said = &report->advice[i + 1];
-
-        said->rule = verdict->advice[i].rule;
-        said->level = fw2_level_names[verdict->advice[i].level];
-        said->text = verdict->advice[i].text;
+        copy_advice(&report->advice[i + 1], &verdict->advice[i]);
     }
 }

@@ -178,25 +178,39 @@ void fw2_count_reset(fw2_count *count)
     if (count->peers) {
         fw2_peers_reset(count->peers);
     }
+    if (count->foreign) {
+        fw2_foreign_reset(count->foreign);
+    }
     memset(count->tallies, 0, (apr_size_t)count->n * sizeof(*count->tallies));
     for (i = 0; i < count->n; i++) {
         count->tallies[i].backlog_limit = -1;
+        count->tallies[i].drops = -1;
+    }
+}
+
+void fw2_add_known(apr_int64_t *sum, apr_int64_t n)
+{
+    if (n >= 0) {
+        *sum = n + (*sum < 0 ? 0 : *sum);
     }
 }
 
 /* A listener is its endpoint's own or nobody's: a foreign 10.0.0.1:80 beside
  * our 0.0.0.0:80 is no part of our backlog. Several with one address share it
  * by SO_REUSEPORT, and each has a queue of its own. */
-static void count_listener(fw2_tally *tally, const fw2_endpoint *endpoint,
-                           const fw2_row *row)
+static void count_listener(fw2_count *count, int i, const fw2_row *row)
 {
-    if (memcmp(endpoint->addr, row->addr, sizeof(row->addr))) {
-        return;
+    int own =
+        i >= 0
+        && !memcmp(count->endpoints[i].addr, row->addr, sizeof(row->addr));
+
+    if (count->foreign) {
+        fw2_foreign_listener(count->foreign, row, own);
     }
-    tally->backlog += row->rqueue;
-    if (row->wqueue >= 0) {
-        tally->backlog_limit =
-            row->wqueue + (tally->backlog_limit < 0 ? 0 : tally->backlog_limit);
+    if (own) {
+        count->tallies[i].backlog += row->rqueue;
+        fw2_add_known(&count->tallies[i].backlog_limit, row->wqueue);
+        fw2_add_known(&count->tallies[i].drops, row->drops);
     }
 }
 
@@ -290,15 +304,15 @@ void fw2_count_row(fw2_count *count, const fw2_row *row)
         return;
     }
     i = fw2_endpoint_find(count->endpoints, count->n, row->addr, row->port);
-    if (i < 0) {
-        return;
-    }
     if (state == FW2_STATES) {
-        count_listener(&count->tallies[i], &count->endpoints[i], row);
+        count_listener(count, i, row);
     }
-    else {
+    else if (i >= 0) {
         count->tallies[i].n[state][row->holder]++;
         count_closing(count, state, row);
+    }
+    else if (count->foreign) {
+        fw2_foreign_closing(count->foreign, row, is_half_closed(state));
     }
 }
 
@@ -423,7 +437,10 @@ static void census_count(fw2_census *census, fw2_count *count, int peers,
 {
     count->orphan_rest = orphan_rest();
     count->peers = peers > 0 ? fw2_peers_make(scratch) : NULL;
+    count->foreign = fw2_foreign_make(scratch);
     census->backend = count_from_best(count, census, scratch);
+    fw2_foreign_sum(census->backend < FW2_SOCKSTAT ? count->foreign : NULL,
+                    &census->elsewhere);
     census->complete = count->complete;
     census->left = count->left;
     census->undelivered = count->undelivered;
@@ -445,6 +462,7 @@ void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n, int peers,
     memset(census, 0, sizeof(*census));
     census->backend = FW2_NETLINK;
     census->complete = 1;
+    fw2_foreign_sum(NULL, &census->elsewhere);
     census->tallies = apr_palloc(pool, (apr_size_t)n * sizeof(fw2_tally));
     if (n > 0) {
         count.endpoints = endpoints;
@@ -456,4 +474,34 @@ void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n, int peers,
         apr_pool_destroy(scratch);
     }
     census->cost = thread_cpu() - count.begun;
+}
+
+apr_int64_t fw2_tally_drops(const fw2_tally *tallies, int n)
+{
+    apr_int64_t drops = -1;
+    int i;
+
+    for (i = 0; i < n; i++) {
+        fw2_add_known(&drops, tallies[i].drops);
+    }
+    return drops;
+}
+
+void fw2_tally_half_closed(const fw2_tally *tallies, int n, apr_int64_t *held,
+                           apr_int64_t *orphan)
+{
+    static const fw2_state half[] = { FW2_FIN_WAIT1, FW2_FIN_WAIT2,
+                                      FW2_CLOSING };
+    unsigned int state;
+    int i;
+
+    *held = *orphan = 0;
+    for (i = 0; i < n; i++) {
+        for (state = 0; state < sizeof(half) / sizeof(half[0]); state++) {
+            const apr_int64_t *of = tallies[i].n[half[state]];
+
+            *held += of[FW2_PROCESS];
+            *orphan += of[FW2_KERNEL] + of[FW2_TIMEWAIT];
+        }
+    }
 }

@@ -71,7 +71,22 @@ typedef struct fw2_tally {
     apr_int64_t n[FW2_STATES][FW2_HOLDERS];
     apr_int64_t backlog;       /**< connections that wait to be accepted */
     apr_int64_t backlog_limit; /**< the most that may; -1: not known */
+    apr_int64_t drops;         /**< packets dropped since the socket was opened:
+                                    the queue was full, or the accept deferred,
+                                    as a rule (sk_drops; only netlink has it);
+                                    -1: not known */
 } fw2_tally;
+
+/** Add up the half-closed connections of several endpoints: FIN_WAIT_1,
+ *  FIN_WAIT_2 and CLOSING, by whether a process still has their descriptor. */
+void fw2_tally_half_closed(const fw2_tally *tallies, int n, apr_int64_t *held,
+                           apr_int64_t *orphan);
+
+/** Add a number to a sum; -1, of either, is not known, and adds nothing. */
+void fw2_add_known(apr_int64_t *sum, apr_int64_t n);
+
+/** Add up the drops of several endpoints; -1 where none is known. */
+apr_int64_t fw2_tally_drops(const fw2_tally *tallies, int n);
 
 /** The classes of time left: bounds in microseconds, and one more class for
  *  what is above the last. */
@@ -123,6 +138,44 @@ typedef struct fw2_peers {
     fw2_peer top[FW2_PEERS_MAX]; /**< the most first */
 } fw2_peers;
 
+/** This machine's part in a connection. */
+typedef enum {
+    FW2_SERVER, /**< something listens at its local port */
+    FW2_CLIENT, /**< nothing does: this machine opened it */
+    FW2_ROLES
+} fw2_role;
+
+extern const char *const fw2_role_names[FW2_ROLES];
+
+/** The most ports that are listed. */
+#define FW2_PORTS_MAX 5
+
+/** Half-closed sockets with one port in common. */
+typedef struct fw2_port {
+    fw2_role role;
+    int port; /**< the local one of a server, the remote one of a client */
+    apr_int64_t n;
+} fw2_port;
+
+/**
+ * Sockets of this network namespace that are at none of the endpoints: other
+ * programs', and connections that this machine opened, mod_proxy's to backends
+ * among them. A server's sockets count as a client's once it listens no more.
+ */
+typedef struct fw2_elsewhere {
+    apr_int64_t half_closed; /**< -1: not counted, and nothing here is known */
+    apr_int64_t outgoing;    /**< of these, a client's */
+    int n;                   /**< ports listed */
+    fw2_port top[FW2_PORTS_MAX]; /**< the most sockets first */
+    int full_port; /**< where most connections wait in an accept queue that is
+                        full; from /proc, which has no limits, where most wait;
+                        0: nowhere */
+    apr_int64_t full;       /**< connections that wait there */
+    apr_int64_t full_limit; /**< the most that may; -1: not known */
+    apr_int64_t drops;      /**< of all listening sockets, as fw2_tally has
+                                 them; -1: not known */
+} fw2_elsewhere;
+
 /** The longest sentence of a refusal, with its NUL. */
 #define FW2_REFUSED_MAX 256
 
@@ -142,13 +195,14 @@ typedef struct fw2_census {
     fw2_left left; /**< this and the next: of all endpoints together */
     fw2_undelivered undelivered;
     fw2_peers peers; /**< the same; all 0 unless asked for */
+    fw2_elsewhere elsewhere;
 } fw2_census;
 
 /**
  * What the network namespace says of itself; each -1 where it does not. Those
  * of the first group are the namespace's own (measured). Those of the second
  * are the whole machine's even inside a container, which does not see the two
- * limits among them.
+ * limits among them. The third is of listening sockets.
  */
 typedef struct fw2_limits {
     apr_int64_t tcp_fin_timeout;    /**< seconds */
@@ -163,6 +217,8 @@ typedef struct fw2_limits {
                                        accepting socket full, ever */
     apr_int64_t listen_drops;     /**< connections given up before they were
                                        accepted, of that or any reason, ever */
+    apr_int64_t deferred; /**< acknowledgements dropped since the accept waits
+                               for data (TCP_DEFER_ACCEPT), ever */
     apr_int64_t aborts_on_memory; /**< connections reset for want of memory or
                                        for too many orphans, ever */
 
@@ -171,6 +227,10 @@ typedef struct fw2_limits {
     apr_int64_t mem_pages;       /**< pages of memory in TCP's buffers */
     apr_int64_t tcp_mem_max;     /**< the most such pages: tcp_mem's third
                                       number; hidden in a container */
+
+    apr_int64_t own_drops;   /**< of the tallies summed up, and of the other */
+    apr_int64_t other_drops; /**< listening sockets: no file has them, so both
+                                  are -1 until the sockets are counted */
 } fw2_limits;
 
 /**
@@ -207,6 +267,10 @@ int fw2_endpoint_find(const fw2_endpoint *endpoints, int n,
  * begins to count from the start and may repeat whole stretches of others, too
  * (tcp_seq_start(); in 2 of 730 walks of a table in turmoil). Without endpoints
  * nothing is asked: complete, and nominally netlink's.
+ *
+ * Sockets elsewhere are counted by the way. Where netlink has more than 50,000
+ * closing ones it stops, and begins again with a filter that leaves them out:
+ * they are not known then.
  * @param peers How many peers to list; 0: none, which costs nothing. Personal
  *              data.
  * @param budget The most CPU time of this thread to spend, in microseconds; 0:

@@ -35,15 +35,21 @@ typedef struct fw2_row {
     unsigned char addr[16];      /**< local; IPv4 mapped */
     apr_uint16_t port;           /**< local; host byte order */
     unsigned char peer[16];      /**< the other end; IPv4 mapped */
+    apr_uint16_t peer_port;      /**< its port; host byte order */
     apr_int64_t rqueue;          /**< of a listener: connections that wait */
     apr_int64_t wqueue;          /**< of a listener: the most that may; -1: the
                                  source does not tell */
+    apr_int64_t drops;           /**< of a listener: as fw2_tally has them; -1:
+                                 likewise */
     unsigned int timer;          /**< Linux's number */
     apr_interval_time_t expires; /**< until it goes off; 0 and up */
 } fw2_row;
 
 /** Counts by peer. */
 typedef struct fw2_peer_table fw2_peer_table;
+
+/** Counts of what is at no endpoint. */
+typedef struct fw2_foreign fw2_foreign;
 
 /** A count under way. */
 typedef struct fw2_count {
@@ -53,6 +59,7 @@ typedef struct fw2_count {
     fw2_left left;
     fw2_undelivered undelivered;
     fw2_peer_table *peers; /**< NULL: not wanted */
+    fw2_foreign *foreign;  /**< the same */
     /** What an orphan in FIN_WAIT_2 has left when its timer goes off. */
     apr_interval_time_t orphan_rest;
     apr_interval_time_t begun;  /**< by the thread's CPU clock */
@@ -90,6 +97,28 @@ void fw2_peers_add(fw2_peer_table *table, const unsigned char addr[16]);
 
 /** List the first `most` of them, which is from 1 to FW2_PEERS_MAX. */
 void fw2_peers_top(const fw2_peer_table *table, int most, fw2_peers *peers);
+
+/** A table of 200 KB. To be reset before it is used. */
+fw2_foreign *fw2_foreign_make(apr_pool_t *pool);
+
+void fw2_foreign_reset(fw2_foreign *foreign);
+
+/**
+ * Note a listening socket: `own` if it is an endpoint's. Both sources have all
+ * listening sockets of a family before its connections (inet_diag_dump_icsk(),
+ * tcp_get_idx()), and what was accepted is of the listening socket's family.
+ */
+void fw2_foreign_listener(fw2_foreign *foreign, const fw2_row *row, int own);
+
+/** Note a closing socket that is at no endpoint. */
+void fw2_foreign_closing(fw2_foreign *foreign, const fw2_row *row,
+                         int half_closed);
+
+/** True if there are so many that a source that can leave them out shall. */
+int fw2_foreign_is_crowd(const fw2_foreign *foreign);
+
+/** Sum up. @param foreign NULL: nothing is known. */
+void fw2_foreign_sum(const fw2_foreign *foreign, fw2_elsewhere *elsewhere);
 
 /**
  * A source counts everything it can see.

@@ -146,6 +146,7 @@ static apr_size_t body_build(unsigned char *at, unsigned char family)
     if (family == AF_UNSPEC) {
         memset(&legacy, 0, sizeof(legacy));
         legacy.idiag_states = STATES;
+        legacy.idiag_ext = 1U << (INET_DIAG_SKMEMINFO - 1);
         memcpy(at, &legacy, sizeof(legacy));
         return sizeof(legacy);
     }
@@ -153,28 +154,37 @@ static apr_size_t body_build(unsigned char *at, unsigned char family)
     v2.sdiag_family = family;
     v2.sdiag_protocol = IPPROTO_TCP;
     v2.idiag_states = STATES;
+    v2.idiag_ext = 1U << (INET_DIAG_SKMEMINFO - 1);
     memcpy(at, &v2, sizeof(v2));
     return sizeof(v2);
+}
+
+/* The part that leaves out other ports than the endpoints'. */
+static apr_size_t filter_attach(unsigned char *at, const fw2_count *count,
+                                apr_pool_t *scratch)
+{
+    range ranges[RANGES_MAX];
+    apr_size_t len = filter_build(ranges, count, scratch);
+    struct rtattr attribute;
+
+    attribute.rta_type = INET_DIAG_REQ_BYTECODE;
+    attribute.rta_len = (unsigned short)(sizeof(attribute) + len);
+    memcpy(at, &attribute, sizeof(attribute));
+    memcpy(at + sizeof(attribute), ranges, len);
+    return sizeof(attribute) + len;
 }
 
 static apr_size_t request_build(unsigned char request[REQUEST_MAX],
                                 unsigned char family, const fw2_count *count,
                                 apr_pool_t *scratch)
 {
-    range ranges[RANGES_MAX];
-    apr_size_t filter_len = filter_build(ranges, count, scratch);
     apr_size_t len = NLMSG_HDRLEN;
     struct nlmsghdr header;
-    struct rtattr attribute;
 
     len += body_build(request + len, family);
-    attribute.rta_type = INET_DIAG_REQ_BYTECODE;
-    attribute.rta_len = (unsigned short)(sizeof(attribute) + filter_len);
-    memcpy(request + len, &attribute, sizeof(attribute));
-    len += sizeof(attribute);
-    memcpy(request + len, ranges, filter_len);
-    len += filter_len;
-
+    if (!count->foreign) {
+        len += filter_attach(request + len, count, scratch);
+    }
     memset(&header, 0, sizeof(header));
     header.nlmsg_len = (apr_uint32_t)len;
     header.nlmsg_type =
@@ -206,6 +216,31 @@ static void address_of(unsigned char addr[16], unsigned char family,
     }
 }
 
+/* What follows a listening socket's message, as far as it is of interest. */
+static apr_int64_t drops_of(const unsigned char *at, apr_size_t left)
+{
+    struct rtattr attribute;
+    apr_uint32_t memory[SK_MEMINFO_DROPS + 1];
+    apr_size_t step;
+
+    while (left >= sizeof(attribute)) {
+        memcpy(&attribute, at, sizeof(attribute));
+        if (attribute.rta_len < sizeof(attribute) || attribute.rta_len > left) {
+            break;
+        }
+        if (attribute.rta_type == INET_DIAG_SKMEMINFO
+            && attribute.rta_len >= sizeof(attribute) + sizeof(memory)) {
+            memcpy(memory, at + sizeof(attribute), sizeof(memory));
+            return memory[SK_MEMINFO_DROPS];
+        }
+        step = RTA_ALIGN((apr_size_t)attribute.rta_len);
+        step = step < left ? step : left;
+        at += step;
+        left -= step;
+    }
+    return -1;
+}
+
 static void message_count(fw2_count *count, const unsigned char *payload,
                           apr_size_t len)
 {
@@ -222,8 +257,12 @@ static void message_count(fw2_count *count, const unsigned char *payload,
     row.state = msg.idiag_state;
     row.holder = fw2_holder_of(msg.idiag_timer, msg.idiag_inode);
     row.port = ntohs(msg.id.idiag_sport);
+    row.peer_port = ntohs(msg.id.idiag_dport);
     row.rqueue = msg.idiag_rqueue;
     row.wqueue = msg.idiag_wqueue;
+    row.drops = row.state == FW2_TCP_LISTEN
+                    ? drops_of(payload + sizeof(msg), len - sizeof(msg))
+                    : -1;
     row.timer = msg.idiag_timer;
     row.expires = time_of(msg.idiag_expires);
     fw2_count_row(count, &row);
@@ -333,6 +372,11 @@ static apr_status_t datagram_read(fw2_count *count, int fd,
     return APR_SUCCESS;
 }
 
+static int is_crowded(const fw2_count *count)
+{
+    return count->foreign && fw2_foreign_is_crowd(count->foreign);
+}
+
 static apr_status_t dump_read(fw2_count *count, int fd, apr_pool_t *scratch)
 {
     unsigned char *buffer = apr_palloc(scratch, DATAGRAM_MAX);
@@ -344,7 +388,8 @@ static apr_status_t dump_read(fw2_count *count, int fd, apr_pool_t *scratch)
         if (rv == APR_SUCCESS) {
             rv = fw2_netlink_parse(count, buffer, len);
         }
-    } while (rv == APR_INCOMPLETE && !fw2_count_is_spent(count));
+    } while (rv == APR_INCOMPLETE && !is_crowded(count)
+             && !fw2_count_is_spent(count));
     return rv == APR_INCOMPLETE ? APR_SUCCESS : rv;
 }
 
@@ -388,8 +433,8 @@ static apr_status_t dump(fw2_count *count, unsigned char family,
     return rv;
 }
 
-apr_status_t fw2_netlink_count(fw2_count *count, const char **attempt,
-                               apr_pool_t *scratch)
+static apr_status_t dump_families(fw2_count *count, const char **attempt,
+                                  apr_pool_t *scratch)
 {
     apr_status_t rv = dump(count, AF_UNSPEC, attempt, scratch);
 
@@ -400,6 +445,19 @@ apr_status_t fw2_netlink_count(fw2_count *count, const char **attempt,
         if (rv == APR_SUCCESS && !fw2_count_is_spent(count)) {
             rv = dump(count, AF_INET6, attempt, scratch);
         }
+    }
+    return rv;
+}
+
+apr_status_t fw2_netlink_count(fw2_count *count, const char **attempt,
+                               apr_pool_t *scratch)
+{
+    apr_status_t rv = dump_families(count, attempt, scratch);
+
+    if (rv == APR_SUCCESS && is_crowded(count)) {
+        count->foreign = NULL;
+        fw2_count_reset(count);
+        rv = dump_families(count, attempt, scratch);
     }
     return rv;
 }

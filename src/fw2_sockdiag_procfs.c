@@ -91,10 +91,19 @@ static int skip_word(cursor *c)
     return c->at > begin;
 }
 
-static int take_number(cursor *c, int base, apr_uint64_t *value)
+/* The kernel prints a state with two digits. */
+static int take_state(cursor *c, apr_uint64_t *state)
 {
     skip_blanks(c);
-    return take_digits(c, base, 20, value) > 0;
+    return take_digits(c, 16, 2, state) == 2 && take_char(c, ' ');
+}
+
+/* A decimal number that is a word of its own. 64 bits hold 19 digits. */
+static int take_number(cursor *c, apr_uint64_t *value)
+{
+    skip_blanks(c);
+    return take_digits(c, 10, 19, value) > 0
+           && (c->at == c->end || *c->at == ' ');
 }
 
 /* The kernel prints an address as 32-bit words in this machine's byte order:
@@ -151,17 +160,19 @@ static int take_line(cursor c, fw2_row *row)
     apr_uint64_t port, peer_port, state, tx, rx, timer, when, inode;
 
     if (!skip_word(&c) || !take_end(&c, row->addr, &port)
-        || !take_end(&c, row->peer, &peer_port) || !take_number(&c, 16, &state)
+        || !take_end(&c, row->peer, &peer_port) || !take_state(&c, &state)
         || !take_pair(&c, &tx, &rx) || !take_pair(&c, &timer, &when)
         || !skip_word(&c) || !skip_word(&c) || !skip_word(&c)
-        || !take_number(&c, 10, &inode)) {
+        || !take_number(&c, &inode)) {
         return 0;
     }
     row->port = (apr_uint16_t)port;
+    row->peer_port = (apr_uint16_t)peer_port;
     row->state = (unsigned int)state;
     row->holder = fw2_holder_of((unsigned int)timer, inode);
     row->rqueue = (apr_int64_t)rx;
     row->wqueue = state == FW2_TCP_LISTEN ? -1 : (apr_int64_t)tx;
+    row->drops = -1;
     row->timer = (unsigned int)timer;
     row->expires = time_of(when);
     return 1;
@@ -323,6 +334,8 @@ static const struct {
       "TcpExt:", "ListenOverflows" },
     { offsetof(fw2_limits, listen_drops), NETSTAT, BELOW,
       "TcpExt:", "ListenDrops" },
+    { offsetof(fw2_limits, deferred), NETSTAT, BELOW,
+      "TcpExt:", "TCPDeferAcceptDrop" },
     { offsetof(fw2_limits, aborts_on_memory), NETSTAT, BELOW,
       "TcpExt:", "TCPAbortOnMemory" },
     { offsetof(fw2_limits, timewait_overflow), NETSTAT, BELOW,
@@ -410,6 +423,7 @@ void fw2_sockdiag_limits(fw2_limits *limits)
     apr_int64_t value;
     apr_size_t i;
 
+    limits->own_drops = limits->other_drops = -1;
     for (i = 0; i < sizeof(limit_rows) / sizeof(limit_rows[0]); i++) {
         if (strcmp(path, limit_rows[i].path) != 0) {
             path = limit_rows[i].path;

@@ -12,9 +12,6 @@
 #include "fw2_config.h"
 #include "fw2_status_impl.h"
 
-static const char *const facts[] = { "half_closed", "snapshot", "closer",
-                                     NULL };
-
 static void write_paragraph(request_rec *r, const fw2_report *report)
 {
     ap_rprintf(r, "<hr />\n<h2>Half-closed connections</h2>\n<p>%s</p>\n",
@@ -22,8 +19,9 @@ static void write_paragraph(request_rec *r, const fw2_report *report)
     if (report->half_closed.total == FW2_UNKNOWN) {
         ap_rputs(report->snapshot.counts
                      ? "<p>They could not be counted.</p>\n"
-                     : "<p>They have not been counted yet. Whoever looks at "
-                       "finwait-status counts them.</p>\n",
+                     : "<p>They have not been counted yet: the process "
+                       "finwait2 counts when somebody asks for "
+                       "finwait-status, or for the next sample.</p>\n",
                  r);
         return;
     }
@@ -41,20 +39,18 @@ static void write_paragraph(request_rec *r, const fw2_report *report)
 int fw2_status_block(request_rec *r, int flags, const fw2_sources *sources)
 {
     fw2_report report;
-    int i;
 
-    if (!fw2_config_status(ap_server_conf)) {
+    if (!fw2_config_status(ap_server_conf) || !sources->boards) {
         return DECLINED;
     }
-    fw2_status_describe(&report);
+    fw2_status_describe(&report, r->pool);
     fw2_report_last(&report, sources, r->pool);
     fw2_status_advise(&report, r->pool);
     if (!(flags & AP_STATUS_SHORT)) {
         write_paragraph(r, &report);
         return OK;
     }
-    for (i = 0; facts[i]; i++) {
-        fw2_write_auto_facts(r, &report, facts[i], "FinWait2");
-    }
+    fw2_report_choose(&report, sources, 0, r->pool);
+    fw2_write_words(r, &report, "FinWait2");
     return OK;
 }

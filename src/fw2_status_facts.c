@@ -1,11 +1,15 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The parts of the page for people that answer how long, and how near. */
+/* The parts of the page for people that answer how long, how near, and how much
+ * of everything. */
 
 #include "fw2_status_impl.h"
 
 #include "apr_strings.h"
 #include "http_protocol.h"
+
+#include "fw2_advice_text.h"
+#include "fw2_recent.h"
 
 /* ---------------------------------------------------------- how long ---- */
 
@@ -31,11 +35,13 @@ static void write_classes(request_rec *r, const fw2_left *left)
              "<th scope=col>orphans</th></tr></thead>\n<tbody>",
              r);
     for (i = 0; i <= FW2_LEFT_BOUNDS; i++) {
-        ap_rprintf(r,
-                   "<tr><th scope=row>%s<i style=\"width:%d%%\"></i></th>"
-                   "<td%s>%" APR_INT64_T_FMT "</td></tr>\n",
-                   class_text(r->pool, i), (int)(100 * left->n[i] / most),
-                   left->n[i] ? "" : " class=zero", left->n[i]);
+        if (!left->n[i]) {
+            continue;
+        }
+        ap_rprintf(r, "<tr><th scope=row>%s<i style=\"width:%d%%\"></i></th>",
+                   class_text(r->pool, i), (int)(100 * left->n[i] / most));
+        fw2_write_count(r, "", left->n[i]);
+        ap_rputs("</tr>\n", r);
     }
     ap_rputs("</tbody></table>\n", r);
 }
@@ -51,7 +57,7 @@ static apr_interval_time_t longest_held(const fw2_report *report)
         const fw2_vhost_report *vhost = &report->vhosts[i];
         const fw2_policy *policy = vhost->settings->policy;
 
-        if (policy && vhost->totals.held > 0) {
+        if (policy && vhost->held > 0) {
             apr_interval_time_t life =
                 policy->linger_total + (vhost->life > 0 ? vhost->life : 0);
 
@@ -77,7 +83,7 @@ static int has_open_end(const fw2_report *report)
         const fw2_vhost_report *vhost = &report->vhosts[i];
         const fw2_policy *policy = vhost->settings->policy;
 
-        if (vhost->totals.held > 0
+        if (vhost->held > 0
             && (!policy || policy->user_timeout != FW2_USER_TIMEOUT_SYSTEM)) {
             return 1;
         }
@@ -91,9 +97,6 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
     apr_interval_time_t left = report->remaining.longest - report->snapshot.age;
     int open_end = has_open_end(report);
     const char *when = open_end ? "not before" : "at";
-    apr_size_t length;
-    apr_time_exp_t at;
-    char text[16] = "";
 
     if (held > left && !open_end) {
         left = held;
@@ -102,12 +105,9 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
     if (report->half_closed.total <= 0 || left <= 0) {
         return;
     }
-    apr_time_exp_lt(&at, apr_time_now() + left);
-    apr_strftime(text, &length, sizeof(text), "%H:%M:%S", &at);
     ap_rprintf(r,
-               "<p>If nothing new closed now, the last of them would be gone "
-               "%s <strong>%s</strong>%s.</p>\n",
-               when, text,
+               "<p>If nothing new closes: gone %s <strong>%s</strong>%s.</p>\n",
+               when, fw2_clock_text(r->pool, apr_time_now() + left, "%H:%M:%S"),
                report->remaining.unbounded > 0
                    ? ", but for those that wait for an acknowledgement"
                    : "");
@@ -117,27 +117,26 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
 static void write_endless(request_rec *r, apr_int64_t n, const char *why)
 {
     if (n > 0) {
-        ap_rprintf(r, "<p><small>%" APR_INT64_T_FMT " more %s</small></p>\n", n,
-                   why);
+        ap_rprintf(r, "<p><small>%s more %s</small></p>\n",
+                   fw2_text_number(r->pool, n), why);
     }
 }
 
-/* Those in the closers' hands, whose time as orphans has not begun. */
+/* Connections that are held, whose time as orphans has not begun. */
 static void write_held(request_rec *r, const fw2_report *report)
 {
-    if (report->closer.held > 0) {
-        ap_rprintf(r,
-                   "<p><small>%" APR_INT64_T_FMT " more are held. The closers "
-                   "let go of each when its linger is over",
-                   report->closer.held);
-        if (!has_open_end(report)) {
-            ap_rprintf(r,
-                       ", and the last of them is gone in %" APR_TIME_T_FMT
-                       " s at the latest",
-                       apr_time_sec(longest_held(report)));
-        }
-        ap_rputs(".</small></p>\n", r);
+    if (report->closer.held <= 0) {
+        return;
     }
+    ap_rprintf(r,
+               "<p><small>%s more are held. Each is closed when its linger is "
+               "over",
+               fw2_text_number(r->pool, report->closer.held));
+    if (!has_open_end(report)) {
+        ap_rprintf(r, ", and the last of them is gone in %s at the latest",
+                   fw2_text_time(r->pool, longest_held(report)));
+    }
+    ap_rputs(".</small></p>\n", r);
 }
 
 void fw2_write_remaining(request_rec *r, const fw2_report *report)
@@ -147,7 +146,7 @@ void fw2_write_remaining(request_rec *r, const fw2_report *report)
     if (report->half_closed.orphan <= 0 && report->closer.held <= 0) {
         return;
     }
-    ap_rputs("<h2>How long they will live</h2>\n<div class=card>\n", r);
+    ap_rputs("<section id=remaining class=card><h2>Time left</h2>\n", r);
     if (left->longest > 0) {
         write_classes(r, left);
     }
@@ -157,7 +156,7 @@ void fw2_write_remaining(request_rec *r, const fw2_report *report)
                   "FinWait2UserTimeout ends those of a client that never "
                   "does.");
     write_endless(r, left->unknown, "do not show their time.");
-    ap_rputs("</div>\n", r);
+    ap_rputs("</section>\n", r);
 }
 
 /* ---------------------------------------------------------- how near ---- */
@@ -185,12 +184,12 @@ static const reach reaches[] = {
       "Of the whole machine. At the limit (net.ipv4.tcp_mem) connections are "
       "reset.",
       LIMIT(limits.mem_pages), LIMIT(limits.tcp_mem_max), 80 },
-    { "Places of the closers",
-      "Connections that httpd lingers on. With none left, the one that was "
-      "held longest is let go (FinWait2LingerSlots).",
+    { "Places of the closer process",
+      "Connections that it lingers on. With none left, the one held longest "
+      "is closed (FinWait2LingerSlots).",
       LIMIT(closer.held), LIMIT(closer.capacity), 50 },
-    { "Descriptors of the child that counted",
-      "With none left, it accepts no connection (ulimit -n).",
+    { "Descriptors of the closer process",
+      "With none left, the connection held longest is closed.",
       LIMIT(descriptors.open), LIMIT(descriptors.limit), 80 },
 };
 
@@ -229,12 +228,13 @@ static void write_reach(request_rec *r, const fw2_report *report,
                    why_unknown(used == FW2_UNKNOWN ? at->used : at->limit));
         return;
     }
-    ap_rprintf(r,
-               "<td>%" APR_INT64_T_FMT " of %" APR_INT64_T_FMT
-               "<br><meter aria-label=\"%s\" max=100 high=%d optimum=0 "
-               "value=%d>%d&nbsp;%%</meter></td></tr>\n",
-               used, limit, at->what, at->near, (int)(100 * used / limit),
-               (int)(100 * used / limit));
+    ap_rprintf(
+        r,
+        "<td>%s of %s%s<br><meter aria-label=\"%s\" max=100 low=%d high=%d "
+        "optimum=0 value=%d></meter></td></tr>\n",
+        fw2_text_number(r->pool, used), fw2_text_number(r->pool, limit),
+        fw2_share_html(r->pool, used, limit), at->what, at->near / 2, at->near,
+        (int)(100 * used / limit));
 }
 
 /* What is lost where there is no room left: a counter of the system's. */
@@ -265,35 +265,131 @@ static void write_loss(request_rec *r, const fw2_report *report, const loss *of)
 
     ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", of->what,
                of->means);
-    fw2_write_count(r, now < 0 ? FW2_UNKNOWN : late);
-    fw2_write_count(r, now);
+    fw2_write_count(r, "", now < 0 ? FW2_UNKNOWN : late);
+    fw2_write_count(r, "", now);
     ap_rputs("</tr>\n", r);
+}
+
+/* Whether it is known that nothing was lost. */
+static int is_lossless(const fw2_limits *limits)
+{
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
+        if (*(const apr_int64_t *)((const char *)limits + losses[i].offset)) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 void fw2_write_losses(request_rec *r, const fw2_report *report)
 {
     apr_size_t i;
 
-    ap_rputs("<h2>What was lost</h2>\n<div class=card><table class=facts>"
-             "<thead><tr><th scope=col>Of the whole system</th>"
-             "<th scope=col>a minute, of late</th><th scope=col>since it "
-             "started</th></tr></thead>\n<tbody>",
+    ap_rputs("<section id=losses class=card><h2>Losses of the whole system</h2>"
+             "\n",
+             r);
+    if (is_lossless(&report->limits)) {
+        ap_rputs("<p>None since it started: no mini-socket was refused, no "
+                 "accept queue was full, no connection was reset for want of "
+                 "memory.</p></section>\n",
+                 r);
+        return;
+    }
+    ap_rputs("<table class=facts><thead><tr><th scope=col>Loss</th>"
+             "<th scope=col>in the last minute</th><th scope=col>ever</th>"
+             "</tr></thead>\n<tbody>",
              r);
     for (i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
         write_loss(r, report, &losses[i]);
     }
-    ap_rputs("</tbody></table></div>\n", r);
+    ap_rputs("</tbody></table></section>\n", r);
 }
 
 void fw2_write_reaches(request_rec *r, const fw2_report *report)
 {
     apr_size_t i;
 
-    ap_rputs("<h2>How near to a limit</h2>\n<div class=card>"
+    ap_rputs("<section id=limits class=card><h2>Limits</h2>\n"
              "<table class=facts><tbody>\n",
              r);
     for (i = 0; i < sizeof(reaches) / sizeof(reaches[0]); i++) {
         write_reach(r, report, &reaches[i]);
+    }
+    ap_rputs("</tbody></table></section>\n", r);
+}
+
+/* --------------------------------------------------------- all figures --- */
+
+static const char *number_html(request_rec *r, const fw2_metric *metric,
+                               apr_int64_t number)
+{
+    if (number == FW2_UNKNOWN) {
+        return "&ndash;";
+    }
+    if (metric->kind == FW2_FLAG) {
+        return number ? "yes" : "no";
+    }
+    return metric->kind == FW2_SECONDS ? fw2_seconds_text(r->pool, number)
+                                       : fw2_text_number(r->pool, number);
+}
+
+/* The numbers of a metric with one dimension, each with its name. */
+static const char *numbers_html(request_rec *r, const fw2_metric *metric,
+                                const void *element)
+{
+    const fw2_dim *dim = metric->dims[0];
+    const char *html = "";
+    int i;
+
+    if (metric->kind == FW2_TEXT) {
+        return ap_escape_html(r->pool, fw2_metric_text(metric, element));
+    }
+    if (!dim) {
+        return number_html(r, metric, fw2_metric_number(metric, element, 0));
+    }
+    for (i = 0; i < dim->n; i++) {
+        html = apr_pstrcat(
+            r->pool, html, i ? "<br>" : "", dim->names[i], "&nbsp;",
+            number_html(r, metric, fw2_metric_number(metric, element, i)),
+            NULL);
+    }
+    return html;
+}
+
+/* One metric as a line: its name, what it is, why there is none, its value. */
+static void write_fact(request_rec *r, const fw2_metric *metric,
+                       const void *element)
+{
+    const char *unknown = "";
+
+    if (metric->kind == FW2_TIMES) {
+        return;
+    }
+    if (metric->kind != FW2_TEXT && metric->unknown
+        && fw2_metric_number(metric, element, 0) == FW2_UNKNOWN) {
+        unknown =
+            apr_pstrcat(r->pool, " Not known: ", metric->unknown, ".", NULL);
+    }
+    ap_rprintf(r,
+               "<tr><th scope=row>%s<small>%s.%s</small></th><td>%s</td>"
+               "</tr>\n",
+               metric->key, metric->help, unknown,
+               numbers_html(r, metric, element));
+}
+
+void fw2_write_facts(request_rec *r, const char *title,
+                     const fw2_section *section, const void *element)
+{
+    const fw2_metric *metric;
+
+    ap_rprintf(r,
+               "<div class=card><table class=facts><caption>%s</caption>"
+               "<tbody>\n",
+               ap_escape_html(r->pool, title));
+    for (metric = section->metrics; metric->key; metric++) {
+        write_fact(r, metric, element);
     }
     ap_rputs("</tbody></table></div>\n", r);
 }

@@ -75,7 +75,8 @@ static const char *plain_text(apr_pool_t *pool, const char *text)
     return plain;
 }
 
-/* ?auto: "Key: value" as mod_status, and a line less for what is unknown. */
+/* ?auto: "Key: value" as mod_status has it, of totals; a line less for what is
+ * unknown. */
 
 /* fin_wait2 -> FinWait2 */
 static const char *camel_case(apr_pool_t *pool, const char *name)
@@ -95,11 +96,11 @@ static const char *camel_case(apr_pool_t *pool, const char *name)
     return camel;
 }
 
-static const char *auto_key(apr_pool_t *pool, const char *prefix,
+/* A metric's word, with the names that a cell has along its dimensions. */
+static const char *auto_key(apr_pool_t *pool, const char *front,
                             const fw2_metric *metric, int cell)
 {
-    const char *key =
-        apr_pstrcat(pool, prefix, camel_case(pool, metric->key), NULL);
+    const char *key = apr_pstrcat(pool, front, metric->word, NULL);
     int dim;
 
     for (dim = 0; dim < FW2_DIMS && metric->dims[dim]; dim++) {
@@ -111,86 +112,45 @@ static const char *auto_key(apr_pool_t *pool, const char *prefix,
     return key;
 }
 
-static void auto_times(request_rec *r, const char *key, fw2_times times)
-{
-    apr_int64_t below = 0;
-    int i;
-
-    for (i = 0; i < times.scale->n; i++) {
-        below += times.n[i];
-        ap_rprintf(r, "%sLe%s: %" APR_INT64_T_FMT "\n", key,
-                   fw2_seconds_text(r->pool, times.scale->bounds[i]), below);
-    }
-    ap_rprintf(r, "%sCount: %" APR_INT64_T_FMT "\n%sSum: %s\n", key,
-               below + times.n[i], key, fw2_seconds_text(r->pool, times.sum));
-}
-
-static void auto_metric(request_rec *r, const char *prefix,
+static void auto_metric(request_rec *r, const char *front,
                         const fw2_metric *metric, const void *element)
 {
     int cell;
 
+    if (metric->kind == FW2_TEXT) {
+        ap_rprintf(r, "%s%s: %s\n", front, metric->word,
+                   plain_text(r->pool, fw2_metric_text(metric, element)));
+        return;
+    }
     for (cell = 0; cell < fw2_metric_cells(metric); cell++) {
-        const char *key = auto_key(r->pool, prefix, metric, cell);
-        apr_int64_t number;
+        apr_int64_t number = fw2_metric_number(metric, element, cell);
 
-        if (metric->kind == FW2_TEXT) {
-            ap_rprintf(r, "%s: %s\n", key,
-                       plain_text(r->pool, fw2_metric_text(metric, element)));
-            continue;
-        }
-        number = fw2_metric_number(metric, element, cell);
-        if (number == FW2_UNKNOWN) {
-            continue;
-        }
-        if (metric->kind == FW2_TIMES) {
-            auto_times(r, key, fw2_metric_times(metric, element));
-        }
-        else {
-            ap_rprintf(r, "%s: %s\n", key,
+        if (number != FW2_UNKNOWN) {
+            ap_rprintf(r, "%s: %s\n", auto_key(r->pool, front, metric, cell),
                        fw2_number_text(r->pool, metric, number));
         }
     }
 }
 
-static void auto_element(request_rec *r, const char *word,
-                         const fw2_section *section, const void *element, int i)
+void fw2_write_words(request_rec *r, const fw2_report *report,
+                     const char *front)
 {
-    const char *prefix =
-        apr_pstrcat(r->pool, word, camel_case(r->pool, section->key), NULL);
+    const fw2_section *section;
     const fw2_metric *metric;
 
-    if (section->label) {
-        prefix = apr_psprintf(r->pool, "%s[%d]", prefix, i);
-        ap_rprintf(r, "%s%s: %s\n", prefix, camel_case(r->pool, section->label),
-                   plain_text(r->pool, *(const char *const *)element));
-    }
-    for (metric = section->metrics; metric->key; metric++) {
-        auto_metric(r, prefix, metric, element);
+    for (section = fw2_sections; section->key; section++) {
+        for (metric = section->metrics; metric->key; metric++) {
+            if (metric->word && fw2_section_count(section, report)) {
+                auto_metric(r, front, metric,
+                            fw2_section_element(section, report, 0));
+            }
+        }
     }
 }
 
 void fw2_write_auto(request_rec *r, const fw2_report *report)
 {
-    const fw2_section *section;
-    int i;
-
-    for (section = fw2_sections; section->key; section++) {
-        for (i = 0;
-             !section->no_metrics && i < fw2_section_count(section, report);
-             i++) {
-            auto_element(r, "", section,
-                         fw2_section_element(section, report, i), i);
-        }
-    }
-}
-
-void fw2_write_auto_facts(request_rec *r, const fw2_report *report,
-                          const char *section, const char *word)
-{
-    const fw2_section *found = fw2_section_find(section);
-
-    auto_element(r, word, found, fw2_section_element(found, report, 0), 0);
+    fw2_write_words(r, report, "");
 }
 
 /* ?json */
@@ -234,7 +194,9 @@ static void json_value(request_rec *r, const fw2_metric *metric,
     apr_int64_t number;
 
     if (metric->kind == FW2_TEXT) {
-        ap_rputs(json_string(r->pool, fw2_metric_text(metric, element)), r);
+        const char *text = fw2_metric_text(metric, element);
+
+        ap_rputs(text ? json_string(r->pool, text) : "null", r);
         return;
     }
     number = fw2_metric_number(metric, element, cell);
@@ -278,13 +240,13 @@ static void json_cells(request_rec *r, const fw2_metric *metric,
     }
 }
 
-static void json_element(request_rec *r, const fw2_section *section,
+/* An element's members. */
+static void json_members(request_rec *r, const fw2_section *section,
                          const void *element)
 {
     const fw2_metric *metric;
     const char *comma = "";
 
-    ap_rputs("{", r);
     if (section->label) {
         ap_rprintf(r, "\"%s\":%s", section->label,
                    json_string(r->pool, *(const char *const *)element));
@@ -294,6 +256,31 @@ static void json_element(request_rec *r, const fw2_section *section,
         ap_rprintf(r, "%s\"%s\":", comma, metric->key);
         json_cells(r, metric, element);
         comma = ",";
+    }
+}
+
+/* An array in an object, its last member. */
+static void json_inner(request_rec *r, const fw2_report *report,
+                       const fw2_section *section)
+{
+    int i;
+
+    ap_rprintf(r, ",\"%s\":[", section->key);
+    for (i = 0; i < fw2_section_count(section, report); i++) {
+        ap_rputs(i ? ",{" : "{", r);
+        json_members(r, section, fw2_section_element(section, report, i));
+        ap_rputs("}", r);
+    }
+    ap_rputs("]", r);
+}
+
+static void json_element(request_rec *r, const fw2_report *report,
+                         const fw2_section *section, const void *element)
+{
+    ap_rputs("{", r);
+    json_members(r, section, element);
+    if (section->inner) {
+        json_inner(r, report, section->inner);
     }
     ap_rputs("}", r);
 }
@@ -332,7 +319,8 @@ void fw2_write_json(request_rec *r, const fw2_report *report)
         ap_rprintf(r, ",\n \"%s\":%s", section->key, section->label ? "[" : "");
         for (i = 0; i < fw2_section_count(section, report); i++) {
             ap_rputs(i ? ",\n  " : "", r);
-            json_element(r, section, fw2_section_element(section, report, i));
+            json_element(r, report, section,
+                         fw2_section_element(section, report, i));
         }
         ap_rputs(section->label ? "]" : "", r);
     }
@@ -407,12 +395,45 @@ static void expose_number(const fw2_exposition *to, const fw2_metric *metric,
     }
     for (dim = 0; dim < FW2_DIMS && metric->dims[dim]; dim++) {
         const fw2_dim *along = metric->dims[dim];
+        const char *const *values =
+            along->values ? along->values : along->names;
 
         labels = add_label(pool, labels, along->label,
-                           along->names[fw2_metric_index(metric, cell, dim)]);
+                           values[fw2_metric_index(metric, cell, dim)]);
     }
     expose_sample(to, metric, metric->counter ? "_total" : "", labels,
                   fw2_number_text(pool, metric, number));
+}
+
+static int same_family(const fw2_metric *one, const fw2_metric *other)
+{
+    return one->family && other->family && !strcmp(one->family, other->family);
+}
+
+/* The texts of a family, a label each. */
+static void expose_texts(const fw2_exposition *to, const fw2_metric *metric,
+                         const char *labels, const void *element)
+{
+    const fw2_metric *text;
+
+    for (text = metric; same_family(metric, text); text++) {
+        labels = add_label(to->r->pool, labels, text->key,
+                           fw2_metric_text(text, element));
+    }
+    expose_sample(to, metric, "_info", labels, "1");
+}
+
+/* True if a histogram is known, and of a counter's has counted something. */
+static int has_times(const fw2_metric *metric, fw2_times times)
+{
+    int i;
+
+    for (i = 0; i <= times.scale->n; i++) {
+        if (times.n[i] > 0) {
+            return 1;
+        }
+    }
+    return !metric->counter && times.n[0] != FW2_UNKNOWN;
 }
 
 static void expose_element(const fw2_exposition *to, const fw2_metric *metric,
@@ -421,14 +442,14 @@ static void expose_element(const fw2_exposition *to, const fw2_metric *metric,
     int cell;
 
     if (metric->kind == FW2_TEXT) {
-        labels = add_label(to->r->pool, labels, metric->key,
-                           fw2_metric_text(metric, element));
-        expose_sample(to, metric, "_info", labels, "1");
+        expose_texts(to, metric, labels, element);
         return;
     }
     if (metric->kind == FW2_TIMES) {
-        if (fw2_metric_number(metric, element, 0) != FW2_UNKNOWN) {
-            expose_times(to, metric, labels, fw2_metric_times(metric, element));
+        fw2_times times = fw2_metric_times(metric, element);
+
+        if (has_times(metric, times)) {
+            expose_times(to, metric, labels, times);
         }
         return;
     }
@@ -437,9 +458,25 @@ static void expose_element(const fw2_exposition *to, const fw2_metric *metric,
     }
 }
 
+/* OpenMetrics wants a unit to be said where a name ends in it. */
+static void announce_unit(const fw2_exposition *to, const fw2_metric *metric)
+{
+    static const char *const units[] = { "seconds", "bytes" };
+    apr_size_t i, length = strlen(metric->family);
+
+    for (i = 0; to->open && i < sizeof(units) / sizeof(units[0]); i++) {
+        apr_size_t n = strlen(units[i]);
+
+        if (length > n && metric->family[length - n - 1] == '_'
+            && !strcmp(metric->family + length - n, units[i])) {
+            ap_rprintf(to->r, "# UNIT " FW2_PREFIX "%s %s\n", metric->family,
+                       units[i]);
+        }
+    }
+}
+
 static void announce(const fw2_exposition *to, const fw2_metric *metric)
 {
-    apr_size_t length = strlen(metric->family);
     const char *type = metric->counter ? "counter" : "gauge";
     const char *suffix = "";
 
@@ -455,10 +492,7 @@ static void announce(const fw2_exposition *to, const fw2_metric *metric)
     }
     ap_rprintf(to->r, "# TYPE " FW2_PREFIX "%s%s %s\n", metric->family, suffix,
                type);
-    if (to->open && length > 8
-        && !strcmp(metric->family + length - 8, "_seconds")) {
-        ap_rprintf(to->r, "# UNIT " FW2_PREFIX "%s seconds\n", metric->family);
-    }
+    announce_unit(to, metric);
     ap_rprintf(to->r, "# HELP " FW2_PREFIX "%s%s %s\n", metric->family, suffix,
                metric->help);
 }
@@ -488,9 +522,12 @@ static void expose(request_rec *r, const fw2_report *report, int open)
     const fw2_metric *metric;
 
     for (section = fw2_sections; section->key; section++) {
-        for (metric = section->metrics; !section->no_metrics && metric->key;
-             metric++) {
-            expose_metric(&to, section, metric);
+        for (metric = section->metrics; metric->key; metric++) {
+            if (metric->family
+                && (metric == section->metrics
+                    || !same_family(metric, metric - 1))) {
+                expose_metric(&to, section, metric);
+            }
         }
     }
     if (open) {

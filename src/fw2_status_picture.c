@@ -1,10 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The history as two pictures, in SVG: who holds how many half-closed
- * connections, and below it, on a scale of its own, how many connections end a
- * second. Drawn for a phone, where 400 units are 330 pixels, and no script.
- * What is drawn is said as well, in the picture's description.
+ * The history as pictures, in SVG: how many half-closed connections each holder
+ * has, and below it, on a scale of its own, how many connections end a second.
+ * Both axes follow the data: a limit far above it is written in words. Drawn
+ * for a phone, where 420 units are 330 pixels, and without a script: each part
+ * of the time has a title that shows on hovering. The description says what is
+ * drawn.
  */
 
 #include "fw2_status_impl.h"
@@ -12,16 +14,20 @@
 #include "apr_strings.h"
 #include "http_protocol.h"
 
+#include "fw2_advice_text.h"
+
 /* The plot: so many columns of two units, right of the scale's numbers. Of the
  * samples of one column, the highest is drawn. */
 #define COLUMNS 180
-#define LEFT    38
+#define LEFT    58
 #define RIGHT   (LEFT + 2 * COLUMNS)
-#define WIDTH   400
+#define WIDTH   420
 
-/* From where on numbers are in thousands. */
-#define IN_FULL  1e6
-#define IN_SHORT 1e4
+/* Columns that have a title together. */
+#define TITLED 3
+
+/* The least time that is drawn: a start shall not look like a wall. */
+#define SHORTEST apr_time_from_sec(300)
 
 /* A part of the picture with a scale of its own; y grows downwards. */
 typedef struct {
@@ -40,18 +46,26 @@ typedef struct {
 
 /* A picture's content. */
 typedef struct {
-    apr_time_t from, to;
+    apr_time_t from, to, now;
     apr_time_t first;           /* the first sample's */
     int gaps;                   /* columns that are broken */
     int taken[COLUMNS];         /* there is a sample */
     int broken[COLUMNS];        /* none came for a while before */
     apr_time_t marked[COLUMNS]; /* a mark's time, or 0 */
     apr_uint64_t marks[COLUMNS];
-    int restarts, changes;
+    int starts, restarts, changes;
     fw2_series series[SERIES];
     fw2_panel upper, lower;
-    apr_int64_t limit; /* of orphans, where it is within reach; or 0 */
 } fw2_view;
+
+struct fw2_pictures {
+    int known; /* there are samples enough to draw */
+    int days;  /* the day's picture shows more than the hour's */
+    fw2_view hour, day;
+};
+
+/* The mark of a sample before which there was nothing: a start. */
+#define MARK_START (1U << 31)
 
 /* How each line is called, where it is drawn and where it is spoken of. */
 static const struct {
@@ -61,32 +75,6 @@ static const struct {
     [HELD] = { "held", "held by httpd", "Held by httpd" },
     [CLOSES] = { "closes", "closes a second", "Closes a second" },
 };
-
-const char fw2_picture_style[] =
-    ":root{--orphan:#0b62c4;--held:#b1440b;--closes:#4c5a6b}\n"
-    "@media(prefers-color-scheme:dark){:root{--orphan:#6fb1ff;"
-    "--held:#ffb07a;--closes:#a9b6c6}}\n"
-    "figure{margin:0}figcaption{font-weight:600}\n"
-    ".picture svg{display:block;width:100%;max-width:36rem;height:auto;"
-    "margin:.5rem auto 0;overflow:visible}\n"
-    ".picture text{font-size:14px;fill:var(--soft);"
-    "font-variant-numeric:tabular-nums;paint-order:stroke;"
-    "stroke:var(--card);stroke-width:3px}\n"
-    ".picture .key{fill:var(--ink)}\n"
-    ".picture path{fill:none;stroke-linejoin:round;stroke-linecap:round}\n"
-    ".picture .grid{stroke:var(--line)}\n"
-    ".picture .axis{stroke:var(--soft)}\n"
-    ".picture .line{stroke-width:2}\n"
-    ".picture .orphan{stroke:var(--orphan)}\n"
-    ".picture .held{stroke:var(--held);stroke-dasharray:5 4}\n"
-    ".picture .closes{stroke:var(--closes);stroke-width:1.5}\n"
-    ".picture .area{stroke:none;fill:var(--orphan);opacity:.18}\n"
-    ".picture .held.area{fill:var(--held)}\n"
-    ".picture .closes.area{fill:var(--closes)}\n"
-    ".picture .limit{stroke:var(--warn);stroke-dasharray:9 3 2 3}\n"
-    ".picture .mark{stroke:var(--soft);stroke-dasharray:1 3}\n"
-    ".picture .flag{stroke:var(--ink);fill:var(--card)}\n"
-    ".picture .changed{fill:var(--ink)}\n";
 
 /* -------------------------------------------------------------- content -- */
 
@@ -111,9 +99,28 @@ static void add_value(fw2_series *series, int column, double value,
     series->now = value;
 }
 
-/* `before` is the sample before, or NULL. */
+static void add_marks(fw2_view *view, int column, const fw2_sample *sample,
+                      apr_time_t begins)
+{
+    apr_uint64_t marks = sample->marks;
+
+    if (!marks) {
+        return;
+    }
+    if (sample->time <= begins) {
+        marks = MARK_START;
+    }
+    view->marked[column] = sample->time;
+    view->marks[column] |= marks;
+    view->starts += (marks & MARK_START) != 0;
+    view->restarts += (marks & FW2_MARK_RESTART) != 0;
+    view->changes += (marks & FW2_MARK_CONFIG) != 0;
+}
+
+/* `before` is the sample before, or NULL; `begins` the time of the first that
+ * there is at all. */
 static void add_sample(fw2_view *view, const fw2_sample *sample,
-                       const fw2_sample *before)
+                       const fw2_sample *before, apr_time_t begins)
 {
     int column = column_of(view, sample->time);
 
@@ -125,12 +132,7 @@ static void add_sample(fw2_view *view, const fw2_sample *sample,
         view->gaps += view->broken[column];
     }
     view->taken[column] = 1;
-    if (sample->marks) {
-        view->marked[column] = sample->time;
-        view->marks[column] |= sample->marks;
-        view->restarts += (sample->marks & FW2_MARK_RESTART) != 0;
-        view->changes += (sample->marks & FW2_MARK_CONFIG) != 0;
-    }
+    add_marks(view, column, sample, begins);
     add_value(&view->series[ORPHAN], column, (double)sample->orphan,
               sample->time);
     add_value(&view->series[HELD], column, (double)sample->held, sample->time);
@@ -138,13 +140,15 @@ static void add_sample(fw2_view *view, const fw2_sample *sample,
               before ? fw2_sample_rate(sample, before) : -1, sample->time);
 }
 
-static void begin_view(fw2_view *view, apr_time_t now, apr_time_t span)
+/* From the first sample on, and not for less than the shortest time. */
+static void begin_view(fw2_view *view, apr_time_t now, apr_time_t first)
 {
     int i, column;
 
     memset(view, 0, sizeof(*view));
-    view->from = now - span;
-    view->to = now;
+    view->from = first;
+    view->now = now;
+    view->to = first > now - SHORTEST ? first + SHORTEST : now;
     for (i = 0; i < SERIES; i++) {
         for (column = 0; column < COLUMNS; column++) {
             view->series[i].column[column] = -1;
@@ -170,22 +174,17 @@ static double round_top(double peak, double least)
 }
 
 /* Samples are in the order of time, and before the first is nothing. */
-static void end_view(fw2_view *view, const fw2_sample *last,
-                     apr_int64_t max_timewait)
+static void end_view(fw2_view *view, const fw2_sample *last)
 {
     double peak = view->series[ORPHAN].peak;
     int i;
 
     for (i = 0; i < SERIES; i++) {
-        fw2_sample now = { .time = view->to };
+        fw2_sample now = { .time = view->now };
 
         if (!fw2_sample_follows(&now, last)) {
             view->series[i].now = -1;
         }
-    }
-    if (max_timewait > 0 && peak > (double)max_timewait / 10) {
-        view->limit = max_timewait;
-        peak = peak > (double)max_timewait ? peak : (double)max_timewait;
     }
     if (view->series[HELD].peak > peak) {
         peak = view->series[HELD].peak;
@@ -197,34 +196,16 @@ static void end_view(fw2_view *view, const fw2_sample *last,
 
 /* ---------------------------------------------------------------- words -- */
 
-/* 12, 1200, 0.2; and in short, as on an axis, 12k and 1.2M. */
-static const char *number_text(apr_pool_t *pool, double n, double shorten)
+/* 12, 1,200, 0.2 */
+static const char *number_text(apr_pool_t *pool, double n)
 {
-    const char *unit = "";
-
     if (n < 0) {
         return "not known";
     }
-    if (n >= 1e6) {
-        n /= 1e6;
-        unit = "M";
-    }
-    else if (n >= shorten) {
-        n /= 1e3;
-        unit = "k";
-    }
     /* One digit after the point, where it says something. */
-    return apr_psprintf(
-        pool, n < 9.95 && n * 10 - (int)n * 10 > 0.5 ? "%.1f%s" : "%.0f%s", n,
-        unit);
-}
-
-static const char *clock_text(apr_pool_t *pool, apr_time_t time)
-{
-    apr_time_exp_t local;
-
-    apr_time_exp_lt(&local, time);
-    return apr_psprintf(pool, "%02d:%02d", local.tm_hour, local.tm_min);
+    return n < 9.95 && n * 10 - (int)n * 10 > 0.5
+               ? apr_psprintf(pool, "%.1f", n)
+               : fw2_text_number(pool, (apr_int64_t)(n + 0.5));
 }
 
 /* "12 now, at most 340 at 21:40" */
@@ -236,9 +217,9 @@ static const char *summary(apr_pool_t *pool, const fw2_view *view, int i)
         return series->peak < 0 ? "not known" : "none";
     }
     return apr_psprintf(pool, "%s now, at most %s at %s",
-                        number_text(pool, series->now, IN_FULL),
-                        number_text(pool, series->peak, IN_FULL),
-                        clock_text(pool, series->peak_at));
+                        number_text(pool, series->now),
+                        number_text(pool, series->peak),
+                        fw2_clock_text(pool, series->peak_at, "%H:%M"));
 }
 
 static double mean_of(const double *values, int n)
@@ -281,26 +262,20 @@ static void write_words(request_rec *r, const fw2_view *view, const char *what,
     int i;
 
     ap_rprintf(r,
-               "<title id=\"%s-title\">Half-closed connections in the %s"
+               "<title id=\"%s-title\">Half-closed connections: %s"
                "</title>\n<desc id=\"%s-words\">Up to %s.",
-               id, what, id, clock_text(r->pool, view->to));
+               id, what, id, fw2_clock_text(r->pool, view->now, "%H:%M"));
     for (i = 0; i < SERIES; i++) {
         ap_rprintf(r, " %s: %s%s.", names[i].words, summary(r->pool, view, i),
                    trend(&view->series[i]));
     }
-    if (view->limit) {
-        ap_rprintf(r,
-                   " Orphans above %" APR_INT64_T_FMT
-                   " vanish (tcp_max_tw_buckets).",
-                   view->limit);
+    if (view->starts) {
+        ap_rprintf(r, " Started at %s.",
+                   fw2_clock_text(r->pool, view->first, "%H:%M"));
     }
     if (view->restarts) {
         ap_rprintf(r, " Restarts: %d, with other settings: %d.", view->restarts,
                    view->changes);
-    }
-    if (view->first - view->from > (view->to - view->from) / 20) {
-        ap_rprintf(r, " Nothing is known before %s.",
-                   clock_text(r->pool, view->first));
     }
     ap_rputs(view->gaps > 1 ? " For a while, no samples were taken.</desc>\n"
                             : "</desc>\n",
@@ -389,23 +364,39 @@ static void write_scale(request_rec *r, const fw2_panel *panel, int lines)
                    "<path class=\"%s\" d=\"M%d %.1fH%d\"/>"
                    "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
                    i ? "grid" : "axis", LEFT, y, RIGHT, LEFT - 5, y + 4.5,
-                   number_text(r->pool, value, IN_SHORT));
+                   number_text(r->pool, value));
     }
 }
 
-/* The full quarters of an hour, or of a day, by the server's own clock. */
+/* The time between two ticks: such that there are few of them. */
+static apr_time_t tick_of(const fw2_view *view)
+{
+    static const int seconds[] = { 60,   120,  300,  600,   900,
+                                   1800, 3600, 7200, 14400, 21600 };
+    apr_time_t span = view->to - view->from;
+    unsigned int i = 0;
+
+    while (i + 1 < sizeof(seconds) / sizeof(seconds[0])
+           && span / apr_time_from_sec(seconds[i]) > 6) {
+        i++;
+    }
+    return apr_time_from_sec(seconds[i]);
+}
+
+/* Full minutes, hours or quarters of a day, by the server's own clock. */
 static void write_times(request_rec *r, const fw2_view *view)
 {
-    const apr_time_t quarter = apr_time_from_sec(900);
-    apr_time_t time = (view->from / quarter + 1) * quarter;
-    int all = view->to - view->from <= FW2_HISTORY_HOUR;
+    const apr_time_t tick = tick_of(view), quarter = apr_time_from_sec(900);
+    const apr_time_t step = tick < quarter ? tick : quarter;
+    apr_time_t time = (view->from / step + 1) * step;
 
-    for (; time <= view->to; time += quarter) {
+    for (; time <= view->to; time += step) {
         int x = x_of(column_of(view, time));
         apr_time_exp_t local;
 
         apr_time_exp_lt(&local, time);
-        if (!all && (local.tm_min || local.tm_hour % 6)) {
+        if (apr_time_from_sec(60) * (local.tm_hour * 60 + local.tm_min)
+            % tick) {
             continue;
         }
         ap_rprintf(r,
@@ -413,44 +404,92 @@ static void write_times(request_rec *r, const fw2_view *view)
                    "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s"
                    "</text>\n",
                    x, view->lower.bottom, x < WIDTH - 18 ? x : WIDTH - 18,
-                   view->lower.bottom + 19, clock_text(r->pool, time));
+                   view->lower.bottom + 19,
+                   fw2_clock_text(r->pool, time, "%H:%M"));
     }
 }
 
-static void write_limit(request_rec *r, const fw2_view *view)
+/* The highest of a few columns next to each other. */
+static double highest(const fw2_series *series, int column)
 {
-    double y;
+    double most = -1;
+    int i;
 
-    if (!view->limit) {
-        return;
+    for (i = column; i < column + TITLED; i++) {
+        most = series->column[i] > most ? series->column[i] : most;
     }
-    y = y_of(&view->upper, (double)view->limit);
-    ap_rprintf(r,
-               "<path class=\"limit\" d=\"M%d %.1fH%d\"/><text x=\"%d\" "
-               "y=\"%.1f\">%" APR_INT64_T_FMT " (tcp_max_tw_buckets)</text>\n",
-               LEFT, y, RIGHT, LEFT + 4, y + 14, view->limit);
+    return most;
+}
+
+/* A title for each part of the time, which shows on hovering. */
+static void write_titles(request_rec *r, const fw2_view *view)
+{
+    int column;
+
+    for (column = 0; column + TITLED <= COLUMNS; column += TITLED) {
+        apr_time_t time =
+            view->from + (view->to - view->from) * (column + TITLED) / COLUMNS;
+        double orphans = highest(&view->series[ORPHAN], column);
+
+        if (orphans < 0) {
+            continue;
+        }
+        ap_rprintf(
+            r,
+            "<path class=\"hit\" d=\"M%d %dh%dV%dh-%dz\"><title>%s: "
+            "%s orphans, %s held, closes a second: %s</title></path>\n",
+            LEFT + 2 * column, view->upper.top, 2 * TITLED, view->lower.bottom,
+            2 * TITLED, fw2_clock_text(r->pool, time, "%H:%M:%S"),
+            number_text(r->pool, orphans),
+            number_text(r->pool, highest(&view->series[HELD], column)),
+            number_text(r->pool, highest(&view->series[CLOSES], column)));
+    }
 }
 
 #define FLAG "l5-7h-10z"
+
+/* What happened, and how its flag is drawn. */
+typedef struct {
+    apr_uint64_t bit;
+    const char *words, *style;
+} fw2_mark_words;
+
+/* The rarest first, where a column has several. */
+static const fw2_mark_words mark_words[] = {
+    { MARK_START, "start", " start" },
+    { FW2_MARK_CONFIG, "restart with other settings", " changed" },
+    { FW2_MARK_RESTART, "restart", "" },
+    { 0, "restart", "" },
+};
+
+static const fw2_mark_words *words_of(apr_uint64_t marks)
+{
+    const fw2_mark_words *words = mark_words;
+
+    while (words->bit && !(words->bit & marks)) {
+        words++;
+    }
+    return words;
+}
 
 static void write_marks(request_rec *r, const fw2_view *view)
 {
     int column;
 
     for (column = 0; column < COLUMNS; column++) {
-        int changed = (view->marks[column] & FW2_MARK_CONFIG) != 0;
+        const fw2_mark_words *mark = words_of(view->marks[column]);
         int x = x_of(column);
 
         if (view->marked[column]) {
-            ap_rprintf(r,
-                       "<g><title>Restart%s at %s</title>"
-                       "<path class=\"mark\" d=\"M%d %dV%dM%d %dV%d\"/>"
-                       "<path class=\"flag%s\" d=\"M%d %d" FLAG "\"/></g>\n",
-                       changed ? " with other settings" : "",
-                       clock_text(r->pool, view->marked[column]), x,
-                       view->upper.top, view->upper.bottom, x, view->lower.top,
-                       view->lower.bottom, changed ? " changed" : "", x,
-                       view->upper.top);
+            ap_rprintf(
+                r,
+                "<g><title>%s at %s</title>"
+                "<path class=\"mark\" d=\"M%d %dV%dM%d %dV%d\"/>"
+                "<path class=\"flag%s\" d=\"M%d %d" FLAG "\"/></g>\n",
+                mark->words,
+                fw2_clock_text(r->pool, view->marked[column], "%H:%M:%S"), x,
+                view->upper.top, view->upper.bottom, x, view->lower.top,
+                view->lower.bottom, mark->style, x, view->upper.top);
         }
     }
 }
@@ -469,6 +508,9 @@ static void write_marks_key(request_rec *r, const fw2_view *view, int y)
 {
     int x = LEFT;
 
+    if (view->starts) {
+        x = write_flag_key(r, x, y, " start", "start");
+    }
     if (view->restarts > view->changes) {
         x = write_flag_key(r, x, y, "", "restart");
     }
@@ -477,14 +519,33 @@ static void write_marks_key(request_rec *r, const fw2_view *view, int y)
     }
 }
 
-static void write_view(request_rec *r, const fw2_view *view, const char *what,
-                       const char *id)
+/* The limit of orphans, in words: on the axis it would flatten everything. */
+static void write_limit(const fw2_page *page, const fw2_view *view)
 {
+    apr_int64_t limit = page->report->limits.tcp_max_tw_buckets;
+    double peak = view->series[ORPHAN].peak;
+    apr_pool_t *pool = page->r->pool;
+
+    if (limit > 0 && peak > 0) {
+        ap_rprintf(page->r,
+                   "<p class=soft>Limit %s (tcp_max_tw_buckets): the peak of "
+                   "the orphans was %s of it.</p>",
+                   fw2_text_number(pool, limit),
+                   fw2_text_percent(pool, (apr_int64_t)peak, limit));
+    }
+}
+
+static void write_view(const fw2_page *page, const fw2_view *view,
+                       const char *what, const char *id)
+{
+    int marks = view->starts || view->restarts;
+    request_rec *r = page->r;
+
     ap_rprintf(r,
-               "<figure class=\"card picture\"><figcaption>The %s"
+               "<figure class=\"card picture\"><figcaption>%s"
                "</figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" "
                "aria-labelledby=\"%s-title %s-words\">\n",
-               what, WIDTH, view->restarts ? 288 : 268, id, id);
+               what, WIDTH, marks ? 288 : 268, id, id);
     write_words(r, view, what, id);
     write_key(r, view, ORPHAN, 14);
     write_key(r, view, HELD, 32);
@@ -496,9 +557,11 @@ static void write_view(request_rec *r, const fw2_view *view, const char *what,
     write_series(r, view, HELD, &view->upper);
     write_series(r, view, CLOSES, &view->lower);
     write_marks(r, view);
-    write_limit(r, view);
+    write_titles(r, view);
     write_marks_key(r, view, 283);
-    ap_rputs("</svg></figure>\n", r);
+    ap_rputs("</svg>\n", r);
+    write_limit(page, view);
+    ap_rputs("</figure>\n", r);
 }
 
 /* ----------------------------------------------------------------- both -- */
@@ -524,14 +587,14 @@ static void no_picture(request_rec *r, const fw2_report *report)
 }
 
 static void add_all(fw2_view *view, const fw2_sample *samples, int n,
-                    apr_int64_t max_timewait)
+                    apr_time_t begins)
 {
     int i;
 
     for (i = 0; i < n; i++) {
-        add_sample(view, &samples[i], i ? &samples[i - 1] : NULL);
+        add_sample(view, &samples[i], i ? &samples[i - 1] : NULL, begins);
     }
-    end_view(view, &samples[n - 1], max_timewait);
+    end_view(view, &samples[n - 1]);
 }
 
 /* An hour, where the recent samples may be those of its last minutes only: the
@@ -552,45 +615,78 @@ static int hour_of(const fw2_history *history, apr_time_t now,
     return before + n;
 }
 
-static void write_both(request_rec *r, const fw2_sample *hour, int hours,
-                       const fw2_sample *day, int days, apr_time_t now,
-                       apr_int64_t max_timewait)
-{
-    fw2_view *of_hour = apr_palloc(r->pool, 2 * sizeof(*of_hour));
-    fw2_view *of_day = of_hour + 1;
-    int i;
-
-    begin_view(of_hour, now, FW2_HISTORY_HOUR);
-    add_all(of_hour, hour, hours, max_timewait);
-    begin_view(of_day, now, FW2_HISTORY_DAY);
-    add_all(of_day, day, days, max_timewait);
-    for (i = 0; i < SERIES; i++) {
-        /* The day's last is the highest of a minute. */
-        of_day->series[i].now = of_hour->series[i].now;
-    }
-    ap_rputs("<div class=cards>\n", r);
-    write_view(r, of_hour, "last hour", "hour");
-    write_view(r, of_day, "last day", "day");
-    ap_rputs("</div>\n", r);
-}
-
-void fw2_write_pictures(request_rec *r, const fw2_report *report)
+const fw2_pictures *fw2_pictures_read(apr_pool_t *pool,
+                                      const fw2_report *report)
 {
     const apr_size_t most = FW2_HISTORY_MINUTES + 1 + FW2_HISTORY_RECENT;
-    fw2_sample *day = apr_palloc(r->pool, 2 * most * sizeof(*day));
+    fw2_pictures *pictures = apr_pcalloc(pool, sizeof(*pictures));
+    fw2_sample *day = apr_palloc(pool, 2 * most * sizeof(*day));
     fw2_sample *hour = day + most;
     apr_time_t now = apr_time_now();
-    int days = 0, hours = 0;
+    int days = 0, hours = 0, i;
 
     if (report->history) {
         days = fw2_history_day(report->history, now, day);
         hours = hour_of(report->history, now, day, days, hour);
     }
-    ap_rputs("<h2>How it has been</h2>\n", r);
     if (hours < 2 || !days) {
-        no_picture(r, report);
+        return pictures;
+    }
+    pictures->known = 1;
+    pictures->days = day[0].time < now - FW2_HISTORY_HOUR;
+    begin_view(&pictures->hour, now, hour[0].time);
+    /* The day's first is the last of its minute. */
+    add_all(&pictures->hour, hour, hours,
+            hour[0].time <= day[0].time ? hour[0].time : 0);
+    begin_view(&pictures->day, now, day[0].time);
+    add_all(&pictures->day, day, days, day[0].time);
+    for (i = 0; i < SERIES; i++) {
+        /* The day's last is the highest of a minute. */
+        pictures->day.series[i].now = pictures->hour.series[i].now;
+    }
+    return pictures;
+}
+
+void fw2_write_trend(const fw2_page *page)
+{
+    const fw2_view *view = &page->pictures->hour;
+    const fw2_series *orphans = &view->series[ORPHAN];
+    const fw2_panel panel = { 2, 34, orphans->peak };
+
+    if (!page->pictures->known || orphans->peak <= 0) {
         return;
     }
-    write_both(r, hour, hours, day, days, now,
-               report->limits.tcp_max_tw_buckets);
+    ap_rprintf(page->r,
+               "<a href=\"#history\" aria-label=\"History: orphans %s\"><svg "
+               "viewBox=\"%d 0 %d 36\" preserveAspectRatio=none "
+               "aria-hidden=true>",
+               summary(page->r->pool, view, ORPHAN), LEFT, RIGHT - LEFT);
+    write_series(page->r, view, ORPHAN, &panel);
+    ap_rprintf(page->r,
+               "</svg></a><p><small>orphans since %s, peak %s at %s</small>"
+               "</p>\n",
+               fw2_clock_text(page->r->pool, view->first, "%H:%M"),
+               number_text(page->r->pool, orphans->peak),
+               fw2_clock_text(page->r->pool, orphans->peak_at, "%H:%M"));
+}
+
+void fw2_write_pictures(const fw2_page *page)
+{
+    const fw2_pictures *pictures = page->pictures;
+
+    ap_rputs("<section id=history><h2>History</h2>\n<div class=cards>\n",
+             page->r);
+    if (pictures->known) {
+        write_view(page, &pictures->hour,
+                   pictures->days ? "The last hour" : "Since the start",
+                   "hour");
+        if (pictures->days) {
+            write_view(page, &pictures->day, "The last day", "day");
+        }
+    }
+    else {
+        no_picture(page->r, page->report);
+    }
+    fw2_write_remaining(page->r, page->report);
+    ap_rputs("</div></section>\n", page->r);
 }

@@ -2,6 +2,7 @@
 
 #include "fw2_vhosts.h"
 
+#include "apr_hash.h"
 #include "apr_portable.h"
 #include "apr_strings.h"
 #include "ap_listen.h"
@@ -121,51 +122,12 @@ static fw2_sockopts agreed_at(const fw2_endpoint *at,
     return servers.agree ? servers.wanted : fw2_sockopts_system;
 }
 
-static int same_endpoint(const fw2_endpoint *a, const fw2_endpoint *b)
-{
-    return !memcmp(a->addr, b->addr, sizeof(a->addr)) && a->port == b->port
-           && a->v4 == b->v4 && a->v6only == b->v6only;
-}
-
-/*
- * With ListenCoresBucketsRatio each listening socket has SO_REUSEPORT
- * duplicates that only the MPM knows: find them among our descriptors.
- * Opened at start, they have low numbers; 65,536 are looked at in about 10 ms.
- */
-static apr_status_t set_on_duplicates(const fw2_endpoint *at, fw2_sockopts want)
-{
-    long most = sysconf(_SC_OPEN_MAX);
-    apr_status_t rv = APR_SUCCESS;
-    int fd, found = 0;
-
-    if (most < 0 || most > 65536) {
-        most = 65536;
-    }
-    for (fd = 0; fd < most && rv == APR_SUCCESS; fd++) {
-        fw2_endpoint here;
-        int listens = 0;
-        socklen_t len = sizeof(listens);
-
-        if (!getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len)
-            && listens && fw2_endpoint_of(fd, &here) == APR_SUCCESS
-            && same_endpoint(&here, at)) {
-            rv = fw2_sockopts_apply(fd, NULL, want);
-            found++;
-        }
-    }
-    return rv == APR_SUCCESS && found < ap_num_listen_buckets ? APR_ENOENT : rv;
-}
-
 /* Set what the socket shall carry; the system's if that cannot be. */
-static fw2_sockopts set_on_listener(int fd, const fw2_endpoint *at,
-                                    const char *name, fw2_sockopts want,
+static fw2_sockopts set_on_listener(int fd, const char *name, fw2_sockopts want,
                                     const server_rec *s)
 {
     apr_status_t rv = fw2_sockopts_apply(fd, NULL, want);
 
-    if (rv == APR_SUCCESS && ap_num_listen_buckets > 1) {
-        rv = set_on_duplicates(at, want);
-    }
     if (rv == APR_SUCCESS) {
         return want;
     }
@@ -196,7 +158,7 @@ static void add_listener(fw2_listeners *all, apr_socket_t *socket,
     }
     all->names[all->n] = fw2_endpoint_text(pool, at);
     all->carries[all->n] =
-        set_on_listener(fd, at, all->names[all->n], agreed_at(at, s), s);
+        set_on_listener(fd, all->names[all->n], agreed_at(at, s), s);
     all->n++;
 }
 
@@ -234,6 +196,12 @@ int fw2_vhosts_accepted_at(const fw2_listeners *listeners, const conn_rec *c)
     }
     return fw2_endpoint_find(listeners->endpoints, listeners->n, addr,
                              c->local_addr->port);
+}
+
+fw2_sockopts fw2_vhosts_carried(const fw2_listeners *listeners, int at)
+{
+    return ap_num_listen_buckets > 1 ? fw2_sockopts_system
+                                     : listeners->carries[at];
 }
 
 static const char *name_of(const server_rec *s, apr_pool_t *pool)
@@ -274,43 +242,55 @@ int fw2_vhosts_linger(const server_rec *main_server)
     const server_rec *s;
 
     for (s = main_server; s; s = s->next) {
-        const fw2_policy *policy = fw2_config_policy(s);
-
-        if (policy->engine
-            && (policy->linger == FW2_LINGER_AUTO
-                || policy->linger == FW2_LINGER_ALWAYS)) {
+        if (fw2_config_lingers(s)) {
             return 1;
         }
     }
     return 0;
 }
 
-static int share_an_address(const server_rec *a, const server_rec *b)
+apr_interval_time_t fw2_vhosts_longest(const server_rec *main_server)
 {
-    const server_addr_rec *of_a, *of_b;
+    apr_interval_time_t longest = 0;
+    const server_rec *s;
 
-    for (of_a = a->addrs; of_a; of_a = of_a->next) {
-        for (of_b = b->addrs; of_b; of_b = of_b->next) {
-            if (of_a->host_port == of_b->host_port
-                && apr_sockaddr_equal(of_a->host_addr, of_b->host_addr)) {
-                return 1;
-            }
-        }
+    for (s = main_server; s; s = s->next) {
+        apr_interval_time_t here = fw2_config_longest(s);
+
+        longest = here > longest ? here : longest;
     }
-    return 0;
+    return longest;
 }
 
-/* The address's own virtual host, whose KeepAliveTimeout httpd takes for a
+/* An address as a key: the port, then the bytes of the host. */
+static const void *address_key(const server_addr_rec *sar, apr_ssize_t *length,
+                               apr_pool_t *pool)
+{
+    apr_size_t bytes = (apr_size_t)sar->host_addr->ipaddr_len;
+    char *key = apr_palloc(pool, sizeof(sar->host_port) + bytes);
+
+    memcpy(key, &sar->host_port, sizeof(sar->host_port));
+    memcpy(key + sizeof(sar->host_port), sar->host_addr->ipaddr_ptr, bytes);
+    *length = (apr_ssize_t)(sizeof(sar->host_port) + bytes);
+    return key;
+}
+
+/* Each address's own virtual host, whose KeepAliveTimeout httpd takes for a
  * named one that has none: the first with that address, and so the last in
  * httpd's list, which begins with what was configured last. */
-static const server_rec *address_server(const server_rec *s)
+static apr_hash_t *first_servers(const server_rec *main_server,
+                                 apr_pool_t *pool)
 {
-    const server_rec *first = s;
-    const server_rec *other;
+    apr_hash_t *first = apr_hash_make(pool);
+    const server_addr_rec *sar;
+    const server_rec *s;
+    apr_ssize_t length;
 
-    for (other = s->next; other; other = other->next) {
-        if (share_an_address(other, s)) {
-            first = other;
+    for (s = main_server->next; s; s = s->next) {
+        for (sar = s->addrs; sar; sar = sar->next) {
+            const void *key = address_key(sar, &length, pool);
+
+            apr_hash_set(first, key, length, s);
         }
     }
     return first;
@@ -323,28 +303,151 @@ static int has_keepalive(const server_rec *s)
     return policy->engine && policy->keepalive_timeout != FW2_KEEPALIVE_INHERIT;
 }
 
-/*
- * Two passes: before the address's server gets its new time, those that only
- * share its address must be given its old one to keep.
- */
-void fw2_vhosts_keepalive(server_rec *main_server)
+/* The own virtual host of one of this server's addresses, if it has a
+ * FinWait2KeepAliveTimeout; or NULL. */
+static const server_rec *address_server(const server_rec *s, apr_hash_t *first,
+                                        apr_pool_t *pool)
 {
+    const server_addr_rec *sar;
+    apr_ssize_t length;
+
+    for (sar = s->addrs; sar; sar = sar->next) {
+        const void *key = address_key(sar, &length, pool);
+        const server_rec *own = apr_hash_get(first, key, length);
+
+        if (own && own != s && has_keepalive(own)) {
+            return own;
+        }
+    }
+    return NULL;
+}
+
+static int anyone_has_keepalive(const server_rec *s)
+{
+    while (s && !has_keepalive(s)) {
+        s = s->next;
+    }
+    return s != NULL;
+}
+
+/* Before an address's own virtual host gets its new time, those that only share
+ * its address must be given its old one to keep. */
+static void keep_old_times(server_rec *main_server, apr_pool_t *ptemp)
+{
+    apr_hash_t *first = first_servers(main_server, ptemp);
     server_rec *s;
 
     for (s = main_server->next; s; s = s->next) {
         if (!has_keepalive(s) && !s->keep_alive_timeout_set) {
-            const server_rec *first = address_server(s);
+            const server_rec *own = address_server(s, first, ptemp);
 
-            if (has_keepalive(first)) {
-                s->keep_alive_timeout = first->keep_alive_timeout;
+            if (own) {
+                s->keep_alive_timeout = own->keep_alive_timeout;
                 s->keep_alive_timeout_set = 1;
             }
         }
     }
+}
+
+void fw2_vhosts_keepalive(server_rec *main_server, apr_pool_t *ptemp)
+{
+    server_rec *s;
+
+    if (!anyone_has_keepalive(main_server)) {
+        return;
+    }
+    keep_old_times(main_server, ptemp);
     for (s = main_server; s; s = s->next) {
         if (has_keepalive(s)) {
             s->keep_alive_timeout = fw2_config_policy(s)->keepalive_timeout;
             s->keep_alive_timeout_set = s->is_virtual != 0;
         }
     }
+}
+
+static int has_promise(const server_rec *s)
+{
+    const fw2_policy *policy = fw2_config_policy(s);
+
+    return policy->engine && policy->advertise != FW2_ADVERTISE_INHERIT;
+}
+
+static apr_interval_time_t promise_of(const server_rec *s)
+{
+    return has_promise(s) ? apr_time_from_sec(fw2_config_policy(s)->advertise)
+                          : 0;
+}
+
+static int anyone_has_promise(const server_rec *s)
+{
+    while (s && !has_promise(s)) {
+        s = s->next;
+    }
+    return s != NULL;
+}
+
+/* Return the time that httpd waits for the next request to this server: a
+ * virtual host without one has that of each address's own, here the shortest. */
+static apr_interval_time_t real_time(const server_rec *s, apr_hash_t *first,
+                                     apr_pool_t *pool)
+{
+    apr_interval_time_t shortest = APR_INT64_MAX;
+    const server_addr_rec *sar;
+    apr_ssize_t length;
+
+    if (!s->is_virtual || s->keep_alive_timeout_set) {
+        return s->keep_alive_timeout;
+    }
+    for (sar = s->addrs; sar; sar = sar->next) {
+        const void *key = address_key(sar, &length, pool);
+        const server_rec *own = apr_hash_get(first, key, length);
+
+        if (own->keep_alive_timeout < shortest) {
+            shortest = own->keep_alive_timeout;
+        }
+    }
+    return shortest;
+}
+
+static void warn_promise(const server_rec *s, apr_interval_time_t real)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                 "FinWait2KeepAliveAdvertise of %s %s promises "
+                 "%" APR_INT64_T_FMT " ms, but httpd closes an idle connection "
+                 "after %" APR_INT64_T_FMT " ms: clients that trust the "
+                 "promise send requests into connections that httpd is "
+                 "closing. Promise less, or set FinWait2KeepAliveTimeout at "
+                 "least 2 s longer. It is applied as configured",
+                 s->is_virtual ? "virtual host" : "server",
+                 s->server_hostname ? s->server_hostname : "(no ServerName)",
+                 apr_time_as_msec(promise_of(s)), apr_time_as_msec(real));
+}
+
+/* True if the main server's warning covers this virtual host. */
+static int is_as_in(const server_rec *main_server, const server_rec *s,
+                    apr_interval_time_t real)
+{
+    return s != main_server && main_server->keep_alive
+           && promise_of(s) == promise_of(main_server)
+           && real == main_server->keep_alive_timeout;
+}
+
+int fw2_vhosts_promise(const server_rec *main_server, apr_pool_t *ptemp)
+{
+    apr_hash_t *first;
+    const server_rec *s;
+
+    if (!anyone_has_promise(main_server)) {
+        return 0;
+    }
+    first = first_servers(main_server, ptemp);
+    for (s = main_server; s; s = s->next) {
+        apr_interval_time_t real = real_time(s, first, ptemp);
+
+        if (s->keep_alive && real > 0 && real <= promise_of(s)
+            && !is_as_in(main_server, s, real)) {
+            warn_promise(s, real);
+        }
+    }
+    return 1;
 }

@@ -22,15 +22,13 @@ typedef struct fw2_listeners {
     int n;
     fw2_endpoint *endpoints; /**< an array, as fw2_sockdiag_count() takes it */
     const char **names;      /**< each as Listen spells it */
-    fw2_sockopts *carries;   /**< what a connection accepted there is born
-                                  with */
+    fw2_sockopts *carries;   /**< the options set on each */
 } fw2_listeners;
 
 /**
- * Find httpd's listening sockets and give each, with all its SO_REUSEPORT
- * duplicates, the socket options that all its virtual hosts agree on, or the
- * system's where they do not. Connections that wait in the accept queue keep
- * what they were born with (sk_clone_lock()).
+ * Find httpd's listening sockets and give each the socket options that all its
+ * virtual hosts agree on, or the system's where they do not. Connections that
+ * wait in the accept queue keep what they were born with (sk_clone_lock()).
  * For post_config, when the sockets are open; in one thread.
  * @param pool For the result.
  * @return Never NULL. A socket that cannot be asked is left out, one that
@@ -47,6 +45,15 @@ const fw2_listeners *fw2_vhosts_listen(const server_rec *main_server,
 int fw2_vhosts_accepted_at(const fw2_listeners *listeners, const conn_rec *c);
 
 /**
+ * The options that a connection accepted at a listener is born with. For a
+ * child: with ListenCoresBucketsRatio the MPM makes SO_REUSEPORT duplicates of
+ * each listening socket, before post_config or, from httpd 2.5 on, after it,
+ * and keeps them to itself. No connection then counts as born with anything.
+ * @param at From fw2_vhosts_accepted_at().
+ */
+fw2_sockopts fw2_vhosts_carried(const fw2_listeners *listeners, int at);
+
+/**
  * The servers' names, `www.example.com:80`, in the order of the list; a
  * virtual host without ServerName has its address's.
  * @param n On return, how many there are.
@@ -54,14 +61,25 @@ int fw2_vhosts_accepted_at(const fw2_listeners *listeners, const conn_rec *c);
 const char **fw2_vhosts_names(const server_rec *main_server, int *n,
                               apr_pool_t *pool);
 
-/** Whether any server's policy needs a closer. */
+/** True if any server hands its sockets off. */
 int fw2_vhosts_linger(const server_rec *main_server);
+
+/** The longest FinWait2LingerTotal of any server. */
+apr_interval_time_t fw2_vhosts_longest(const server_rec *main_server);
 
 /**
  * Give each server its FinWait2KeepAliveTimeout, as if its KeepAliveTimeout
- * had said so. For post_config, before the event MPM's, which builds its
+ * had said so. Linear in the servers. For post_config, before the event MPM's, which builds its
  * queues from these times; in one thread.
  */
-void fw2_vhosts_keepalive(server_rec *main_server);
+void fw2_vhosts_keepalive(server_rec *main_server, apr_pool_t *ptemp);
+
+/**
+ * Log a warning for each server that promises its clients a keep-alive time
+ * that is not shorter than the real one. Linear in the servers. To be called
+ * once a start, after fw2_vhosts_keepalive(); in one thread.
+ * @return True if any server has a FinWait2KeepAliveAdvertise.
+ */
+int fw2_vhosts_promise(const server_rec *main_server, apr_pool_t *ptemp);
 
 #endif /* FW2_VHOSTS_H */

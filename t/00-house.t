@@ -7,22 +7,24 @@ use Test::More;
 use File::Temp ();
 
 my %STEP = (
-    policy   => 0, sockdiag => 0, history => 0, sync => 0,
-    advice   => 0,
-    counters => 1, snapshot => 1, closer => 1, config => 1,
-    clients  => 1,
-    vhosts   => 2, report   => 2,
-    status   => 3, conn   => 3, sampler => 3,
+    policy  => 0, sockdiag => 0, advice   => 0, recent  => 0, clock => 0,
+    sync    => 0, compat => 0, version => 0,
+    config  => 1, closer   => 1, counters => 1, record  => 1,
+    vhosts  => 2, keepalive => 2, board    => 2, clients  => 2, history => 2,
+    handoff => 3,
+    process => 4, report   => 4, conn     => 4,
+    keeper  => 5, status   => 5,
 );
-my @PLAIN = qw(policy sockdiag history counters clients snapshot closer report
-               sync advice);
+my @PLAIN = qw(policy sockdiag history counters clients board record recent
+               clock closer handoff process report sync advice version);
 my $DOOR  = 'mod_finwait2.c';
 my $LIMIT = 40;    # lines in a function's body
 
 my $APXS   = $ENV{APXS} // 'apxs';
 my @FILES  = glob 'src/*';
 my %PLAIN  = map { $_ => 1 } @PLAIN;
-my $APR    = one_line('apr-1-config --includes --cppflags');
+my $CONFIG = one_line("$APXS -q APR_CONFIG");
+my $APR    = one_line("$CONFIG --includes --cppflags");
 my $HTTPD  = '-I' . one_line("$APXS -q INCLUDEDIR");
 my $SCRATCH = File::Temp->newdir;
 
@@ -84,7 +86,7 @@ subtest 'the lower rooms know no httpd' => sub {
     }
     succeeds "cc -shared -fPIC -Wl,--no-undefined -Isrc $APR "
            . "-o $SCRATCH/rooms.so @sources "
-           . one_line('apr-1-config --link-ld --libs'),
+           . one_line("$CONFIG --link-ld --libs"),
            'they compile and link without it';
 };
 

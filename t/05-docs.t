@@ -7,10 +7,13 @@ use FinWait2Test;
 
 my $MANUAL = 'docs/mod_finwait2.md';
 
-open my $in, '<', $MANUAL or die "$MANUAL: $!\n";
-my $manual = do { local $/; <$in> };
+my $manual = slurp($MANUAL);
 
-my ($status, $table) = config_check('', flags => '-L');
+my ($version) = slurp('src/fw2_version.h') =~ /^#define FW2_VERSION "(.+)"/m;
+my ($newest) = slurp('CHANGES') =~ /^Changes with mod_finwait2 (\S+)/m;
+is $newest, $version, 'CHANGES begins with the version of the module';
+
+my ($status, $table) = config_check('', check => '-L');
 is $status, 0, 'httpd -L' or diag $table;
 my @directives = sort $table =~ /^(\w+) \(mod_finwait2\.c\)/mg;
 ok @directives > 0, 'the module has directives' or diag $table;
@@ -21,5 +24,56 @@ is_deeply \@headings, \@directives, 'a heading for each directive, and no more';
 # The index: a list of links to those headings.
 my @index = $manual =~ /^\s*[-*] \[`?(FinWait2\w+)`?\]\(#/mg;
 is_deeply [sort @index], \@directives, 'the index lists each once';
+
+subtest 'each directive has its version and its risk' => sub {
+    my %risk = map { $_ => 1 } ('none', 'may reset late senders', 'truncates');
+    for (@directives) {
+        my ($rows) = $manual =~ /^## $_ directive\n(.*?)^## /ms;
+        my ($since) = $rows =~ /^\| \*\*Since:\*\* \| (.+) \|$/m;
+        like slurp('CHANGES'), qr/^Changes with mod_finwait2 \Q$since\E$/m,
+            "$_: a version of CHANGES";
+        my ($risk) = $rows =~ /^\| \*\*Risk:\*\* \| ([a-z ]+?) ?[(;|]/m;
+        ok $risk{ $risk // '' }, "$_: a risk of the list" or diag $risk;
+    }
+};
+
+# Both ways, with the worst level: the last limit that is not 0.
+subtest 'the rules of the advice' => sub {
+    my %level;
+    for (map { slurp($_) } glob 'src/fw2_advice_*.c') {
+        while (/\{ "([a-z-]+)",\s+\w+,\s+\{ (\w+), (\w+), (\w+) \},/g) {
+            $level{$1} = $4 ? 'danger' : $3 ? 'watch' : 'ok';
+        }
+    }
+    ok keys %level > 20, 'there are rules';
+    is_deeply { $manual =~ /^\| `([a-z-]+)` \| (ok|watch|danger) \|/mg }, \%level,
+        'the manual has each, with its worst level';
+};
+
+# As GitHub makes an anchor of a heading.
+sub anchors ($text) {
+    my (%seen, %anchors);
+    for (map { lc } $text =~ /^#+ (.+?)\s*$/mg) {
+        my $anchor = s/[^\w\s-]//gr =~ s/\s/-/gr;
+        $anchors{ $anchor . ($seen{$anchor}++ ? '-' . ($seen{$anchor} - 1) : '') }++;
+    }
+    return \%anchors;
+}
+
+sub prose ($path) { slurp($path) =~ s/^```.*?^```$//msgr =~ s/^ {4}.*$//mgr }
+
+subtest 'each link leads somewhere' => sub {
+    for my $path ('README.md', glob 'docs/*.md') {
+        my ($folder) = $path =~ m{^(.*/)?};
+        my @links = prose($path) =~ /\]\(([^()\s]+)\)/g;
+        my @broken = grep {
+            my ($file, $anchor) = /^([^#]*)#?(.*)/;
+            my $to = $file eq '' ? $path : ($folder // '') . $file;
+            !/^https?:/
+                && (!-e $to || $anchor ne '' && !anchors(prose($to))->{$anchor});
+        } @links;
+        is_deeply \@broken, [], $path;
+    }
+};
 
 done_testing;

@@ -14,12 +14,14 @@ my %ALLOWED = (
     FinWait2Timeout          => qr/system .*none, 1s to 60s, or 120s/,
     FinWait2SocketLinger     => qr/off .*reset, or 1s to 1h/,
     FinWait2KeepAliveTimeout => qr/inherit .*0 to 24h in ms, s, min or h/,
+    FinWait2KeepAliveAdvertise =>
+        qr/inherit .*off, or 1s to 24h in whole seconds/,
     FinWait2Status           => qr/On, or Off/,
     FinWait2StatusPeers      => qr/On, or Off/,
     FinWait2Sample           => qr/Off, or .*1s to 1h/,
 );
 my @ALL   = sort keys %ALLOWED;
-my @TIMES = grep { /Timeout|Linger|Sample/ } @ALL;
+my @TIMES = grep { /Timeout|Linger|Sample|Advertise/ } @ALL;
 
 my %GOOD = (
     FinWait2Engine       => [qw(On off ON oFF)],
@@ -29,6 +31,9 @@ my %GOOD = (
                                 60min 1h)],
     FinWait2KeepAliveTimeout =>
         [qw(inherit Inherit 0 0ms 0s 1ms 1500ms 5 5s 2min 1h 24h 1440min 86400
+            86400000ms)],
+    FinWait2KeepAliveAdvertise =>
+        [qw(inherit Inherit off OFF 1 1s 1000ms 5 5s 2min 1h 24h 86400
             86400000ms)],
     FinWait2Status       => [qw(On off ON oFF)],
     FinWait2StatusPeers  => [qw(On off ON oFF)],
@@ -75,6 +80,11 @@ my %BAD = (
         $RANGE   => [qw(86401 86401s 1441min 25h 86400001ms 4294967297)],
         $NO_TIME => [qw(system none off On)],
     },
+    FinWait2KeepAliveAdvertise => {
+        $RANGE   => [qw(0 0s 0ms 86401 86401s 1441min 25h 4294967297)],
+        $WHOLE   => [qw(1ms 999ms 1500ms 86400001ms)],
+        $NO_TIME => [qw(system none On)],
+    },
     FinWait2Sample => {
         $RANGE   => [qw(0 0s 0ms 1ms 999ms 3601 3601s 61min 2h 3600001ms
                         4294967297)],
@@ -85,11 +95,13 @@ my %BAD = (
         qw(FinWait2Engine FinWait2Status FinWait2StatusPeers)),
 );
 
+# The others may stand in sections: t/21-sections.t.
+my @SERVER_ONLY = grep { !/^FinWait2(?:Timeout|SocketLinger)$/ } @ALL;
 my @NOT_HERE = (
-    ['<Directory "/">', '</Directory>', @ALL],
-    ['<Location "/">',  '</Location>',  @ALL],
-    ['<Files "x">',     '</Files>',     @ALL],
-    ['<If "true">',     '</If>',        @ALL],
+    ['<Directory "/">', '</Directory>', @SERVER_ONLY],
+    ['<Location "/">',  '</Location>',  @SERVER_ONLY],
+    ['<Files "x">',     '</Files>',     @SERVER_ONLY],
+    ['<If "true">',     '</If>',        @SERVER_ONLY],
     ['<VirtualHost *>', '</VirtualHost>',
      qw(FinWait2Status FinWait2StatusPeers FinWait2Sample)],
 );
@@ -209,6 +221,7 @@ END
 
 my $TRUNCATES = qr/FinWait2SocketLinger.*truncated responses/;
 my $BLOCKS    = qr/FinWait2SocketLinger.*close\(\) blocks/;
+my $PROMISES  = qr/FinWait2KeepAliveAdvertise of .* promises/;
 
 # The configuration, and how often each warning comes.
 my @WARNINGS = (
@@ -249,6 +262,49 @@ END
      qr/$TRUNCATES/ => 1, qr/$BLOCKS/ => 1,
      qr/virtual host a\.test: .*truncated/ => 1,
      qr/virtual host b\.test: .*blocks/    => 1],
+    ['a promise that is not shorter, inherited by two virtual hosts',
+     <<'END', qr/$PROMISES 5000 ms.* after 5000 ms/ => 1],
+FinWait2KeepAliveAdvertise 5s
+<VirtualHost *:1>
+    ServerName a.test
+</VirtualHost>
+<VirtualHost *:1>
+    ServerName b.test
+</VirtualHost>
+END
+    ['promises by name, of which one is shorter and two say nothing', <<'END',
+<VirtualHost *:1>
+    ServerName first.test
+    FinWait2KeepAliveTimeout 1500ms
+    FinWait2KeepAliveAdvertise 2s
+</VirtualHost>
+<VirtualHost *:1>
+    ServerName same.test
+    FinWait2KeepAliveAdvertise 6s
+</VirtualHost>
+<VirtualHost *:1>
+    ServerName own.test
+    FinWait2KeepAliveTimeout 7s
+    FinWait2KeepAliveAdvertise 5s
+</VirtualHost>
+<VirtualHost *:1>
+    ServerName off.test
+    FinWait2KeepAliveAdvertise off
+</VirtualHost>
+<VirtualHost *:1>
+    ServerName engine.test
+    FinWait2Engine Off
+    FinWait2KeepAliveAdvertise 60s
+</VirtualHost>
+<VirtualHost *:1>
+    ServerName none.test
+    KeepAlive Off
+    FinWait2KeepAliveAdvertise 60s
+</VirtualHost>
+END
+     $PROMISES => 2,
+     qr/virtual host first\.test promises 2000 ms.* after 1500 ms/ => 1,
+     qr/virtual host same\.test promises 6000 ms.* after 5000 ms/  => 1],
 );
 
 # How often a warning came: anything at warn or above is one.

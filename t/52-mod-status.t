@@ -39,8 +39,8 @@ for_each_mpm {
     like block($httpd), qr{<h2>Half-closed.*have not been counted yet}s,
         'before anybody has counted it says so';
     my $facts = facts(block($httpd, '?auto'));
-    is $facts->{FinWait2SnapshotCounts}, 0, 'and does not count itself';
-    is $facts->{FinWait2HalfClosedTotal}, undef, 'so there are no numbers';
+    is $facts->{FinWait2Counts}, 0, 'and does not count itself';
+    is $facts->{FinWait2HalfClosed}, undef, 'so there are no numbers';
 
     my @held = map {
         scalar silent_client('127.0.0.1', $httpd->port, $GET)
@@ -53,12 +53,18 @@ for_each_mpm {
     is $facts->{FinWait2HalfClosedHeld}, 3, '?auto has what was counted';
     # Perhaps with the one that has just asked for this.
     cmp_ok $facts->{FinWait2CloserHeld}, '>=', 3, 'and what the closer holds';
-    ok $facts->{FinWait2SnapshotAgeSeconds} > 0, 'with its age';
+    ok $facts->{FinWait2CountAgeSeconds} > 0, 'with its age';
     like block($httpd), qr{<p>\d+, of which httpd holds 3 and the kernel \d},
         'as has HTML';
     block($httpd) for 1 .. 5;
-    is facts(block($httpd, '?auto'))->{FinWait2SnapshotCounts},
+    is facts(block($httpd, '?auto'))->{FinWait2Counts},
         $json->{snapshot}{counts}, 'to look is not to count';
+    # The expected number comes after a minute.
+    my @own = grep { $_ ne 'HalfClosedExpected' }
+        $httpd->get('/finwait-status?auto')->{content} =~ /^(\w+):/mg;
+    my @words = map { s/^FinWait2//r } keys %{ facts(block($httpd, '?auto')) };
+    is_deeply [sort grep { $_ ne 'HalfClosedExpected' } @words], [sort @own],
+        'the words are those of the page\'s own ?auto';
     undef @held;
     $httpd->stop;
 };

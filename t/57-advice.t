@@ -12,14 +12,27 @@ my $CONF = join '', "FinWait2StatusPeers On\nKeepAliveTimeout 65\n",
     qw(www shop api static blog);
 
 my @clients;
+my @ROUND = (('shop') x 6, ('api') x 2);
 
-sub visit ($httpd, $name) {
+sub ask ($httpd, $name, @fields) {
     my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1',
                                      PeerPort => $httpd->port)
         // die "connect: $@\n";
-    $socket->syswrite("GET / HTTP/1.1\r\nHost: $name.test\r\n"
-                    . "Connection: close\r\n\r\n");
-    push @clients, $socket;
+    $socket->syswrite(join "\r\n", 'GET / HTTP/1.1', "Host: $name.test",
+                      @fields, '', '');
+    return $socket;
+}
+
+sub visit ($httpd, $name) {
+    push @clients, ask($httpd, $name, 'Connection: close');
+}
+
+# Clients that stay idle, and clients that close in time.
+sub visit_idle ($patient, $promising) {
+    push @clients, ask($patient, 'a');
+    my $honest = ask($promising, 'a');
+    $honest->sysread(my $response, 65536);
+    undef $honest;
 }
 
 sub advice ($httpd) {
@@ -27,14 +40,19 @@ sub advice ($httpd) {
 }
 
 my $httpd = FinWait2Test->start(conf => $CONF);
+my ($patient, $promising) = map { FinWait2Test->start(conf => $_) }
+    "FinWait2KeepAliveTimeout 1500ms\n",
+    "FinWait2KeepAliveTimeout 10s\nFinWait2KeepAliveAdvertise 8s\n";
 my %first = advice($httpd);
 is_deeply [keys %first], ['verdict'], 'at first there is only a verdict';
 is $first{verdict}{level}, 'ok', 'which is ok';
 
-# Three at shop, one at api, five times a second, until it is known.
+# Three at shop for each one at api, until it is known: as many as a busy machine
+# needs for a thousand orphans.
 my $advice = wait_for {
     for (1 .. 5) {
-        visit($httpd, $_) for qw(shop shop shop api);
+        visit($httpd, $_) for @ROUND;
+        visit_idle($patient, $promising);
         sleep 0.2;
     }
     my %now = advice($httpd);
@@ -61,15 +79,43 @@ my ($before, $predicted) = map { tr/,//dr } $advice->{'long-life'}{text}
     or fail('the directive, and what it would do');
 cmp_ok $predicted, '<', $before / 5, "from $before to $predicted";
 
+# ------------------------------------------------------------- idle clients
+
+my %idle = advice($patient);
+like $idle{'idle-closes'}{text}, qr/had\ been\ idle\ for\ the\ keep-alive\ time
+    .*\ 1\.5\ s\..*closes\ up\ to\ \d+\ connections\ fewer/x,
+    'idle connections that httpd closes: what fewer there would be';
+is join(' ', @{ $idle{'idle-closes'} }{qw(before directive value)}),
+    'FinWait2KeepAliveTimeout 3s FinWait2KeepAliveAdvertise 1s',
+    'and the two lines for that';
+like $patient->get('/finwait-status')->{content},
+    qr{>FinWait2KeepAliveTimeout 3s\nFinWait2KeepAliveAdvertise 1s</pre>},
+    'which HTML shows';
+my %kept = advice($promising);
+like $kept{'kept-promise'}{text},
+    qr/clients closed (\d+) before the promised 8 s were over \(100 %\)/,
+    'a promise: what came true';
+ok !exists $kept{'idle-closes'}, 'and no other line';
+$_->stop for $patient, $promising;
+
+# --------------------------------------------------------------------- HTML
+
 my $page = $httpd->get('/finwait-status')->{content};
-my ($screen) = $page =~ m{<h1>(.*?)<h2>}s;
-like $screen, qr{class="advice ok" role=status>ok: }, 'HTML begins with it';
-like $screen,
-    qr{last of them would be gone at (?:the latest at )?<strong>\d\d:\d\d:},
+my ($screen) = $page =~ m{(<h1>.*?)<h2>}s;
+like $screen, qr{<h1><span class="level ok" role=status>ok</span> [\d,]+ half-},
+    'HTML begins with the verdict';
+like $screen, qr{gone at (?:the latest at )?<strong>\d\d:\d\d:},
     'with the time left';
-like $screen, qr{<li class="advice ok"><b>ok</b> Normal for this traffic},
-    'and goes on with the advice';
-like $screen, $whose, 'all of it before the first heading';
+like $screen, qr{<div[ ]id=want>.*<pre[^>]*>FinWait2Timeout[ ]5s</pre>
+                 .*[\d,]+[ ]&rarr;[ ]about[ ]<strong>[\d,]+<.*Risk:}sx,
+    'offers a line to paste, its effect in figures and its risk';
+like $screen, qr{id=why>.*\d\ %\ Connection:\ close<.*7\d\ %\ \Q$shop\E}sx,
+    'and gives the reason';
+my ($notes) = $screen =~ m{(<details id=notes>.*</details>)}s;
+like $notes, qr{note</span> Normal for this traffic}, 'other notes are folded';
+unlike $screen =~ s/\Q$notes\E//r, qr/Do not|Normal for this/,
+    'and do not bury it';
+is +(() = $page =~ /FinWait2Timeout 5s<\/pre>/g), 1, 'each line stands once';
 like $httpd->get('/finwait-status?prometheus')->{content},
     qr/^finwait2_verdict 0$/m, 'a metric has the level';
 
@@ -78,7 +124,7 @@ $httpd->graceful("FinWait2Timeout 5s\n$CONF");
 undef @clients;    # their orphans become TIME_WAIT at once
 my $until = time + 12;
 while (time < $until) {
-    visit($httpd, $_) for qw(shop shop shop api);
+    visit($httpd, $_) for @ROUND;
     sleep 0.2;
 }
 my $after = ss_count(port => $httpd->port, state => 'fin-wait-2');

@@ -38,6 +38,7 @@ my $HALF    = "GET /page HTTP/1.1\r\nHos";
 # Far more than any test takes: what ends all the same, ends for a reason.
 my $NEVER = "FinWait2LingerIdle 1h\nFinWait2LingerTotal 1h\n";
 my $IDLE  = "FinWait2LingerIdle 200ms\nFinWait2LingerTotal 1h\n";
+my $LONG = "FinWait2LingerTotal 1h\n";
 my $ALWAYS = "FinWait2Linger always\n";
 my $SHORT  = "RequestReadTimeout header=1 body=1\n";
 
@@ -58,7 +59,6 @@ my %CASES = (
     'close'    => { conf => $NEVER, says => $CLOSE, ends => 'acked',
                     holds => 'kernel' },
     'expiry'   => { conf => $NEVER, says => $KEEP,  ends => 'acked' },
-    'expiry2'  => { conf => $NEVER, says => $KEEP x 2, ends => 'acked' },
     'missing'  => { conf => $NEVER, says => $CLOSE =~ s/page/none/r,
                     status => 404,  ends => 'acked' },
 
@@ -90,7 +90,18 @@ my %CASES = (
                           status => $_, ends => 'silence' }) } 411, 500, 503),
     'pipeline' => { conf => "${IDLE}KeepAlive Off\n", says => $KEEP x 2,
                     ends => 'silence' },
+    # Once pipelined, it may be again.
+    'expiry2'  => { conf => $IDLE, says => $KEEP x 2, ends => 'silence' },
     'newline'  => { conf => $IDLE, says => "$CLOSE\r\n", ends => 'silence' },
+
+    # Idle for 2 s by default, where the client was not sending.
+    'auto'        => { conf => $LONG, says => $POST,  ends => 'silence' },
+    'autochunked' => { conf => $LONG, says => $CHUNK, ends => 'silence' },
+    'autodrops'   => { conf => "${LONG}Redirect 503 /page\n", says => $KEEP,
+                       status => 503, ends => 'silence' },
+    'autopage'    => { conf => "${LONG}ErrorDocument 404 /page\n",
+                       says => $POST =~ s/page/none/r, status => 404,
+                       ends => 'silence' },
 
     # always.
     'silence'  => { conf => "$IDLE$ALWAYS", says => $CLOSE,
@@ -139,11 +150,6 @@ my %CASES = (
     # A virtual host that says nothing of ours has counters of its own, too.
     'plain'    => { conf => '', says => $CLOSE, ends => 'acked' },
 );
-
-# What is to come true, as a test.
-sub comes :prototype(&$) ($condition, $name) {
-    ok eval { wait_for { $condition->() } $PATIENT, 'that' }, $name or diag $@;
-}
 
 #---- clients -------------------------------------------------------------------
 
@@ -207,11 +213,6 @@ sub status_of ($text) {
 
 #---- httpd ---------------------------------------------------------------------
 
-sub vhost ($port, $name, $conf) {
-    return "<VirtualHost *:\@$port\@>\nServerName $name.test\n$conf"
-         . "</VirtualHost>\n";
-}
-
 sub start ($mpm, $conf, %options) {
     my $httpd = FinWait2Test->start(
         # AcceptFilter: httpd is to see the clients that say nothing, too.
@@ -222,16 +223,6 @@ sub start ($mpm, $conf, %options) {
     $httpd->document('page', 'y' x 1000);
     $httpd->document('big', 'y' x 8_000_000);
     return $httpd;
-}
-
-# {ending => number} of a virtual host, without zeros.
-sub endings ($httpd, $name) {
-    my $json    = $httpd->json;
-    my ($vhost) = grep { $_->{vhost} =~ /^\Q$name\E\.test:/ }
-        @{ $json->{vhosts} };
-    die "no virtual host $name\n" if !$vhost;
-    my %n = %{ $vhost->{endings} };
-    return { map { $_ => $n{$_} } grep { $n{$_} } keys %n };
 }
 
 # Every server's end at this port, and what holds it.
@@ -260,7 +251,7 @@ sub judge_case ($httpd, $name, $case) {
         my $seen = eval {
             wait_for {
                 $case->{then}->($case->{socket}) if $case->{then};
-                %{ endings($httpd, $name) };
+                %{ $httpd->endings($name) };
             } $PATIENT, 'an ending';
         };
         ok $seen, "$name: it ends" or diag $@;
@@ -311,7 +302,7 @@ for_each_mpm {
     # Counted once, and nobody else's: seen after all have ended.
     for my $name (@names) {
         my $ends = $cases{$name}{ends};
-        is_deeply endings($httpd, $name), $ends ? { $ends => 1 } : {},
+        is_deeply $httpd->endings($name), $ends ? { $ends => 1 } : {},
             "$name: " . ($ends ? "$ends, once" : 'nothing to count');
     }
     is_deeply [map { $httpd->json->{closer}{$_} } qw(evicted fallback)],
@@ -335,8 +326,8 @@ subtest 'evicted, stopped' => sub {
             scalar silent_client('127.0.0.1', $httpd->port('PORT2'), $OLD)
         } 1 .. 7;
         # A client sees the end before its connection is handed over.
-        comes { (endings($httpd, 'two')->{evicted} // 0) >= 5 } 'five had to go';
-        is_deeply endings($httpd, 'two'), { evicted => 5 }, 'each once';
+        comes { ($httpd->endings('two')->{evicted} // 0) >= 5 } 'five had to go';
+        is_deeply $httpd->endings('two'), { evicted => 5 }, 'each once';
         my $closer = $httpd->json->{closer};
         is_deeply [@$closer{qw(evicted held fallback capacity)}], [5, 2, 0, 2],
             'five of seven had to go for the last two';
@@ -357,12 +348,13 @@ subtest 'evicted, stopped' => sub {
                           @{ $httpd->json->{vhosts} });
         } 'five are held';
         $httpd->graceful;
-        wait_for { %{ endings($httpd, 'two') } == 1
-                   && $httpd->json->{closer}{held} <= 1
-                   && ss_count(port => $httpd->port('PORT2'),
-                               holder => 'process') == 0 }
-            $PATIENT, 'the old children to stop';
-        is_deeply endings($httpd, 'two'), { stopped => 5 }, 'each once';
+        $closer = $httpd->json->{closer};
+        is_deeply [@$closer{qw(held processes)}], [5, 2],
+            'a graceful restart leaves them to the process of before';
+        undef @clients;
+        comes { ($httpd->json->{closer}{processes} // 0) == 1 }
+            'which ends with the last of them';
+        is_deeply $httpd->endings('two'), { peer_closed => 5 }, 'each once';
         $httpd->stop;
     };
 };
@@ -476,12 +468,12 @@ subtest 'TLS and HTTP/2' => sub {
 
         my %ends = (tls => 'acked', expiry => 'acked', h2c => 'silence', $h2 ? (h2 => 'silence') : ());
         for my $name (sort keys %ends) {
-            eval { wait_for { %{ endings($httpd, $name) } } $PATIENT, 'it' };
-            is_deeply endings($httpd, $name), { $ends{$name} => 1 },
+            eval { wait_for { %{ $httpd->endings($name) } } $PATIENT, 'it' };
+            is_deeply $httpd->endings($name), { $ends{$name} => 1 },
                 "$name: $ends{$name}, once";
         }
-        is_deeply endings($httpd, 'curl'), {}, 'curl closed first';
-        is_deeply endings($httpd, 'hello'), {},
+        is_deeply $httpd->endings('curl'), {}, 'curl closed first';
+        is_deeply $httpd->endings('hello'), {},
             'a handshake that never began is an aborted connection';
         $httpd->stop;
     };
@@ -587,10 +579,10 @@ subtest 'connections to backends are left alone' => sub {
             push @clients, $client;
         }
         wait_for { serve($backend);
-                   (endings($httpd, 'front')->{acked} // 0) == 9
+                   ($httpd->endings('front')->{acked} // 0) == 9
                    && $backend->{ended} >= 3 }
             $PATIENT, 'all to end';
-        is_deeply endings($httpd, 'front'), { acked => 9 },
+        is_deeply $httpd->endings('front'), { acked => 9 },
             'the clients\' connections are counted, and no other';
         is $backend->{asked}, 9, 'the backend was asked for each';
         is $backend->{ended}, 3, 'it keeps those that may be kept';

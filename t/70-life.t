@@ -1,6 +1,6 @@
-# Sockets in hand while everything around them ends: graceful restarts, killed
-# children, stops, children that end by count, descriptors that run out, peers
-# that are gone or will never read; no closer at all; and clients of the world.
+# Held sockets while everything around them ends: graceful restarts, killed
+# children, stops, children that end by count, descriptors that run out, clients
+# that are gone or will never read; and the clients of the world.
 
 use v5.36;
 use Test::More;
@@ -18,11 +18,6 @@ my $NEVER   = "FinWait2LingerIdle 1h\nFinWait2LingerTotal 1h\n";
 my $ALWAYS  = "FinWait2Linger always\n$NEVER";
 my $SCRATCH = File::Temp->newdir;
 
-# What is to come true, as a test.
-sub comes :prototype(&$) ($condition, $name) {
-    ok eval { wait_for { $condition->() } $PATIENT, 'that' }, $name or diag $@;
-}
-
 #---- httpd -----------------------------------------------------------------------
 
 # The page's own connections stay out of the numbers.
@@ -38,11 +33,6 @@ sub fixed ($mpm) {
           . "MinSpareThreads 1\nMaxSpareThreads 16\nMaxRequestWorkers 16\n";
 }
 
-sub vhost ($port, $name, $conf) {
-    return "<VirtualHost *:\@$port\@>\nServerName $name.test\n$conf"
-         . "</VirtualHost>\n";
-}
-
 sub start ($mpm, $conf, %options) {
     my $httpd = FinWait2Test->start(mpm => $mpm, conf => $COMMON . $conf,
         listen => [map { "127.0.0.1:\@PORT$_\@" } '', 2, 3], %options);
@@ -53,18 +43,6 @@ sub start ($mpm, $conf, %options) {
     return $httpd;
 }
 
-sub of_vhost ($httpd, $name) {
-    my ($vhost) = grep { $_->{vhost} =~ /^\Q$name\E\.test:/ }
-        @{ $httpd->json->{vhosts} };
-    return $vhost // die "no virtual host $name\n";
-}
-
-# {ending => number} of a virtual host, without zeros.
-sub endings ($httpd, $name) {
-    my %n = %{ of_vhost($httpd, $name)->{endings} };
-    return { map { $_ => $n{$_} } grep { $n{$_} } keys %n };
-}
-
 sub sum ($endings) { my $n = 0; $n += $_ for values %$endings; return $n }
 
 sub silent ($httpd, $port, $times) {
@@ -72,57 +50,7 @@ sub silent ($httpd, $port, $times) {
                                       $CLOSE) } 1 .. $times;
 }
 
-#---- load --------------------------------------------------------------------------
-
-# Ask once; true if the answer is whole. The socket is used again if it is to.
-sub ask ($socket, $keep) {
-    $socket->syswrite($keep ? $CLOSE =~ s/close/keep-alive/r : $CLOSE)
-        or return (0, 'unanswered');
-    my $text = '';
-    while ($text !~ /\r\n\r\ny{1000}/) {
-        my $n = $socket->sysread($text, 65536, length $text);
-        return (0, length $text ? "part: $!" : 'unanswered') if !$n;
-    }
-    return (1, '');
-}
-
-# Ask until the file $stop is there. A kept connection may be closed under a
-# request, which is then asked again; nothing else may go wrong.
-sub loader ($port, $keep, $stop) {
-    my ($asked, $wrong, $socket) = (0, '');
-    while (!-e $stop && !$wrong) {
-        my $used = $socket;
-        $socket //= IO::Socket::IP->new(PeerHost => '127.0.0.1',
-                                        PeerPort => $port, Timeout => 20);
-        my ($ok, $why) = $socket ? ask($socket, $keep) : (0, "connect: $@");
-        $asked++ if $ok;
-        $wrong = $why if !$ok && !($used && $why eq 'unanswered');
-        undef $socket if !$keep || !$ok;
-    }
-    return "$asked $wrong";
-}
-
-sub load ($port) {
-    my $load = { stop => "$SCRATCH/stop-$port" };
-    for my $keep (0, 0, 1, 1) {
-        my $pid = open(my $from, '-|') // die "fork: $!";
-        if (!$pid) {
-            $SIG{PIPE} = 'IGNORE';
-            syswrite STDOUT, loader($port, $keep, $load->{stop});
-            POSIX::_exit(0);
-        }
-        push @{ $load->{from} }, $from;
-    }
-    return $load;
-}
-
-sub unload ($load) {
-    spew($load->{stop}, '');
-    my @said = map { scalar <$_> } @{ $load->{from} };
-    close $_ for @{ $load->{from} };
-    unlink $load->{stop};
-    return (grep { !/^[1-9]\d* $/ } @said);
-}
+#---- under load -------------------------------------------------------------------
 
 subtest 'graceful restarts and killed children, under load' => sub {
     for_each_mpm {
@@ -131,15 +59,15 @@ subtest 'graceful restarts and killed children, under load' => sub {
                               . vhost('PORT3', 'held', $ALWAYS));
         my $load  = load($httpd->port('PORT2'));
         my $more  = sub ($least) {
-            my $now = sum(endings($httpd, 'load'));
-            wait_for { sum(endings($httpd, 'load')) > $now + $least } $PATIENT,
+            my $now = sum($httpd->endings('load'));
+            wait_for { sum($httpd->endings('load')) > $now + $least } $PATIENT,
                 'more requests';
         };
         for (1, 2) {
             $more->(100);
-            my $before = sum(endings($httpd, 'load'));
+            my $before = sum($httpd->endings('load'));
             $httpd->graceful;
-            cmp_ok sum(endings($httpd, 'load')), '>=', $before,
+            cmp_ok sum($httpd->endings('load')), '>=', $before,
                 'nothing is forgotten';
         }
         $more->(100);
@@ -148,21 +76,24 @@ subtest 'graceful restarts and killed children, under load' => sub {
         $load = load($httpd->port('PORT2'));
         my @clients = silent($httpd, 'PORT3', 20);
         $more->(50);
-        cmp_ok of_vhost($httpd, 'held')->{held}, '==', 20, 'twenty are held';
-        my $before = sum(endings($httpd, 'load'));
+        cmp_ok $httpd->vhost_json('held')->{held}, '==', 20, 'twenty are held';
+        my $before = sum($httpd->endings('load'));
         my @old    = $httpd->children;
         kill KILL => @old;
         my %old = map { $_ => 1 } @old;
         wait_for { !grep { $old{$_} } $httpd->children } $PATIENT,
             'the killed to be gone';
         unload($load);
-        comes { $httpd->json->{closer}{held} == 0 } 'held is 0 again';
-        is of_vhost($httpd, 'held')->{held}, 0, 'in the virtual host, too';
-        cmp_ok sum(endings($httpd, 'load')), '>=', $before,
+        is $httpd->vhost_json('held')->{held}, 20,
+            'killed children cut nobody off';
+        undef @clients;
+        comes { ($httpd->endings('held')->{peer_closed} // 0) == 20 }
+            'each ends as its client wants it';
+        cmp_ok sum($httpd->endings('load')), '>=', $before,
             'nothing is forgotten';
-        my $now = sum(endings($httpd, 'load'));
+        my $now = sum($httpd->endings('load'));
         undef $_ for silent($httpd, 'PORT2', 5);
-        comes { sum(endings($httpd, 'load')) == $now + 5 }
+        comes { sum($httpd->endings('load')) == $now + 5 }
             'new children count on';
         $httpd->stop;
     };
@@ -170,10 +101,10 @@ subtest 'graceful restarts and killed children, under load' => sub {
 
 #---- memory -------------------------------------------------------------------------
 
-# Of all children; what they share with each other is not counted.
+# Of all processes; what they share with each other is not counted.
 sub memory ($httpd) {
     return sum0(map { slurp("/proc/$_/status") =~ /^RssAnon:\s+(\d+) kB/m }
-        $httpd->children);
+        $httpd->forks);
 }
 
 subtest 'memory after 10,000 connections' => sub {
@@ -196,9 +127,9 @@ subtest 'memory after 10,000 connections' => sub {
 
 #---- descriptors --------------------------------------------------------------------
 
-# "child=descriptors" of each child.
+# "process=descriptors" of each.
 sub all_fds ($httpd) {
-    return join ' ', map { "$_=" . $httpd->fds($_) } $httpd->children;
+    return join ' ', map { "$_=" . $httpd->fds($_) } $httpd->forks;
 }
 
 subtest 'descriptors after 300 silent clients' => sub {
@@ -219,9 +150,9 @@ subtest 'descriptors after 300 silent clients' => sub {
         } $PATIENT, 'httpd to be at rest';
         my @clients = (silent($httpd, 'PORT2', 150),
                        silent($httpd, 'PORT3', 150));
-        comes { sum(endings($httpd, 'silence')) == 150
-                && sum(endings($httpd, 'acked')) == 250 } 'all are over'
-            or diag explain map { endings($httpd, $_) } qw(silence acked);
+        comes { sum($httpd->endings('silence')) == 150
+                && sum($httpd->endings('acked')) == 250 } 'all are over'
+            or diag explain map { $httpd->endings($_) } qw(silence acked);
         my $after;
         comes { $before eq ($after = all_fds($httpd)) }
             'every child has as many as before'
@@ -230,7 +161,7 @@ subtest 'descriptors after 300 silent clients' => sub {
     };
 };
 
-# Half of so few are the closer's, the rest is httpd's.
+# The closer process raises its own limit; children have no part in lingering.
 subtest 'ulimit -n 64 under 300 silent clients' => sub {
     for_each_mpm {
         my $mpm   = shift;
@@ -238,20 +169,24 @@ subtest 'ulimit -n 64 under 300 silent clients' => sub {
             ? "ServerLimit 2\nStartServers 2\nMinSpareServers 3\n"
               . "MaxRequestWorkers 2\n"    # and complains
             : fixed($mpm);
-        my $httpd = start($mpm, $few . vhost('PORT2', 'few', $ALWAYS),
-            launcher => ['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh']);
+        my $httpd = start($mpm, $few . "FinWait2LingerSlots 100\n"
+                          . vhost('PORT2', 'few', $ALWAYS),
+            launcher => ['sh', '-c', 'ulimit -S -n 64; exec "$@"', 'sh']);
         $httpd->announce(qr/reached MaxRequestWorkers/) if $mpm eq 'prefork';
         my @old     = $httpd->children;
         my @clients = silent($httpd, 'PORT2', 300);
         pass 'all were served';
         is_deeply [$httpd->children], \@old, 'no child died';
-        my $closer = $httpd->json->{closer};
-        is $closer->{capacity}, 64, 'two children, 32 places each';
-        my $of = of_vhost($httpd, 'few');
-        is $of->{held} + $of->{endings}{evicted} + $closer->{fallback}, 300,
-            'each is held, or evicted, or left to httpd';
-        cmp_ok $of->{held}, '<=', 64, 'as many are held as may be';
-        cmp_ok $closer->{evicted}, '>=', 200, 'most had to go';
+        # The system counts descriptors on their way for the user of all
+        # children, those of other httpds too, and refuses the 65th.
+        $httpd->tolerate(qr/: the system refuses to pass a descriptor/);
+        my $closer;
+        comes {
+            $closer = $httpd->json->{closer};
+            ($closer->{evicted} // 0) + ($closer->{fallback} // 0) == 200;
+        } 'the oldest made room, or httpd lingers itself';
+        is_deeply [@$closer{qw(capacity held)}], [100, 100],
+            'a hundred are held';
         if ($mpm eq 'prefork') {
             wait_for { $httpd->log =~ /reached MaxRequestWorkers/ } $PATIENT,
                 'httpd to complain';
@@ -264,22 +199,39 @@ subtest 'ulimit -n 64 under 300 silent clients' => sub {
 
 subtest 'fast stop, graceful stop' => sub {
     for_each_mpm {
-        my $mpm     = shift;
-        my %httpd   = map { $_ => start($mpm, vhost('PORT2', 'held', $ALWAYS)) }
-            qw(TERM WINCH);
-        my @clients = map { silent($httpd{$_}, 'PORT2', 8) } sort keys %httpd;
-        is of_vhost($httpd{$_}, 'held')->{held}, 8, "$_: eight are held"
-            for sort keys %httpd;
-        my (@order, %over);
-        kill $_ => $httpd{$_}->pid for qw(WINCH TERM);
-        wait_for {
-            for my $how (grep { !$over{$_} } sort keys %httpd) {
-                push @order, $how if $over{$how} = $httpd{$how}->ended;
-            }
-            @order == 2;
-        } $PATIENT, 'both to end, an hour before the lingers would';
-        is "@order", 'TERM WINCH', 'the fast one is not patient';
-        $_->stop for values %httpd;
+        my $mpm   = shift;
+        my $held  = sub ($conf = '') {
+            my $httpd = start($mpm, $conf . vhost('PORT2', 'held', $ALWAYS));
+            my @clients = silent($httpd, 'PORT2', 8);
+            comes { $httpd->vhost_json('held')->{held} == 8 } 'eight are held';
+            return ($httpd, \@clients);
+        };
+        my $keeps = sub ($httpd) {
+            return ss_count(port   => $httpd->port('PORT2'),
+                            holder => 'process') == 8;
+        };
+        my ($fast, $of_fast) = $held->();
+        kill TERM => $fast->pid;
+        comes { $fast->ended } 'a fast stop waits for no client';
+        is_deeply [$fast->kill_all], [], 'and leaves nothing';
+
+        my ($graceful, $of_graceful) = $held->();
+        kill WINCH => $graceful->pid;
+        comes { !$graceful->children } 'a graceful stop: all children end';
+        ok !$graceful->ended && $keeps->($graceful), 'all eight are held on';
+        undef $of_graceful;
+        comes { $graceful->ended } 'until their clients have closed';
+
+        my ($impatient, $of_impatient) = $held->();
+        kill WINCH => $impatient->pid;
+        comes { !$impatient->children } 'another graceful stop';
+        kill TERM => $impatient->pid;
+        comes { $impatient->ended } 'is ended by a fast one';
+
+        my ($limited, $of_limited) = $held->("GracefulShutdownTimeout 1\n");
+        kill WINCH => $limited->pid;
+        comes { $limited->ended } 'another by GracefulShutdownTimeout';
+        $_->stop for $fast, $graceful, $impatient, $limited;
     };
 };
 
@@ -290,42 +242,20 @@ subtest 'MaxConnectionsPerChild 5' => sub {
             . vhost('PORT2', 'short', "FinWait2Linger auto\n$NEVER"));
         my @old     = $httpd->children;
         my @clients = silent($httpd, 'PORT2', 60);
-        comes { sum(endings($httpd, 'short')) == 60 } 'all have ended';
-        is_deeply endings($httpd, 'short'), { acked => 60 },
+        comes { sum($httpd->endings('short')) == 60 } 'all have ended';
+        is_deeply $httpd->endings('short'), { acked => 60 },
             'as with children that go on';
         my %old = map { $_ => 1 } @old;
         comes { !grep { $old{$_} } $httpd->children }
             'the first children are gone';
-        is of_vhost($httpd, 'short')->{held}, 0, 'nothing is held';
+        is $httpd->vhost_json('short')->{held}, 0, 'nothing is held';
         $httpd->stop;
     };
 };
 
-#---- no closer ---------------------------------------------------------------------------
+#---- no shared memory ---------------------------------------------------------
 
-# By strace, which then leaves httpd's session: a child gets no thread (its
-# first is the closer's), or no timer's descriptor, which only the closer wants.
-sub refuse ($call, $error) {
-    return [qw(strace -DDD -f -qq -o /dev/null --seccomp-bpf -e),
-            "trace=$call", '-e', "inject=$call:error=$error"];
-}
-
-sub without_closer ($mpm, $call, $error) {
-    # mod_watchdog, which takes samples, would complain of its own thread.
-    my $httpd = start($mpm, "FinWait2Sample Off\n"
-                          . vhost('PORT2', 'none', $ALWAYS),
-                      launcher => refuse($call, $error));
-    $httpd->announce(qr/cannot start the closer.*httpd lingers itself/);
-    my @clients = silent($httpd, 'PORT2', 3);
-    comes { ss_count(port   => $httpd->port('PORT2'),
-                     holder => 'process') == 3 } "$call: httpd lingers";
-    my $closer = $httpd->json->{closer};
-    is_deeply [@$closer{qw(held fallback)}], [0, 3], 'which is counted';
-    is_deeply endings($httpd, 'none'), {}, 'and nothing else is';
-    $httpd->stop;
-}
-
-# At a start it is an error; who runs is not taken down by a restart.
+# At a start it is an error; a server that runs is not taken down by a restart.
 subtest 'no shared memory' => sub {
     my $switch = "$SCRATCH/noshm";
     my %env = (LD_PRELOAD => shared_object('noshm'), NOSHM => $switch);
@@ -339,33 +269,22 @@ subtest 'no shared memory' => sub {
                   . vhost('PORT2', 'one', "FinWait2Linger auto\n");
         my $httpd = start($mpm, $conf, env => \%env);
         my @open  = silent($httpd, 'PORT2', 3);
-        comes { (endings($httpd, 'one')->{acked} // 0) == 3 } 'three ended';
+        comes { ($httpd->endings('one')->{acked} // 0) == 3 } 'three ended';
+        # httpd lingers itself then, in children that would have left.
+        $httpd->tolerate(qr/AH03490: scoreboard is full/);
         spew($switch, '');
-        # More than there is room for.
-        $conf .= vhost('PORT', "more$_", '') for 1 .. 50;
-        $httpd->announce(qr/needs after this restart; it goes on/);
+        $httpd->announce(qr/needs after this restart. httpd goes on/,
+                         qr/has nothing to show/);
         $httpd->graceful($conf);
         push @open, silent($httpd, 'PORT2', 2);
-        comes { endings($httpd, 'one')->{acked} == 5 } 'it goes on';
-        like $httpd->json->{half_closed}{total}, qr/^\d+$/, 'and counts';
+        pass 'it serves on';
+        is $httpd->get('/finwait-status')->{status}, 503, 'without a page';
         unlink $switch;
         $httpd->graceful($conf);
         push @open, silent($httpd, 'PORT2', 1);
-        comes { endings($httpd, 'one')->{acked} == 6 } 'and recovers';
+        comes { ($httpd->endings('one')->{acked} // 0) == 4 } 'and recovers';
         undef @open;
         $httpd->stop;
-    };
-};
-
-subtest 'no closer' => sub {
-    my @try = @{ refuse('timerfd_create', 'EMFILE') };
-    plan skip_all => 'no strace that may trace'
-        if system("@try true 2>/dev/null") != 0;
-    for_each_mpm {
-        my $mpm = shift;
-        without_closer($mpm, 'timerfd_create', 'EMFILE');
-        # The others need threads themselves.
-        without_closer($mpm, 'clone3', 'EAGAIN') if $mpm eq 'prefork';
     };
 };
 
@@ -531,16 +450,16 @@ sub never_acknowledge ($httpd, $here, $there, $tun, $drop, $undrop) {
 
     my @names = ('gone', 'shut', $tun ? 'zero' : ());
     wait_for { Peer->pump(@peers) if @peers;
-               !grep { !%{ endings($httpd, $_) } } @names } $PATIENT,
+               !grep { !%{ $httpd->endings($_) } } @names } $PATIENT,
         'all to be given up';
-    is_deeply endings($httpd, $_), { silence => 1 }, "$_: given up, once"
+    is_deeply $httpd->endings($_), { silence => 1 }, "$_: given up, once"
         for @names;
     is unacknowledged($port{$_}), 0, 'and nothing is left' for @ports[0, 1];
     if ($tun) {
         comes { Peer->pump(@peers); $peers[0]{reset} }
             'zero windows without end: reset';
         is unacknowledged($port{4}), 0, 'and nothing is left';
-        is_deeply endings($httpd, 'ever'), { total => 1 },
+        is_deeply $httpd->endings('ever'), { total => 1 },
             'without a user timeout: the total';
         Peer->pump(@peers);
         is unacknowledged($port{5}), 1, 'and the kernel has it for ever';
@@ -653,7 +572,7 @@ subtest 'clients of the world' => sub {
                     or diag `tail -5 $SCRATCH/error`;
             }
         }
-        comes { !grep { of_vhost($httpd, $_)->{held} } qw(world brief) }
+        comes { !grep { $httpd->vhost_json($_)->{held} } qw(world brief) }
             'nothing is held in the end';
         $httpd->stop;
     };

@@ -1,20 +1,21 @@
-# Each t/unit/*.c is a program that speaks TAP, linked with the rooms that
-# know nothing of httpd; this runs them all. make has built them.
+# Each t/unit/*.c is a program that writes TAP, linked with the rooms that
+# know no httpd; each t/fuzz/*.c but replay.c is another one, which replays a
+# corpus. This test runs them all. make has built them.
 
 use v5.36;
 use Test::More;
 use FinWait2Test ();    # for a network of our own
 
-my @sources = glob 't/unit/*.c';
-die "no unit tests here: run me from the top folder\n" if !@sources;
+my @units = map { m{([^/]+)\.c$} } glob 't/unit/*.c';
+my @fuzz  = grep { $_ ne 'replay' } map { m{([^/]+)\.c$} } glob 't/fuzz/*.c';
+die "no unit tests here: run me from the top folder\n" if !@units || !@fuzz;
 
 $ENV{TSAN_OPTIONS}  = 'ignore_noninstrumented_modules=1';
 $ENV{ASAN_OPTIONS}  = 'detect_leaks=1:detect_stack_use_after_return=1';
 $ENV{UBSAN_OPTIONS} = 'print_stacktrace=1';
 
-for my $source (@sources) {
-    my ($name) = $source =~ m{([^/]+)\.c$};
-    open my $tap, '-|', "build/unit/$name" or die "build/unit/$name: $!";
+sub runs_well ($name, @command) {
+    open my $tap, '-|', @command or die "@command: $!";
     subtest $name => sub {
         my ($plan, $seen) = (undef, 0);
         while (my $line = <$tap>) {
@@ -38,5 +39,8 @@ for my $source (@sources) {
         is $plan, $seen, 'ran all that it planned';
     };
 }
+
+runs_well($_, "build/unit/$_") for @units;
+runs_well("fuzz: $_", "build/fuzz/replay-$_", "t/fuzz/corpus/$_") for @fuzz;
 
 done_testing;

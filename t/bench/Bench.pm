@@ -13,8 +13,9 @@ use IPC::Open2     qw(open2);
 use List::Util     qw(max min sum0);
 use Time::HiRes    qw(sleep time);
 
-our @EXPORT = qw(ab cpu_of flood_of median paired pairs progress quartiles quick
-                 ratio row rss_of server silent start_life stop_silent wrk);
+our @EXPORT = qw(ab cpu_of flood_of longest_wait median paired pairs progress
+                 quartiles quick ratio row rss_of server shared_of silent
+                 start_life stop_silent wrk);
 
 my $HERE  = dirname(abs_path(__FILE__));
 my $BUILT = File::Temp->newdir('fw2-bench-XXXXXX', TMPDIR => 1);
@@ -75,7 +76,8 @@ MaxRequestWorkers $n
 END
 );
 
-# server(stock => 0|1, mpm =>, workers =>, children =>, tls => 0|1, conf =>)
+# server(stock => 0|1, mpm =>, workers =>, children =>, tls => 0|1, conf =>,
+#        listen => [...], modules => [...])
 sub server (%o) {
     my $workers = $o{workers} // 16;
     my $size = $o{mpm} eq 'prefork' ? $SIZE{prefork}->($workers)
@@ -91,8 +93,9 @@ END
     return Bench::Server->start(
         mpm      => $o{mpm},
         stock    => $o{stock} // 0,
-        listen   => ['127.0.0.1:@PORT@', $o{tls} ? '127.0.0.1:@PORT2@' : ()],
-        modules  => ['dir', $o{tls} ? 'ssl' : ()],
+        listen   => $o{listen} // ['127.0.0.1:@PORT@',
+                                   $o{tls} ? '127.0.0.1:@PORT2@' : ()],
+        modules  => ['dir', $o{tls} ? 'ssl' : (), @{ $o{modules} // [] }],
         launcher => ['prlimit', '--nofile=20000:20000'],
         conf     => "$size$tls" . ($o{conf} // ''),
     );
@@ -114,11 +117,40 @@ sub cpu_of ($server) {
     return $ns / 1e9;
 }
 
-# Bytes of its children's resident memory.
+# Bytes of resident memory of its children and of the closer process.
 sub rss_of ($server) {
     return 1024 * sum0 map {
         FinWait2Test::slurp("/proc/$_/smaps_rollup") =~ /^Rss:\s+(\d+)/m
-    } $server->children;
+    } $server->forks;
+}
+
+# Bytes of memory that its parent shares with the children, touched or not.
+sub shared_of ($server) {
+    no warnings 'portable';    # addresses of 64 bits
+    return sum0 map { /^([0-9a-f]+)-([0-9a-f]+) ..-s/ ? hex($2) - hex($1) : () }
+        split /\n/, FinWait2Test::slurp('/proc/' . $server->pid . '/maps');
+}
+
+# Restart gracefully; the seconds that the client which had the worst of it
+# waited for its answer, and the parent's processor time. Clients ask one after
+# the other, each on a connection of its own.
+sub longest_wait ($server) {
+    my $stat = '/proc/' . $server->pid . '/schedstat';
+    my ($cpu) = split ' ', FinWait2Test::slurp($stat);
+    my ($longest, $new) = (0, 0);
+    $server->{generation}++;
+    $server->write_config;
+    kill USR1 => $server->pid;
+    my $limit = time + 120;
+    while (!$new) {
+        my $asked = time;
+        $new     = $server->serves_generation;
+        $longest = max($longest, time - $asked);
+        die "no new generation in 120 s\n" if time > $limit;
+        sleep 0.002;
+    }
+    my ($now) = split ' ', FinWait2Test::slurp($stat);
+    return ($longest, ($now - $cpu) / 1e9);
 }
 
 #---- loads -------------------------------------------------------------------

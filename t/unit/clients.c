@@ -1,28 +1,21 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The room clients: who is named among thousands, by threads and by processes,
- * some of which are killed. What it forgets takes minutes, so the clock can be
- * set forward.
+ * The room clients: which clients are listed among thousands, what is
+ * forgotten after ten and twenty minutes of a clock that can be set forward,
+ * User-Agents of any bytes, and processes that are killed.
  */
 
 #include <arpa/inet.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <sys/wait.h>
 
 #include "apr_general.h"
 #include "apr_strings.h"
 
 #include "fw2_clients.h"
+#include "fw2_clock.h"
+#include "child.h"
 #include "clock.h"
 #include "tap.h"
-
-#define THREADS 4
-#define EACH    5000
 
 static apr_pool_t *pool;
 static fw2_clients *clients;
@@ -34,32 +27,37 @@ static apr_uint64_t net(const char *address)
 
     if (apr_sockaddr_info_get(&at, address, APR_UNSPEC, 80, 0, pool)
         != APR_SUCCESS) {
-        printf("Bail out! %s is no address\n", address);
-        exit(1);
+        bail_out("an address is none");
     }
     return fw2_client_net(at);
 }
 
-/* So many connections of a client's end. */
-static void end_some(const char *agent, const char *address, int n,
-                     fw2_ending ending, int expired)
+static void end_at(const char *agent, apr_uint64_t at, int n, fw2_ending ending,
+                   int expired)
 {
-    fw2_client_end end = { fw2_client_agent(clients, agent), net(address),
-                           ending, expired };
+    fw2_client_end end = { agent, at, ending, expired };
 
     while (n-- > 0) {
-        fw2_clients_ended(clients, &end, 0);
+        fw2_clients_ended(clients, &end, fw2_monotonic_now());
     }
 }
 
-static void forget(void)
+/* End so many connections of a client. */
+static void end_some(const char *agent, const char *address, int n,
+                     fw2_ending ending, int expired)
 {
-    fw2_clients_want(clients, 0);
-    fw2_clients_want(clients, 1);
+    end_at(agent, net(address), n, ending, expired);
 }
 
-/* What was seen before is gone then. */
-static int try_to_look(void)
+/* Begin without any client, in a new closer process's memory. */
+static void forget(void)
+{
+    fw2_clients_forget(clients);
+    fw2_clients_begin(clients, pool);
+}
+
+/* Read the published lists; those that were read before are gone then. */
+static int read_published(void)
 {
     static apr_pool_t *of_seen;
 
@@ -67,14 +65,15 @@ static int try_to_look(void)
         apr_pool_create(&of_seen, pool);
     }
     apr_pool_clear(of_seen);
-    return fw2_clients_read(clients, &seen, of_seen) == APR_SUCCESS;
+    memset(&seen, 0, sizeof(seen));
+    return fw2_clients_read(clients, &seen, of_seen);
 }
 
 static void look(void)
 {
-    if (!try_to_look()) {
-        printf("Bail out! the lock cannot be had\n");
-        exit(1);
+    fw2_clients_publish(clients);
+    if (!read_published()) {
+        printf("# nothing is published\n");
     }
 }
 
@@ -90,6 +89,16 @@ static const fw2_client *listed(fw2_client_list list, apr_uint64_t key)
     return NULL;
 }
 
+static const fw2_client *agent_at(int i)
+{
+    static const fw2_client none;
+
+    return i < seen.top[FW2_AGENTS].n ? &seen.top[FW2_AGENTS].clients[i]
+                                      : &none;
+}
+
+/* ------------------------------------------------------------- counting -- */
+
 static const char *net_text(const char *address)
 {
     char text[INET6_ADDRSTRLEN];
@@ -101,44 +110,57 @@ static const char *net_text(const char *address)
 
 static void test_nets(void)
 {
-    is_str(net_text("192.0.2.77"), "::ffff:192.0.2.0", "IPv4 by its /24");
-    is_str(net_text("::ffff:192.0.2.99"), "::ffff:192.0.2.0", "mapped, folded");
+    apr_sockaddr_t other = { .family = 0 };
+
+    is_str(net_text("192.0.2.77"), "::ffff:192.0.2.0",
+           "the net of an IPv4 address is its /24");
+    is_str(net_text("::ffff:192.0.2.99"), "::ffff:192.0.2.0",
+           "a mapped address has the net of its IPv4 address");
     is_str(net_text("2001:db8:1:2:3:4:5:6"),
-           "2001:db8:1:2::", "IPv6 by its /64");
-    is_str(net_text("::1"), "::", "IPv6's loopback");
-    ok(net("192.0.2.1") != net("192.0.3.1"), "another net is another");
+           "2001:db8:1:2::", "the net of an IPv6 address is its /64");
+    is_str(net_text("::1"), "::", "the net of IPv6's loopback address is ::");
+    ok(net("192.0.2.1") != net("192.0.3.1"), "another /24 is another net");
+    ok(fw2_client_net(&other) == FW2_NO_NET, "another family has no net");
 }
 
 static void test_counts(void)
 {
     const fw2_client *client;
 
+    fw2_clients_begin(clients, pool);
+    ok(!read_published(), "nothing is published at first");
     look();
-    is_int(seen.over, 0, "at first nothing was seen");
-    is_int(seen.top[FW2_AGENTS].n, 0, "and nobody is listed");
+    ok(!seen.over && !seen.top[FW2_AGENTS].n, "no client is seen at first");
     end_some("pool/1", "192.0.2.1", 3, FW2_ACKED, 1);
     end_some("pool/1", "192.0.2.2", 2, FW2_SILENCE, 0);
     end_some("pool/1", "192.0.2.3", 1, FW2_TOTAL, 0);
     end_some("pool/1", "192.0.2.3", 4, FW2_PEER_CLOSED, 0);
     end_some("polite", "198.51.100.1", 9, FW2_PEER_CLOSED, 1);
     end_some("polite", "198.51.100.1", 1, FW2_PEER_RESET, 0);
+    end_at("no net", FW2_NO_NET, 1, FW2_PEER_CLOSED, 1);
+    ok(!read_published() || !seen.top[FW2_AGENTS].n,
+       "a client is not read before it is published");
     look();
-    is_int(seen.top[FW2_AGENTS].n, 1, "who closes is not listed");
-    client = &seen.top[FW2_AGENTS].clients[0];
-    is_str(client->name, "pool/1", "who does not is, by its name");
-    is_int(client->closed, 10, "with all its connections");
-    is_int(client->left_open, 6, "those it left open");
-    is_int(client->silent, 3, "those that were waited for in vain");
-    is_int(client->expired, 3, "those that were idle");
-    is_int(seen.top[FW2_AGENTS].all, 6, "what all left open");
+    is_int(seen.top[FW2_AGENTS].n, 1, "an agent that closes is not listed");
+    client = agent_at(0);
+    is_str(client->name, "pool/1", "an agent that does not close is listed");
+    is_int(client->closed, 10, "the connections of a client are counted");
+    is_int(client->left_open, 6,
+           "the open connections of a client are counted");
+    is_int(client->silent, 3, "the silent connections of a client are counted");
+    is_int(client->expired, 3, "the idle connections of a client are counted");
+    is_int(seen.top[FW2_AGENTS].all, 6,
+           "the open connections of all agents are added up");
     client = listed(FW2_NETS, net("192.0.2.255"));
-    ok(client && client->closed == 10, "its addresses are one net");
+    ok(client && client->closed == 10, "addresses of one net are one client");
     client = seen.top[FW2_IDLE_NETS].clients;
     ok(client->key == net("198.51.100.9") && client->expired == 9,
-       "whose connections were idle most often, though it closes");
-    is_int(seen.top[FW2_IDLE_NETS].all, 12, "what all had idle");
-    is_int(seen.missed, 0, "nothing was missed");
+       "the net with the most idle connections is the first, though it closes");
+    is_int(seen.top[FW2_IDLE_NETS].all, 12,
+           "the idle connections of all nets are added up");
 }
+
+/* --------------------------------------------------------------- agents -- */
 
 static void test_names(void)
 {
@@ -147,35 +169,86 @@ static void test_names(void)
     forget();
     memset(endless, 'x', sizeof(endless) - 1);
     endless[sizeof(endless) - 1] = '\0';
-    end_some(NULL, "192.0.2.1", 4, FW2_ACKED, 0);
+    end_some("", "192.0.2.1", 7, FW2_ACKED, 0);
     end_some("a\n\x80[b]\x7f", "192.0.2.1", 3, FW2_ACKED, 0);
+    end_some("a\r\xff[b]\x01", "192.0.2.1", 3, FW2_ACKED, 0);
     end_some(endless, "192.0.2.1", 1, FW2_ACKED, 0);
     endless[FW2_AGENT_SIZE] = 'y';
     end_some(endless, "192.0.2.1", 1, FW2_ACKED, 0);
     look();
-    is_int(seen.top[FW2_AGENTS].n, 3, "three names");
-    is_str(seen.top[FW2_AGENTS].clients[0].name, "(none)", "no name");
-    is_str(seen.top[FW2_AGENTS].clients[1].name,
-           "a?"
-           "?[b]?",
-           "made plain");
+    is_int(seen.top[FW2_AGENTS].n, 3, "three agents are listed");
+    is_str(agent_at(0)->name, "", "an empty agent is listed");
+    is_str(agent_at(1)->name, "a?\?[b]?",
+           "bytes other than printable ASCII become question marks");
+    is_int(agent_at(1)->left_open, 6,
+           "agents that differ in other bytes alone are one");
     apr_cpystrn(first, endless, sizeof(first));
-    is_str(seen.top[FW2_AGENTS].clients[2].name, first, "cut");
-    is_int(seen.top[FW2_AGENTS].clients[2].left_open, 2,
-           "two that are cut alike are one");
+    is_str(agent_at(2)->name, first, "a long agent is cut");
+    is_int(agent_at(2)->left_open, 2, "agents that are cut alike are one");
 }
 
-/* Ten thousand that leave one open each, and in between some that matter. */
-static void test_many(void)
+static int is_printable(const char *name)
 {
-    const fw2_client *client;
-    int i;
+    for (; *name; name++) {
+        if (*name < ' ' || *name > '~') {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void test_hostile_agents(void)
+{
+    static const char *const hostile[] = {
+        "%s%s%s%n%n%n",
+        "\r\nSet-Cookie: a=b",
+        "<script>alert(1)</script>",
+        "\x1b[2J",
+        "\xff\xfe\xfd",
+        "a\tb",
+        "\xe2\x80\xae"
+        "abc",
+        "'; DROP TABLE --",
+    };
+    enum { HOSTILE = sizeof(hostile) / sizeof(hostile[0]) };
+    char agent[300];
+    int i, j, wrong = 0;
 
     forget();
+    for (i = 0; i < HOSTILE; i++) {
+        end_some(hostile[i], "192.0.2.1", HOSTILE - i, FW2_ACKED, 0);
+    }
+    look();
+    is_int(seen.top[FW2_AGENTS].n, HOSTILE, "hostile agents are listed");
+    is_str(agent_at(0)->name, hostile[0], "a format is a name like any");
+    is_str(agent_at(1)->name, "?\?Set-Cookie: a=b", "no name has a line's end");
+    for (i = 0; i < 20000; i++) {
+        random_fill(agent, sizeof(agent) - 1);
+        agent[sizeof(agent) - 1] = '\0';
+        agent[random_number() % sizeof(agent)] = '\0';
+        end_at(agent, random_number(), 1, (fw2_ending)(i % FW2_ENDINGS), i & 1);
+        if (i % 100 == 0) {
+            look();
+            for (j = 0; j < seen.top[FW2_AGENTS].n; j++) {
+                wrong += !is_printable(agent_at(j)->name)
+                         || strlen(agent_at(j)->name) >= FW2_AGENT_SIZE;
+            }
+        }
+    }
+    is_int(wrong, 0, "agents of random bytes are printable ASCII");
+}
+
+/* ------------------------------------------------------------ thousands -- */
+
+/* End one connection each of ten thousand clients, and in between some of two
+ * that matter. */
+static void end_crowd(void)
+{
+    int i;
+
     for (i = 0; i < 10000; i++) {
-        end_some(apr_psprintf(pool, "crowd/%d", i),
-                 apr_psprintf(pool, "10.%d.%d.1", i / 256, i % 256), 1,
-                 FW2_ACKED, 0);
+        end_at(apr_psprintf(pool, "crowd/%d", i),
+               net("10.0.0.0") + ((apr_uint64_t)i << 8), 1, FW2_ACKED, 0);
         if (i % 20 == 0) {
             end_some("pool/1", "192.0.2.1", 1, FW2_ACKED, 0);
         }
@@ -183,38 +256,67 @@ static void test_many(void)
             end_some("late/1", "203.0.113.1", 1, FW2_ACKED, 0);
         }
     }
+}
+
+static void test_many(void)
+{
+    const fw2_client *client;
+
+    forget();
+    end_crowd();
     look();
-    is_int(seen.top[FW2_AGENTS].n, FW2_CLIENTS_MAX, "a list has its size");
-    is_int(seen.top[FW2_AGENTS].all, 10750, "all are in the sum");
-    client = seen.top[FW2_AGENTS].clients;
-    is_str(client->name, "pool/1", "one in twenty is first among thousands");
+    is_int(seen.top[FW2_AGENTS].n, FW2_CLIENTS_MAX,
+           "a list of thousands has its size");
+    is_int(seen.top[FW2_AGENTS].all, 10750,
+           "clients that are not listed are in the sum");
+    client = agent_at(0);
+    is_str(client->name, "pool/1", "one agent in twenty is the first");
     ok(client->left_open <= 500 && client->left_open > 400,
-       "with what was seen of it: %d", (int)client->left_open);
+       "%d of 500 open connections are counted as seen",
+       (int)client->left_open);
     ok(client->before + client->left_open >= 500,
-       "and the rest is allowed for");
+       "the others of the 500 open connections are allowed for");
     client = seen.top[FW2_NETS].clients;
-    ok(client->key == net("192.0.2.1"), "its net is first, too");
+    ok(client->key == net("192.0.2.1"), "one net in twenty is the first");
     client = listed(FW2_NETS, net("203.0.113.1"));
     ok(client && client->before && client->left_open <= 250
            && client->before + client->left_open >= 250,
-       "who came when all places were taken is there");
+       "a net that comes when all places are taken is listed");
 }
 
-/* Of whom the key was made before. */
-static void test_forgets_names(void)
+/* Test that no client is missing that has more than one part in 64. */
+static void test_guarantee(void)
 {
-    fw2_client_end end = { fw2_client_agent(clients, "gone"), net("192.0.2.1"),
-                           FW2_ACKED, 0 };
+    enum { NETS = 300 };
+    static apr_int64_t real[NETS];
+    apr_int64_t all = 0;
+    int i, missing = 0, wrong = 0;
 
     forget();
-    fw2_clients_ended(clients, &end, 0);
+    for (i = 0; i < 50000; i++) {
+        apr_uint64_t at =
+            random_number() % NETS * (random_number() % NETS) / NETS;
+
+        end_at("", at, 1, FW2_ACKED, 0);
+        real[at]++;
+        all++;
+    }
     look();
-    is_int(seen.top[FW2_AGENTS].n, 0, "the name of one of before");
-    is_int(seen.missed, 1, "who is missed");
-    forget();
+    for (i = 0; i < NETS; i++) {
+        const fw2_client *client = listed(FW2_NETS, (apr_uint64_t)i);
+
+        missing += !client && real[i] > all / FW2_CLIENTS_MAX;
+        wrong += client
+                 && (client->left_open > real[i]
+                     || client->left_open + client->before < real[i]);
+    }
+    is_int(missing, 0, "each net with more than one part in 64 is listed");
+    is_int(wrong, 0, "the real number is between what is seen and allowed for");
 }
 
-static void test_forgets(void)
+/* -------------------------------------------------------------- periods -- */
+
+static void test_periods(void)
 {
     forget();
     end_some("old", "192.0.2.1", 5, FW2_ACKED, 0);
@@ -222,208 +324,211 @@ static void test_forgets(void)
     end_some("new", "192.0.2.2", 2, FW2_ACKED, 0);
     end_some("old", "192.0.2.1", 1, FW2_ACKED, 0);
     look();
-    is_int(seen.top[FW2_AGENTS].clients[0].left_open, 6,
-           "ten minutes later what was before counts still");
-    is_int(seen.top[FW2_AGENTS].n, 2, "once");
-    ok(seen.over >= apr_time_from_sec(601), "it says how far back");
+    is_str(agent_at(0)->name, "old", "the lists of both periods are one list");
+    is_int(agent_at(0)->left_open, 6,
+           "a client of both periods has the sum of both");
+    is_int(seen.top[FW2_AGENTS].n, 2,
+           "a client of both periods is listed once");
+    is_int(seen.top[FW2_AGENTS].all, 8,
+           "the sums of both periods are added up");
+    ok(seen.over >= apr_time_from_sec(601)
+           && seen.over < apr_time_from_sec(1200),
+       "the lists go back to the beginning of the former period");
     ahead += 601;
     look();
-    is_int(seen.top[FW2_AGENTS].all, 3, "twenty minutes later not any more");
-    is_str(seen.top[FW2_AGENTS].clients[0].name, "new", "but what came since");
+    is_int(seen.top[FW2_AGENTS].all, 3,
+           "clients of more than twenty minutes ago are forgotten");
+    is_str(agent_at(0)->name, "new",
+           "clients of the last twenty minutes are not forgotten");
+    ok(seen.over >= apr_time_from_sec(601),
+       "the former period is the one that is not forgotten");
     ahead += 1201;
     look();
-    is_int(seen.top[FW2_AGENTS].n, 0, "later still all is forgotten");
+    is_int(seen.top[FW2_AGENTS].n, 0, "everything is forgotten later");
     end_some("back", "192.0.2.1", 1, FW2_ACKED, 0);
-    ahead -= 3600;
-    end_some("back", "192.0.2.1", 1, FW2_ACKED, 0);
-    look();
-    is_int(seen.top[FW2_AGENTS].all, 1, "a clock set back begins anew");
-    ahead = 0;
-    fw2_clients_want(clients, 0);
-    end_some("unwanted", "192.0.2.1", 9, FW2_ACKED, 1);
-    fw2_clients_want(clients, 1);
-    look();
-    is_int(seen.top[FW2_AGENTS].n, 0,
-           "forgotten when told to, and what came when nobody wanted it");
-    test_forgets_names();
-    end_some("kept", "192.0.2.1", 1, FW2_ACKED, 0);
-    fw2_clients_want(clients, 1);
-    ahead = -1;
     look();
     is_int(seen.top[FW2_AGENTS].n, 1,
-           "not when it is wanted still, nor for a second's difference");
-    ahead = 0;
+           "lists begin again after everything is forgotten");
 }
 
-/* Of count(): constant while anybody counts. */
-static int may_block;
-static apr_uint64_t all_net;
-
-static void *count(void *data)
+static void test_full_periods(void)
 {
-    const char *agent = data;
-    fw2_client_end end = { FW2_NO_CLIENT, all_net, FW2_ACKED, 1 };
-    int i;
-
-    for (i = 0; i < EACH; i++) {
-        end.agent = fw2_client_agent(clients, agent);
-        fw2_clients_ended(clients, &end, may_block);
-    }
-    return NULL;
-}
-
-static int mixtures; /* names of which nobody has called itself */
-
-/* Each thread's are of its own letter, and a number. */
-static void look_for_mixtures(void)
-{
-    int i;
-
-    if (!try_to_look()) {
-        return;
-    }
-    for (i = 0; i < seen.top[FW2_AGENTS].n; i++) {
-        const char *name = seen.top[FW2_AGENTS].clients[i].name;
-        apr_size_t letters = strspn(name, (char[]){ name[0], '\0' });
-
-        mixtures += name[letters + strspn(name + letters, "0123456789")] != 0;
-    }
-}
-
-/* Each has a letter of its own to work with. */
-static void run_threads(void *(*work)(void *))
-{
-    static char agents[THREADS][2] = { "a", "b", "c", "d" };
-    pthread_t threads[THREADS];
-    int i;
-
-    for (i = 0; i < THREADS; i++) {
-        pthread_create(&threads[i], NULL, work, agents[i]);
-    }
-    for (i = 0; i < THREADS; i++) {
-        while (pthread_tryjoin_np(threads[i], NULL)) {
-            look_for_mixtures();
-            usleep(100);
-        }
-    }
-}
-
-/* What several threads have counted, and what they have missed. */
-static apr_int64_t count_in_threads(void)
-{
-    apr_int64_t left = 0;
     int i;
 
     forget();
-    run_threads(count);
-    end_some("e", "192.0.2.9", 1, FW2_PEER_CLOSED, 0); /* takes it over */
-    look();
-    for (i = 0; i < seen.top[FW2_AGENTS].n; i++) {
-        left += seen.top[FW2_AGENTS].clients[i].left_open;
+    for (i = 0; i < 2 * FW2_CLIENTS_MAX; i++) {
+        if (i == FW2_CLIENTS_MAX) {
+            ahead += 700;
+        }
+        end_at(apr_psprintf(pool, "%d", i), (apr_uint64_t)i, 1 + i % 7,
+               FW2_ACKED, 0);
     }
-    return left;
+    look();
+    is_int(seen.top[FW2_AGENTS].n, FW2_CLIENTS_MAX,
+           "two full lists are merged to the size of one");
+    ok(agent_at(0)->left_open == 7
+           && agent_at(FW2_CLIENTS_MAX - 1)->left_open >= 3,
+       "clients with the most of two full lists are listed");
 }
 
-/* Some may be missed, and are counted as that; none is lost. Who waits misses
- * none, but where he waits in vain. */
-static void test_threads(void)
+static void test_damaged_period(void)
 {
-    apr_int64_t left = count_in_threads();
-
-    is_int(left + seen.missed, THREADS * EACH, "each is noted, or missed");
-    ok(left > 0, "not all are missed: %d are not", (int)left);
-    may_block = 1;
-    left = count_in_threads();
-    is_int(left + seen.missed, THREADS * EACH, "so it is if they wait");
-    ok(left > THREADS * EACH * 9 / 10, "hardly any is missed then: %d",
-       (int)seen.missed);
-    may_block = 0;
+    forget();
+    end_some("old", "192.0.2.1", 5, FW2_ACKED, 0);
+    ahead += 100000;
+    end_some("future", "192.0.2.1", 5, FW2_ACKED, 0);
+    ahead -= 100000;
+    end_some("now", "192.0.2.1", 1, FW2_ACKED, 0);
+    look();
+    ok(seen.top[FW2_AGENTS].n == 1 && !strcmp(agent_at(0)->name, "now"),
+       "a period of the future is forgotten");
 }
 
-/* Names long enough to be written over while they are read. */
-static void *name_many(void *data)
+static void test_forget(void)
+{
+    forget();
+    end_some("gone", "192.0.2.1", 5, FW2_ACKED, 0);
+    look();
+    is_int(seen.top[FW2_AGENTS].n, 1, "a client is published");
+    fw2_clients_forget(clients);
+    ok(!read_published(), "nothing is published after lists are forgotten");
+    fw2_clients_begin(clients, pool);
+    end_some("new", "192.0.2.1", 1, FW2_ACKED, 0);
+    look();
+    ok(seen.top[FW2_AGENTS].n == 1 && !strcmp(agent_at(0)->name, "new"),
+       "a process that begins then knows no client of before");
+}
+
+/* ------------------------------------------------------------ processes -- */
+
+static int end_and_publish(void *data)
+{
+    fw2_clients_begin(clients, pool);
+    end_some("child", "192.0.2.1", *(const int *)data, FW2_ACKED, 0);
+    fw2_clients_publish(clients);
+    end_some("lost", "192.0.2.1", 1, FW2_ACKED, 0);
+    return 0;
+}
+
+static void test_next_process(void)
+{
+    int first = 10, second = 5;
+
+    forget();
+    is_int(child_wait(child_start(end_and_publish, &first)), 0,
+           "a process publishes lists, and ends");
+    ok(read_published() && agent_at(0)->left_open == 10,
+       "another process reads the lists of a process that is gone");
+    is_int(child_wait(child_start(end_and_publish, &second)), 0,
+           "a second process publishes lists");
+    ok(read_published() && agent_at(0)->left_open == 15
+           && seen.top[FW2_AGENTS].n == 1,
+       "the second process goes on with the lists of the first");
+}
+
+/* Publish without a pause, by names of a letter and a number. */
+static int publish_forever(void *data)
 {
     char name[FW2_AGENT_SIZE];
-    fw2_client_end end = { 0, FW2_NO_CLIENT, FW2_ACKED, 0 };
     int i;
 
-    memset(name, *(const char *)data, 100);
-    for (i = 0; i < EACH * 10; i++) {
+    fw2_clients_begin(clients, pool);
+    memset(name, 'a' + (int)(getpid() % 26), 100);
+    for (i = 0;; i++) {
         apr_snprintf(name + 100, sizeof(name) - 100, "%d", i % 300);
-        end.agent = fw2_client_agent(clients, name);
-        fw2_clients_ended(clients, &end, 1);
+        end_at(name, (apr_uint64_t)i % 100, 1, FW2_ACKED, 1);
+        fw2_clients_publish(clients);
+        fw2_shared_add(data, 1);
     }
-    return NULL;
+    return 0;
 }
 
-/* Names that drive each other out while they are written and read. */
-static void test_names_meet(void)
+/* True if a name is one that no process has sent, or a list does not add up. */
+static int is_mixture(void)
 {
-    forget();
-    run_threads(name_many);
-    look();
-    is_int(seen.top[FW2_AGENTS].n, FW2_CLIENTS_MAX, "many names were learned");
-    is_int(mixtures, 0, "none is a mixture");
+    apr_int64_t sum = 0;
+    int i;
+
+    for (i = 0; i < seen.top[FW2_AGENTS].n; i++) {
+        const char *name = agent_at(i)->name;
+        size_t letters = strspn(name, (char[]){ name[0], '\0' });
+
+        if (letters != 100 || name[100 + strspn(name + 100, "0123456789")]) {
+            return 1;
+        }
+        sum += agent_at(i)->left_open;
+    }
+    return sum > seen.top[FW2_AGENTS].all
+           || seen.top[FW2_AGENTS].all != seen.top[FW2_IDLE_NETS].all;
 }
 
-/* Killed anywhere, also with the lock in its hands. */
+static void test_beside_writer(void)
+{
+    fw2_shared *published = shared_memory(sizeof(*published));
+    int i, found = 0, mixtures = 0;
+    pid_t pid;
+
+    forget();
+    pid = child_start(publish_forever, published);
+    ok(wait_until(published, 100), "a process publishes without a pause");
+    for (i = 0; i < 1000000 && found < 300; i++) {
+        if (read_published()) {
+            found++;
+            mixtures += is_mixture();
+        }
+    }
+    child_kill(pid);
+    ok(found, "lists are read %d times beside a writer", found);
+    is_int(mixtures, 0, "lists that are read beside a writer are whole");
+}
+
 static void test_killed(void)
 {
-    static char child[] = "child";
-    int i;
+    fw2_shared *published = shared_memory(sizeof(*published));
+    apr_int64_t all = 0;
+    int i, unread = 0, mixtures = 0, fewer = 0;
 
     forget();
     for (i = 0; i < 50; i++) {
-        int began[2];
-        pid_t pid;
-        char c;
+        apr_uint64_t before = fw2_shared_read(published);
+        pid_t pid = child_start(publish_forever, published);
 
-        if (pipe(began) || (pid = fork()) < 0) {
-            printf("Bail out! no child\n");
-            exit(1);
+        if (!wait_until(published, before + 3)) {
+            bail_out("a child does not publish");
         }
-        if (pid == 0) {
-            count(child);
-            while (write(began[1], "", 1) == 1) {
-                count(child);
-            }
-            _exit(1);
-        }
-        if (read(began[0], &c, 1) != 1) {
-            printf("Bail out! the child is gone\n");
-            exit(1);
-        }
-        usleep(37 * (useconds_t)i);
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-        close(began[0]);
-        close(began[1]);
-        look();
+        child_kill(pid);
+        unread += !read_published();
+        mixtures += is_mixture();
+        fewer += seen.top[FW2_AGENTS].all < all + 3;
+        all = seen.top[FW2_AGENTS].all;
     }
-    end_some("child", "192.0.2.1", 1, FW2_ACKED, 0);
-    look();
-    ok(seen.top[FW2_AGENTS].all > 50, "children counted: %d",
-       (int)seen.top[FW2_AGENTS].all);
-    is_str(seen.top[FW2_AGENTS].clients[0].name, "child",
-           "fifty were killed, and who comes then counts on");
+    is_int(unread, 0, "lists can be read after each of 50 killed processes");
+    is_int(mixtures, 0, "lists are whole after each of 50 killed processes");
+    is_int(fewer, 0, "each process goes on with the lists of the one before");
 }
 
 int main(void)
 {
     apr_initialize();
     apr_pool_create(&pool, NULL);
+    alarm(120);
     if (fw2_clients_create(&clients, pool) != APR_SUCCESS) {
-        printf("Bail out! no shared memory, or no lock\n");
-        return 1;
+        bail_out("no shared memory");
     }
-    all_net = net("192.0.2.1");
     test_nets();
     test_counts();
     test_names();
+    test_hostile_agents();
     test_many();
-    test_forgets();
-    test_threads();
-    test_names_meet();
+    test_guarantee();
+    test_periods();
+    test_full_periods();
+    test_damaged_period();
+    test_forget();
+    test_next_process();
+    test_beside_writer();
     test_killed();
+    apr_pool_destroy(pool);
+    apr_terminate();
     return done_testing();
 }

@@ -1,24 +1,27 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#ifndef FW2_CLOCK_H
-#define FW2_CLOCK_H
+#ifndef FW2_TEST_CLOCK_H
+#define FW2_TEST_CLOCK_H
 
-/* apr_time_now() is of gettimeofday(), which is this one in a test that wants
- * to be years ahead. */
+/* fw2_monotonic_now() calls clock_gettime(), which is this one in a test that
+ * sets the clock forward or stops it. */
 
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-static time_t ahead; /* seconds that the clock is */
+static time_t ahead;            /* seconds to add to each clock */
+static struct timespec stopped; /* what each clock shows; 0: the clocks run */
 
-int gettimeofday(struct timeval *restrict t, void *restrict zone)
+int clock_gettime(clockid_t clock, struct timespec *t)
 {
-    int status = (int)syscall(SYS_gettimeofday, t, zone);
+    int status = (int)syscall(SYS_clock_gettime, clock, t);
 
     t->tv_sec += ahead;
+    if (stopped.tv_sec) {
+        *t = stopped;
+    }
     return status;
 }
 
-#endif /* FW2_CLOCK_H */
+#endif /* FW2_TEST_CLOCK_H */

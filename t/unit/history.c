@@ -2,22 +2,16 @@
 
 /*
  * The room history: what is written and what is read, over several laps, with
- * clocks that jump, with marks; and many threads and processes at once, some
- * of them killed.
+ * clocks that jump, with marks; slots that are damaged; and readers in other
+ * threads and processes beside a writer, which may be killed.
  */
 
 #include <pthread.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include <sys/mman.h>
-#include <sys/wait.h>
-
-#include "apr_atomic.h"
 #include "apr_general.h"
 
 #include "fw2_history.h"
+#include "child.h"
 #include "tap.h"
 
 #define SEC   ((apr_time_t)1000000)
@@ -34,20 +28,31 @@ static void begin(void)
     memset(history, 0, sizeof(*history));
 }
 
-/* Every field of a sample follows from its time, so that one of two is seen. */
+/* Make a sample of which every field follows from its time: a mixture of two
+ * does not pass for one. */
 static fw2_sample made_of(apr_time_t time)
 {
-    fw2_sample sample = { time,     5 * SEC,  time + 1, time + 2,
-                          time + 3, time + 4, time + 5, 0 };
+    apr_int64_t first = (time - START) / 10;
+    fw2_sample sample = { time,      5 * SEC,   first + 1, first + 2,
+                          first + 3, first + 4, first + 5, 0 };
 
     return sample;
 }
 
 static int is_whole(const fw2_sample *s)
 {
-    return s->held == s->time + 1 && s->orphan == s->time + 2
-           && s->timewait == s->time + 3 && s->closes == s->time + 4
-           && s->by_server == s->time + 5;
+    apr_int64_t first = (s->time - START) / 10;
+
+    return s->held == first + 1 && s->orphan == first + 2
+           && s->timewait == first + 3 && s->closes == first + 4
+           && s->by_server == first + 5;
+}
+
+static void put_marked(apr_time_t time, apr_int64_t held, apr_uint64_t marks)
+{
+    fw2_sample sample = { time, 5 * SEC, held, 0, -1, 0, -1, marks };
+
+    fw2_history_put(history, &sample);
 }
 
 static void put(apr_time_t time, apr_int64_t held, apr_int64_t orphan,
@@ -68,7 +73,7 @@ static int day(apr_time_t now)
     return n = fw2_history_day(history, now, out);
 }
 
-/* The times of what was read, as seconds since START. */
+/* Return the times of the samples that were read, as seconds since START. */
 static const char *times(void)
 {
     static char text[512];
@@ -83,30 +88,30 @@ static const char *times(void)
     return text;
 }
 
-/* -------------------------------------------------------- order and laps -- */
+/* ------------------------------------------------------- order and laps -- */
 
 static void test_order(void)
 {
     apr_time_t now;
 
     begin();
-    is_int(recent(START), 0, "empty: no sample");
-    is_int(day(START), 0, "empty: no minute");
+    is_int(recent(START), 0, "an empty history has no sample");
+    is_int(day(START), 0, "an empty history has no minute");
     put(START, 1, 2, 3);
-    is_int(recent(START), 1, "one sample");
+    is_int(recent(START), 1, "one sample is read");
     ok(out[0].time == START && out[0].held == 1 && out[0].orphan == 2
            && out[0].closes == 3 && out[0].timewait == FW2_NOT_SAMPLED,
-       "is as it was put");
-    is_int(day(START), 1, "and is a minute's, though that is not over");
+       "a sample is read as it was put");
+    is_int(day(START), 1, "a minute that is not over has the sample");
     for (now = START + 5 * SEC; now < START + 20 * SEC; now += 5 * SEC) {
         put(now, 0, 0, 0);
     }
     recent(now);
-    is_str(times(), "0 5 10 15", "oldest first");
+    is_str(times(), "0 5 10 15", "samples are read oldest first");
     recent(START + 12 * SEC);
-    is_str(times(), "0 5 10", "none that is later than now");
+    is_str(times(), "0 5 10", "no sample is later than now");
     recent(START + HOUR + 5 * SEC);
-    is_str(times(), "10 15", "none that is an hour old");
+    is_str(times(), "10 15", "no sample is an hour old");
 }
 
 static void test_laps(void)
@@ -124,20 +129,20 @@ static void test_laps(void)
         wrong += out[n - 1].time != now || !is_whole(&out[0])
                  || out[0].time != now - (n - 1) * SEC;
     }
-    is_int(wrong, 0, "three laps: always the newest ones");
+    is_int(wrong, 0, "the newest samples are read in three laps");
     begin();
     for (i = 0, now = START; i < 2 * 1440 + 9; i++, now += MIN) {
         put(now, i, 0, 0);
     }
-    is_int(day(now - MIN), 1440, "two days: a day of minutes");
+    is_int(day(now - MIN), 1440, "a day of minutes is read of two days");
     for (i = 0, wrong = 0; i < n; i++) {
         wrong += out[i].time != now - (n - i) * MIN;
     }
-    is_int(wrong, 0, "one after the other");
-    is_int(recent(now - MIN), 60, "of an hour, one a minute");
+    is_int(wrong, 0, "each minute of the day is read");
+    is_int(recent(now - MIN), 60, "one sample a minute is read of an hour");
 }
 
-/* ---------------------------------------------------------------- minutes -- */
+/* -------------------------------------------------------------- minutes -- */
 
 static void test_minutes(void)
 {
@@ -148,13 +153,15 @@ static void test_minutes(void)
         put(START + s * SEC, s == 65 ? 900 : s, s == 115 ? 800 : 1, s);
     }
     day(START + 180 * SEC);
-    is_str(times(), "55 115 175", "a minute has its last sample's time");
-    is_int(out[1].held, 900, "the highest held");
-    is_int(out[1].orphan, 800, "the highest orphan");
-    is_int(out[1].closes, 115, "the last number of closes");
-    is_int(out[1].interval, 60 * SEC, "and stands for a minute");
-    is_int(out[1].timewait, FW2_NOT_SAMPLED, "not known if it never was");
-    is_int(out[2].held, 175, "the minute that is not over, too");
+    is_str(times(), "55 115 175", "a minute has the time of its last sample");
+    is_int(out[1].held, 900, "a minute has the highest number of held sockets");
+    is_int(out[1].orphan, 800, "a minute has the highest number of orphans");
+    is_int(out[1].closes, 115, "a minute has its last number of closes");
+    is_int(out[1].interval, 60 * SEC, "the interval of a minute is a minute");
+    is_int(out[1].timewait, FW2_NOT_SAMPLED,
+           "a minute does not know what no sample knows");
+    is_int(out[2].held, 175,
+           "the minute that is not over has its highest numbers");
 
     begin();
     put(START, FW2_NOT_SAMPLED, 7, 1);
@@ -162,7 +169,7 @@ static void test_minutes(void)
     put(START + 2 * SEC, FW2_NOT_SAMPLED, FW2_NOT_SAMPLED, 3);
     day(START + MIN);
     ok(n == 1 && out[0].held == 5 && out[0].orphan == 7,
-       "what is known once is known of the minute");
+       "a minute knows what one sample knows");
 
     begin();
     for (s = 0; s < 1000; s++) {
@@ -170,137 +177,37 @@ static void test_minutes(void)
     }
     put(START + MIN, 0, 0, 0);
     day(START + MIN);
-    is_int(out[0].held, 999, "a minute of too many samples");
+    is_int(out[0].held, 999,
+           "a minute of more samples than slots has the highest number");
 }
 
 static void test_restart(void)
 {
     begin();
-    fw2_history_mark(history, FW2_MARK_RESTART);
-    put(START, 1, 0, 10);
-    put(START + 5 * SEC, 50, 0, 20);
-    fw2_history_mark(history, FW2_MARK_RESTART);
-    fw2_history_mark(history, FW2_MARK_CONFIG);
-    put(START + 10 * SEC, 2, 0, 1);
-    put(START + 15 * SEC, 3, 0, 2);
+    put_marked(START, 1, FW2_MARK_RESTART);
+    put_marked(START + 5 * SEC, 50, 0);
+    put_marked(START + 10 * SEC, 2, FW2_MARK_RESTART | FW2_MARK_CONFIG);
+    put_marked(START + 15 * SEC, 3, 0);
     recent(START + 15 * SEC);
     ok(out[0].marks == FW2_MARK_RESTART && !out[1].marks && !out[3].marks,
        "a mark is on one sample");
-    is_int(out[2].marks, FW2_MARK_RESTART | FW2_MARK_CONFIG, "or two are");
-    put(START + 65 * SEC, 4, 0, 3);
+    is_int(out[2].marks, FW2_MARK_RESTART | FW2_MARK_CONFIG,
+           "two marks are on one sample");
+    put_marked(START + 65 * SEC, 4, 0);
     day(START + 65 * SEC);
-    is_str(times(), "5 15 65", "a minute for each side of a restart");
-    ok(out[0].held == 50 && out[1].held == 3, "they are not mixed");
+    is_str(times(), "5 15 65", "each side of a restart has its own minute");
+    ok(out[0].held == 50 && out[1].held == 3,
+       "the two sides of a restart are not mixed");
     ok(out[0].marks == FW2_MARK_RESTART && out[1].marks == 3 && !out[2].marks,
-       "and have their marks");
-    fw2_history_mark(history, FW2_MARK_CONFIG);
-    put(START + 70 * SEC, 4, 0, 3);
+       "a minute has the marks of its samples");
+    put_marked(START + 70 * SEC, 4, FW2_MARK_CONFIG);
     day(START + 70 * SEC);
-    is_str(times(), "5 15 70", "other marks begin no minute");
-    is_int(out[2].marks, FW2_MARK_CONFIG, "which has them nevertheless");
+    is_str(times(), "5 15 70", "a mark of no restart begins no minute");
+    is_int(out[2].marks, FW2_MARK_CONFIG,
+           "a minute that is not over has the mark of its sample");
 }
 
-/* ---------------------------------------------------------------- leave -- */
-
-static int claim(apr_time_t now, apr_interval_time_t interval)
-{
-    return fw2_history_claim(history, now, interval);
-}
-
-static apr_interval_time_t wait_from(apr_time_t now)
-{
-    return fw2_history_wait(history, now, 5 * SEC);
-}
-
-static void test_wait(void)
-{
-    begin();
-    is_int(wait_from(START), 0, "no wait for the first");
-    claim(START, 5 * SEC);
-    is_int(wait_from(START), 5 * SEC, "an interval for the next");
-    is_int(wait_from(START + 5 * SEC - 7), 7, "or what is left of it");
-    is_int(wait_from(START + 5 * SEC), 0, "no more when it is due");
-    is_int(wait_from(START + HOUR), 0, "nor later");
-    is_int(wait_from(START - HOUR), 0, "nor where the clock is set back");
-}
-
-static void test_claim(void)
-{
-    begin();
-    ok(claim(START, 5 * SEC), "the first at once");
-    ok(!claim(START, 5 * SEC), "once");
-    ok(!claim(START + 5 * SEC - 1, 5 * SEC), "not before it is due");
-    ok(claim(START + 5 * SEC + 90, 5 * SEC), "late");
-    ok(!claim(START + 10 * SEC - 1, 5 * SEC), "the next is not early");
-    ok(claim(START + 10 * SEC, 5 * SEC), "nor late for that");
-    ok(claim(START + 18 * SEC, 5 * SEC), "very late");
-    ok(!claim(START + 22 * SEC, 5 * SEC), "the next keeps its distance");
-    ok(claim(START + 23 * SEC, 5 * SEC), "of an interval");
-    ok(claim(START + 100 * SEC, 5 * SEC), "after a long time");
-    ok(!claim(START + 104 * SEC, 5 * SEC), "is another beat");
-
-    ok(claim(START - HOUR, 5 * SEC), "the clock is set back");
-    ok(!claim(START - HOUR + 4 * SEC, 5 * SEC), "and goes on");
-    ok(claim(START - HOUR + 5 * SEC, 5 * SEC), "from there");
-    ok(claim(START + 9 * HOUR, 5 * SEC), "it is set forward");
-    ok(!claim(START + 9 * HOUR + SEC, 5 * SEC), "and goes on from there");
-    ok(claim(START + 9 * HOUR - SEC / 2, 5 * SEC), "set back by a little");
-
-    begin();
-    claim(START, HOUR);
-    ok(claim(START + SEC, SEC), "the interval is shorter now");
-    ok(!claim(START + SEC, SEC), "once");
-}
-
-#define CLAIMERS 8
-#define ROUNDS   2000
-
-static apr_uint32_t won[ROUNDS];
-static pthread_barrier_t barrier;
-
-static void *claim_all(void *data)
-{
-    apr_time_t now = START;
-    int i;
-
-    (void)data;
-    for (i = 0; i < ROUNDS; i++, now += 5 * SEC) {
-        pthread_barrier_wait(&barrier);
-        if (claim(now + (i % 2) * SEC, 5 * SEC)) {
-            apr_atomic_inc32(&won[i]);
-        }
-    }
-    return NULL;
-}
-
-static void start_thread(pthread_t *thread, void *(*body)(void *), void *data)
-{
-    if (pthread_create(thread, NULL, body, data)) {
-        printf("Bail out! no thread\n");
-        exit(1);
-    }
-}
-
-static void test_claimers(void)
-{
-    pthread_t threads[CLAIMERS];
-    int i, wrong = 0;
-
-    begin();
-    pthread_barrier_init(&barrier, NULL, CLAIMERS);
-    for (i = 0; i < CLAIMERS; i++) {
-        start_thread(&threads[i], claim_all, NULL);
-    }
-    for (i = 0; i < CLAIMERS; i++) {
-        pthread_join(threads[i], NULL);
-    }
-    for (i = 0; i < ROUNDS; i++) {
-        wrong += won[i] != 1;
-    }
-    is_int(wrong, 0, "of eight threads, exactly one has leave each time");
-}
-
-/* --------------------------------------------------------- gaps and clocks -- */
+/* ------------------------------------------------------ gaps and clocks -- */
 
 static void test_clocks(void)
 {
@@ -314,17 +221,22 @@ static void test_clocks(void)
         put(START + s * SEC, s, 0, 0);
     }
     recent(START + 60 * SEC);
-    is_str(times(), "0 5 10 12 17", "set back: no sample from the future");
+    is_str(times(), "0 5 10 12 17",
+           "a clock set back leaves no sample of the future");
     put(START + 17 * SEC, 0, 0, 0);
     recent(START + 60 * SEC);
-    is_int(n, 5, "nor two of one time");
+    is_int(n, 5, "no two samples have one time");
     recent(START + 14 * SEC);
-    is_str(times(), "0 5 10 12", "set back again: what was before that");
+    is_str(times(), "0 5 10 12",
+           "a clock set back again leaves what is earlier");
     put(START - HOUR, 0, 0, 0);
-    is_int(recent(START - HOUR), 1, "set back by much: what is new");
+    is_int(recent(START - HOUR), 1,
+           "a clock set back by much leaves what is new");
     put(START + 25 * HOUR, 0, 0, 0);
-    is_int(recent(START + 25 * HOUR), 1, "set forward by a day");
-    is_int(day(START + 25 * HOUR), 1, "of which nothing is left");
+    is_int(recent(START + 25 * HOUR), 1,
+           "a clock set forward by a day leaves what is new");
+    is_int(day(START + 25 * HOUR), 1,
+           "a clock set forward by a day leaves no minute before");
 
     begin();
     put(START + MIN, 5, 0, 0);
@@ -332,8 +244,8 @@ static void test_clocks(void)
     put(START + 5 * SEC, 7, 0, 0);
     put(START + MIN, 8, 0, 0);
     day(START + HOUR);
-    is_str(times(), "5 60", "minutes that come twice");
-    is_int(out[1].held, 8, "are not mixed");
+    is_str(times(), "5 60", "a minute that comes twice is read once");
+    is_int(out[1].held, 8, "minutes that come twice are not mixed");
 }
 
 static void test_neighbours(void)
@@ -343,26 +255,33 @@ static void test_neighbours(void)
 
     b.time += 5 * SEC;
     b.closes = 150;
-    ok(fw2_sample_follows(&b, &a), "five seconds later: follows");
-    ok(fw2_sample_rate(&b, &a) == 10, "ten closes a second");
-    ok(!fw2_sample_follows(&a, &b), "not the other way round");
-    ok(!fw2_sample_follows(&a, &a), "nor after itself");
+    ok(fw2_sample_follows(&b, &a), "a sample five seconds later follows");
+    ok(fw2_sample_rate(&b, &a) == 10,
+       "50 closes in five seconds are ten a second");
+    ok(!fw2_sample_follows(&a, &b), "a sample does not follow a later one");
+    ok(!fw2_sample_follows(&a, &a), "a sample does not follow itself");
     b.time = START + 11 * SEC;
-    ok(fw2_sample_follows(&b, &a), "one is missing: nearly follows");
+    ok(fw2_sample_follows(&b, &a),
+       "a sample follows though one may be missing");
     b.time++;
-    ok(!fw2_sample_follows(&b, &a), "two are: does not");
-    ok(fw2_sample_rate(&b, &a) < 0, "and there is no rate");
+    ok(!fw2_sample_follows(&b, &a),
+       "a sample does not follow if more are missing");
+    ok(fw2_sample_rate(&b, &a) < 0,
+       "there is no rate where samples are missing");
     b.time = START + 5 * SEC;
     b.closes = 99;
-    ok(fw2_sample_rate(&b, &a) < 0, "none, where counting began anew");
+    ok(fw2_sample_rate(&b, &a) < 0,
+       "there is no rate where counting began anew");
     a.closes = FW2_NOT_SAMPLED;
-    ok(fw2_sample_rate(&b, &a) < 0, "nor where it is not known before");
+    ok(fw2_sample_rate(&b, &a) < 0,
+       "there is no rate if the former number is not known");
     a.closes = 1;
     b.closes = FW2_NOT_SAMPLED;
-    ok(fw2_sample_rate(&b, &a) < 0, "nor after");
+    ok(fw2_sample_rate(&b, &a) < 0,
+       "there is no rate if the later number is not known");
 }
 
-/* --------------------------------------------------- slots that are broken -- */
+/* ------------------------------------------------ slots that are broken -- */
 
 static void test_broken(void)
 {
@@ -381,18 +300,79 @@ static void test_broken(void)
         wrong += strcmp(times(), "0 5 15 20") != 0;
         history->recent[2].words[i] ^= 1;
     }
-    is_int(wrong, 0, "one bit of one word: this sample is passed over");
+    is_int(wrong, 0, "a sample with a damaged bit is passed over");
     history->recent[3] = history->recent[0];
     recent(START + MIN);
-    is_str(times(), "0 5 10 20", "a whole sample, but of another number");
+    is_str(times(), "0 5 10 20", "a sample of another slot is passed over");
     history->recent[4].sum = 0;
-    is_int(day(START + MIN), 1, "the minute is made of what is left");
-    is_int(out[0].time - START, 10 * SEC, "up to its last");
+    is_int(day(START + MIN), 1,
+           "a minute is made of the samples that are whole");
+    is_int(out[0].time - START, 10 * SEC,
+           "a minute has the time of the last whole sample");
 }
 
-/* ------------------------------------------------------- all at one time -- */
+/* Write samples that any process can write: with a sum that matches. */
+static void test_wild(void)
+{
+    fw2_sample wild = { START, APR_INT64_MAX, APR_INT64_MAX, APR_INT64_MIN,
+                        -2,    APR_INT64_MAX, APR_INT64_MIN, ~(apr_uint64_t)0 };
 
-static apr_uint32_t over;
+    begin();
+    fw2_history_put(history, &wild);
+    wild.time = START + SEC;
+    wild.closes = APR_INT64_MIN;
+    wild.interval = APR_INT64_MIN;
+    wild.marks = 0;
+    fw2_history_put(history, &wild);
+    recent(START + MIN);
+    is_int(n, 2, "wild samples are read");
+    ok(out[0].interval <= FW2_HISTORY_DAY && out[1].interval == 0,
+       "an interval is a day at most, and not below 0");
+    ok(out[0].held > 0 && out[0].orphan == FW2_NOT_SAMPLED
+           && out[0].timewait == FW2_NOT_SAMPLED
+           && out[0].by_server == FW2_NOT_SAMPLED,
+       "no number is below that of an unknown one");
+    ok(fw2_sample_follows(&out[1], &out[0])
+           && fw2_sample_rate(&out[1], &out[0]) < 0,
+       "wild samples have no rate");
+    put(START + MIN, 0, 0, 0);
+    day(START + MIN);
+    ok(n == 2 && out[0].held > 0 && out[0].interval >= FW2_MINUTE,
+       "wild samples are made a minute of");
+}
+
+/* Damage the three numbers of written samples and minutes. */
+static void test_damaged_numbers(void)
+{
+    static const apr_uint64_t wild[] = { 0, 1, FW2_HISTORY_RECENT,
+                                         APR_INT64_MAX, ~(apr_uint64_t)0 };
+    enum { WILD = sizeof(wild) / sizeof(wild[0]) };
+    int i, wrong = 0;
+
+    for (i = 0; i < WILD * WILD * WILD; i++) {
+        begin();
+        put(START, 1, 1, 1);
+        history->samples = wild[i % WILD];
+        history->minutes = wild[i / WILD % WILD];
+        history->folded = wild[i / WILD / WILD];
+        recent(START + MIN);
+        wrong += n > 1;
+        day(START + MIN);
+        wrong += n > 1;
+        put(START + 2 * MIN, 2, 2, 2);
+        put(START + 2 * MIN + SEC, 3, 3, 3);
+        put(START + 2 * MIN + 2 * SEC, 4, 4, 4);
+        recent(START + 3 * MIN);
+        wrong += !n || out[n - 1].held != 4;
+        day(START + 3 * MIN);
+        wrong += !n || out[n - 1].held != 4;
+    }
+    is_int(wrong, 0, "samples are read again three samples after damage");
+}
+
+/* ------------------------------------------------------ all at one time -- */
+
+static fw2_shared over; /* 1: writers end */
 
 static void write_one(apr_time_t time)
 {
@@ -401,38 +381,43 @@ static void write_one(apr_time_t time)
     fw2_history_put(history, &sample);
 }
 
-/* What a writer's clock goes on by from sample to sample. */
+/* The time from one sample of a writer to the next. */
 static apr_interval_time_t step;
 
-static void *write_all(void *data)
+static apr_uint64_t written(void)
+{
+    return fw2_shared_read(&history->samples);
+}
+
+static void *write_all(void *unused)
 {
     apr_time_t now = START;
 
-    (void)data;
-    for (; !apr_atomic_read32(&over); now += step) {
+    for (; !fw2_shared_read(&over); now += step) {
         write_one(now);
     }
-    return NULL;
+    return unused;
 }
 
-/* Of one writer, a minute's highest is its last: so it is whole, too. */
+/* Read samples, or minutes. The highest numbers of a minute that has one writer
+ * are its last, so such a minute is whole, too. */
 static int read_some(fw2_sample *samples)
 {
-    apr_time_t now =
-        START + (apr_time_t)apr_atomic_read64(&history->samples) * step;
+    apr_time_t now = START + (apr_time_t)written() * step;
 
     return step == SEC ? fw2_history_day(history, now, samples)
                        : fw2_history_recent(history, now, samples);
 }
 
-static void *read_all(void *data)
+/* Return how many samples are wrong, or 1 if there are too few. */
+static int read_all(void *unused)
 {
     fw2_sample *samples = calloc(FW2_HISTORY_MINUTES + 1, sizeof(*samples));
-    apr_size_t wrong = 0;
-    int i, round, found = 0;
+    int i, round, found = 0, wrong = 0;
 
-    (void)data;
-    for (round = 0; round < 1000; round++) {
+    (void)unused;
+    for (round = 0; samples && round < 20000 && (round < 500 || found < 2000);
+         round++) {
         int some = read_some(samples);
 
         for (i = 0; i < some; i++) {
@@ -442,105 +427,162 @@ static void *read_all(void *data)
         found += some;
     }
     free(samples);
-    printf("# %d read\n", found);
-    return (void *)(wrong + (found > 1000 ? 0 : 1));
+    return wrong ? wrong : found < 2000;
+}
+
+static void *read_in_thread(void *wrong)
+{
+    *(int *)wrong = read_all(NULL);
+    return NULL;
+}
+
+static void start_thread(pthread_t *thread, void *(*body)(void *), void *data)
+{
+    if (pthread_create(thread, NULL, body, data)) {
+        bail_out("no thread");
+    }
 }
 
 #define READERS 3
 
+static void read_in_threads(const char *name)
+{
+    pthread_t reader[READERS];
+    int wrong[READERS], all_wrong = 0, i;
+
+    for (i = 0; i < READERS; i++) {
+        start_thread(&reader[i], read_in_thread, &wrong[i]);
+    }
+    for (i = 0; i < READERS; i++) {
+        pthread_join(reader[i], NULL);
+        all_wrong += wrong[i];
+    }
+    is_int(all_wrong, 0, name);
+}
+
 static void read_beside(int writers, apr_interval_time_t its_step,
                         const char *name)
 {
-    pthread_t writer[2], reader[READERS];
-    apr_size_t all_wrong = 0;
-    void *wrong;
+    pthread_t writer[2];
     int i;
 
     begin();
-    apr_atomic_set32(&over, 0);
+    fw2_shared_write(&over, 0);
     step = its_step;
     for (i = 0; i < writers; i++) {
         start_thread(&writer[i], write_all, NULL);
     }
-    while (apr_atomic_read64(&history->samples) < 3 * FW2_HISTORY_RECENT) {
-        usleep(100);
+    if (!wait_until(&history->samples, 3 * FW2_HISTORY_RECENT)) {
+        bail_out("no writer writes");
     }
-    for (i = 0; i < READERS; i++) {
-        start_thread(&reader[i], read_all, NULL);
-    }
-    for (i = 0; i < READERS; i++) {
-        pthread_join(reader[i], &wrong);
-        all_wrong += (apr_size_t)wrong;
-    }
-    is_int((long long)all_wrong, 0, name);
-    apr_atomic_set32(&over, 1);
+    read_in_threads(name);
+    fw2_shared_write(&over, 1);
     for (i = 0; i < writers; i++) {
         pthread_join(writer[i], NULL);
     }
 }
 
-static void test_readers(void)
+static void test_threads(void)
 {
-    read_beside(1, 10, "beside a writer, each sample read is whole");
-    read_beside(1, SEC, "so is each minute");
-    read_beside(2, 10, "beside two, too, though there should be but one");
+    read_beside(1, 10, "samples are whole beside a writer in a thread");
+    read_beside(1, SEC, "minutes are whole beside a writer in a thread");
+    read_beside(2, 10,
+                "samples are whole beside two writers, which is one "
+                "too many");
 }
 
-/* Children that write as fast as they can, each killed over it. */
-static void test_killed(void)
+/* Write as fast as possible, after the last sample. */
+static int write_forever(void *data)
 {
-    int i, k, wrong = 0;
+    apr_time_t now = START + (apr_time_t)written() * step;
+
+    (void)data;
+    for (;; now += step) {
+        write_one(now);
+    }
+    return 0;
+}
+
+static void test_processes(apr_interval_time_t its_step, const char *name)
+{
+    pid_t readers[READERS], writer;
+    int i, wrong = 0;
 
     begin();
-    for (k = 0; k < 200; k++) {
-        apr_uint64_t before = apr_atomic_read64(&history->samples);
-        apr_time_t now = START + (apr_time_t)before * SEC;
-        pid_t pid = fork();
+    step = its_step;
+    writer = child_start(write_forever, NULL);
+    if (!wait_until(&history->samples, 3 * FW2_HISTORY_RECENT)) {
+        bail_out("no writer writes");
+    }
+    for (i = 0; i < READERS; i++) {
+        readers[i] = child_start(read_all, NULL);
+    }
+    for (i = 0; i < READERS; i++) {
+        wrong |= child_wait(readers[i]);
+    }
+    child_kill(writer);
+    is_int(wrong, 0, name);
+}
 
-        if (!pid) {
-            for (;; now += SEC) {
-                write_one(now);
-            }
-        }
-        while (apr_atomic_read64(&history->samples) < before + 50) {
-            usleep(100);
-        }
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-        now = START + (apr_time_t)apr_atomic_read64(&history->samples) * SEC;
-        recent(now);
-        wrong += n < FW2_HISTORY_RECENT - k - 1 && n < 49;
-        for (i = 0; i < n; i++) {
-            wrong += !is_whole(&out[i]);
-        }
-    }
-    is_int(wrong, 0, "200 writers are killed: what is read is whole");
-    day(START + (apr_time_t)history->samples * SEC);
+static int count_torn(void)
+{
+    int i, torn = 0;
+
     for (i = 0; i < n; i++) {
-        wrong += !is_whole(&out[i]);
+        torn += !is_whole(&out[i]);
     }
-    ok(n && !wrong, "so are the minutes");
+    return torn;
+}
+
+static void test_killed(void)
+{
+    int k, torn = 0, fewer = 0;
+
+    begin();
+    step = SEC;
+    for (k = 0; k < 200; k++) {
+        apr_uint64_t before = written();
+        pid_t pid = child_start(write_forever, NULL);
+
+        if (!wait_until(&history->samples, before + 50)) {
+            bail_out("no writer writes");
+        }
+        child_kill(pid);
+        recent(START + (apr_time_t)written() * SEC);
+        fewer += n < FW2_HISTORY_RECENT - k - 1 && n < 49;
+        torn += count_torn();
+    }
+    is_int(torn, 0, "samples are whole after each of 200 killed writers");
+    is_int(fewer, 0, "a killed writer leaves one sample half-written at most");
+    day(START + (apr_time_t)written() * SEC);
+    ok(n && !count_torn(), "minutes are whole after 200 killed writers");
 }
 
 int main(void)
 {
+    apr_pool_t *pool;
+
     apr_initialize();
+    apr_pool_create(&pool, NULL);
     alarm(120);
-    history = mmap(NULL, sizeof(*history), PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (fw2_history_create(&history, pool) != APR_SUCCESS) {
+        bail_out("no shared memory");
+    }
     ok(sizeof(fw2_sample) == FW2_SAMPLE_WORDS * 8, "a sample is whole words");
     test_order();
     test_laps();
     test_minutes();
     test_restart();
-    test_wait();
-    test_claim();
-    test_claimers();
     test_clocks();
     test_neighbours();
     test_broken();
-    test_readers();
+    test_wild();
+    test_damaged_numbers();
+    test_threads();
+    test_processes(10, "samples are whole beside a writer in a process");
+    test_processes(SEC, "minutes are whole beside a writer in a process");
     test_killed();
+    apr_pool_destroy(pool);
     apr_terminate();
     return done_testing();
 }

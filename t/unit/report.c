@@ -1,16 +1,20 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The room report: what it makes of what has been counted, and what it tells
- * whoever gives advice. What is of late takes a minute, so the clock can be set
- * forward; formats and sections are tested with real servers.
+ * The room report: sums and expectations from the numbers that the closer
+ * processes publish, and the facts for advice. Formats and sections are tested
+ * with real servers.
  */
 
-#include <stdlib.h>
+#include <poll.h>
+#include <pthread.h>
 
+#include "apr_atomic.h"
 #include "apr_general.h"
 
+#include "fw2_clock.h"
 #include "fw2_report.h"
+#include "child.h"
 #include "clock.h"
 #include "tap.h"
 
@@ -18,32 +22,26 @@
 #define SEC(n) apr_time_from_sec(n)
 
 static apr_pool_t *pool;
+static fw2_queue queue = { -1, -1 };
+static fw2_board *board, *former, *other;
+static const fw2_board *boards[3];
 static fw2_counters *counters;
+static fw2_clients *clients;
 static fw2_vhost_id ids[VHOSTS];
 static fw2_policy policies[VHOSTS];
 static fw2_settings settings[64];
+static fw2_rates rates[64];
 static fw2_sources sources;
 static fw2_report report;
 static fw2_facts facts;
 
-/* shop keeps its orphans shortly, api for as long as the system; off's closes
- * nobody watches; none has no FIN_WAIT_2, httpd lingers at theirs; gone is of
- * an earlier configuration. */
-static void prepare(void)
+/* Virtual hosts: shop keeps its orphans shortly, api for as long as the system;
+ * the closer does not watch those of off; none has no FIN_WAIT_2; httpd lingers
+ * for theirs; gone is of a former configuration. */
+static void prepare_vhosts(void)
 {
-    static const char *const names[VHOSTS] = { "shop", "api",    "off",
-                                               "none", "theirs", "gone" };
     int i;
 
-    if (fw2_counters_prepare(&counters, names, ids, VHOSTS, 4, pool)
-            != APR_SUCCESS
-        || fw2_snapshot_create(&sources.snapshot, NULL, 0, 0, pool)
-               != APR_SUCCESS) {
-        printf("Bail out! no shared memory\n");
-        exit(1);
-    }
-    sources.counters = counters;
-    sources.settings = settings;
     for (i = 0; i < VHOSTS - 1; i++) {
         policies[i].engine = 1;
         policies[i].linger_total = SEC(30);
@@ -60,21 +58,60 @@ static void prepare(void)
     policies[4].linger = FW2_LINGER_HTTPD;
 }
 
+static fw2_board *make_board(int endpoints, int vhosts, int layout)
+{
+    fw2_board *made;
+
+    if (fw2_board_create(&made, endpoints, vhosts, layout, pool)
+        != APR_SUCCESS) {
+        bail_out("no shared memory");
+    }
+    return made;
+}
+
+static void prepare(void)
+{
+    static const char *const names[VHOSTS] = { "shop", "api",    "off",
+                                               "none", "theirs", "gone" };
+    static const char *const listeners[] = { "*:80" };
+
+    if (fw2_counters_prepare(&counters, names, ids, VHOSTS, pool) != APR_SUCCESS
+        || fw2_clients_create(&clients, pool) != APR_SUCCESS) {
+        bail_out("no shared memory");
+    }
+    board = make_board(1, (int)fw2_counters_places(counters),
+                       fw2_counters_layout(counters));
+    former = make_board(3, 2, fw2_counters_layout(counters));
+    other = make_board(2, 4, fw2_counters_layout(counters) + 1);
+    boards[0] = board;
+    boards[1] = former;
+    boards[2] = other;
+    sources.queue = &queue;
+    sources.boards = boards;
+    sources.nboards = 1;
+    sources.lingers = 1;
+    sources.names = listeners;
+    sources.n = 1;
+    sources.counters = counters;
+    sources.settings = settings;
+    prepare_vhosts();
+}
+
+/* Have so many connections end in a minute. */
 static void happens(int vhost, int n, fw2_cause cause, fw2_ending ending)
 {
-    fw2_closed closed = { cause, FW2_HTTP1, 0, 0 };
+    fw2_rates *of = &rates[ids[vhost]];
 
-    while (n-- > 0) {
-        fw2_counters_closed(counters, ids[vhost], &closed);
-        if (ending != FW2_ENDINGS) {
-            fw2_counters_ended(counters, -1, ids[vhost], ending, 1, 0);
-        }
+    of->causes[cause] += n;
+    if (ending != FW2_ENDINGS && fw2_ending_leaves_open(ending)) {
+        of->left_open += n;
     }
 }
 
 static void look(void)
 {
     fw2_report_make(&report, &sources, pool);
+    fw2_report_choose(&report, &sources, FW2_VHOSTS_ALL, pool);
     fw2_report_facts(&report, &facts);
 }
 
@@ -82,13 +119,39 @@ static void test_before(void)
 {
     look();
     is_int(report.vhosts[ids[0]].expected, FW2_UNKNOWN,
-           "before there is a minute nothing is expected");
-    is_int(report.half_closed.expected, FW2_UNKNOWN, "of nobody");
-    ok(!facts.vhost && facts.left_open < 0, "and nobody is spoken of");
+           "no orphans of a virtual host are expected without rates");
+    is_int(report.half_closed.expected, FW2_UNKNOWN,
+           "no orphans are expected without rates");
+    ok(!facts.vhost && facts.left_open < 0,
+       "no virtual host makes most orphans without rates");
+    ok(report.half_closed.total == FW2_UNKNOWN && !report.snapshot.counts
+           && report.listeners[0].tally.backlog == FW2_UNKNOWN,
+       "nothing is counted before the first count");
+    ok(report.closer.wanted && !report.closer.processes
+           && facts.closer_away == 1,
+       "a closer process is wanted, and none runs");
+    is_int(report.closer.answered, 0, "no process answers");
+    is_int(report.clients.over, FW2_UNKNOWN,
+           "clients are unknown if they are not asked for");
+}
+
+/* Publish a count of nothing, with the system's time for orphans. */
+static void publish_fin_timeout(void)
+{
+    fw2_tally tally = { .backlog = 0 };
+    fw2_shot shot;
+
+    memset(&shot, 0, sizeof(shot));
+    shot.census.backend = FW2_NOTHING;
+    shot.census.tallies = &tally;
+    shot.limits.tcp_fin_timeout = 60;
+    shot.counts = 1;
+    fw2_board_publish(board, &shot);
 }
 
 static void test_littles_law(void)
 {
+    publish_fin_timeout();
     happens(0, 600, FW2_CAUSE_KEEPALIVE, FW2_ACKED);
     happens(0, 40, FW2_CAUSE_KEEPALIVE, FW2_PEER_CLOSED);
     happens(1, 300, FW2_CAUSE_CONNECTION_CLOSE, FW2_SILENCE);
@@ -97,50 +160,62 @@ static void test_littles_law(void)
     happens(3, 900, FW2_CAUSE_KEEPALIVE, FW2_ACKED);
     happens(4, 10, FW2_CAUSE_STOP, FW2_ENDINGS);
     happens(5, 5000, FW2_CAUSE_KEEPALIVE, FW2_ACKED);
-    ahead += 60;
+    fw2_board_publish_rates(board, rates, 12);
     look();
     is_int(report.vhosts[ids[0]].left_open, 600,
-           "who has closed does not count");
-    is_int(report.vhosts[ids[0]].expected, 50, "600 a minute, 5 s each: 50");
-    is_int(report.vhosts[ids[1]].expected, 300, "300 a minute, a minute each");
-    is_int(report.vhosts[ids[2]].left_open, 60,
-           "where nobody watches, all that httpd closed");
-    is_int(report.vhosts[ids[3]].expected, 0, "none: none");
-    is_int(report.vhosts[ids[4]].expected, 20, "120 s means what it says");
+           "connections that clients close are not left open");
+    is_int(report.vhosts[ids[0]].expected, 50,
+           "600 orphans a minute that live for 5 s are 50");
+    is_int(report.vhosts[ids[1]].expected, 300,
+           "300 orphans a minute that live for a minute are 300");
+    is_int(
+        report.vhosts[ids[2]].left_open, 60,
+        "all that httpd closes is left open where the closer does not watch");
+    is_int(report.vhosts[ids[3]].expected, 0,
+           "a virtual host without FIN_WAIT_2 makes no orphans");
+    is_int(report.vhosts[ids[4]].expected, 20,
+           "10 orphans a minute that live for 120 s are 20");
     is_int(report.vhosts[ids[5]].expected, FW2_UNKNOWN,
-           "what is gone has no settings");
-    is_int(report.half_closed.expected, 430, "the sum");
+           "a virtual host that is gone has no settings");
+    is_int(report.half_closed.expected, 430, "expected orphans are added up");
+    is_int(report.closer.recent_fallback, 12, "the rate of fallbacks is read");
 }
 
 static void test_worst(void)
 {
-    is_str(facts.vhost, "api", "who makes most orphans, not who leaves most");
-    is_int(facts.vhost_share, 69, "its part");
-    is_str(facts.also[0], "off", "the next");
-    is_int(facts.also_share[0], 13, "its part");
-    is_str(facts.also[1], "shop", "and the next");
-    is_int(facts.also_share[1], 11, "its part");
-    is_int(facts.vhost_left_open, 300, "its rate");
-    is_int(facts.vhost_cause, FW2_FACT_CAUSE_CLOSE, "its cause");
-    is_int(facts.vhost_keepalive, SEC(11), "its keep-alive time");
-    is_int(facts.vhost_linger_idle, SEC(2), "its settings");
-    is_int(facts.vhost_timeout, 60, "its own time");
-    is_int(facts.follows_system, 0, "nobody follows the system");
+    is_str(facts.vhost, "api",
+           "the worst virtual host makes most orphans, not most rates");
+    is_int(facts.vhost_share, 69, "the worst virtual host has its share");
+    is_str(facts.also[0], "off", "the second virtual host is named");
+    is_int(facts.also_share[0], 13, "the second virtual host has its share");
+    is_str(facts.also[1], "shop", "the third virtual host is named");
+    is_int(facts.also_share[1], 11, "the third virtual host has its share");
+    is_int(facts.vhost_left_open, 300, "the worst virtual host has its rate");
+    is_int(facts.vhost_cause, FW2_FACT_CAUSE_CLOSE,
+           "the worst virtual host has its main cause");
+    is_int(facts.vhost_keepalive, SEC(11),
+           "the worst virtual host has its keep-alive time");
+    is_int(facts.vhost_linger_idle, SEC(2),
+           "the worst virtual host has its linger time");
+    is_int(facts.vhost_timeout, 60, "the worst virtual host has its timeout");
+    is_int(facts.follows_system, 0, "no virtual host follows the system");
     policies[4].timeout = FW2_TIMEOUT_SYSTEM;
     look();
-    is_int(facts.follows_system, 1, "somebody does");
-    is_int(facts.left_open, 1870, "what all leave open");
+    is_int(facts.follows_system, 1, "one virtual host follows the system");
+    is_int(facts.left_open, 1870, "connections left open are added up");
     is_int(facts.left_open_life / 1000, 13475,
-           "the mean life, in ms, with 0 for none");
-    is_int(facts.left_open_short_life / 1000, 2593, "at 5 s at most");
+           "the mean life of orphans counts 0 for none");
+    is_int(facts.left_open_short_life / 1000, 2593,
+           "the mean life is shorter if each lives for 5 s at most");
 }
 
-/* A figure of its own for each, none the sum of others. */
+/* Each figure is a number of its own, and none is the sum of others. */
 static void test_limits(void)
 {
-    fw2_limits now = { 101, 103,  107, 1009, 113, 127, 1013,
-                       1,   1019, 131, 137,  139, 149 };
-    fw2_limits before = { 0, 0, 0, 1000, 0, 0, 1000, 0, 1000, 0, 0, 0, 0 };
+    fw2_limits now = { 101,  103,  107, 1009, 113, 127, 1013, 1,
+                       1012, 1019, 131, 137,  139, 149, 1019, 1023 };
+    fw2_limits before = { 0,    0,    0, 1000, 0, 0, 1000, 0,
+                          1000, 1000, 0, 0,    0, 0, 1000, 1000 };
 
     report.limits = now;
     report.before = before;
@@ -152,31 +227,36 @@ static void test_limits(void)
     report.closer.oldest = 173;
     report.closer.recent_fallback = 179;
     fw2_report_facts(&report, &facts);
-    is_int(facts.tcp_fin_timeout, 101, "tcp_fin_timeout");
-    is_int(facts.tcp_max_tw_buckets, 103, "tcp_max_tw_buckets");
-    is_int(facts.timewait, 107, "timewait");
-    is_int(facts.timewait_overflows, 9, "overflows in a minute");
-    is_int(facts.listen_overflows, 13, "full accept queues in a minute");
-    is_int(facts.memory_aborts, 19, "resets for want of memory in a minute");
-    is_int(facts.tcp_max_orphans, 131, "tcp_max_orphans");
-    is_int(facts.orphans, 137, "orphans");
-    is_int(facts.tcp_mem, 139, "tcp_mem");
-    is_int(facts.tcp_mem_max, 149, "its most");
-    is_int(facts.descriptors, 151, "descriptors");
-    is_int(facts.descriptor_limit, 157, "their limit");
-    is_int(facts.closer_held, 163, "held");
-    is_int(facts.closer_capacity, 167, "that may be");
-    is_int(facts.closer_oldest, 173, "the oldest");
-    is_int(facts.fallback, 179, "fallbacks");
+    is_int(facts.tcp_fin_timeout, 101, "tcp_fin_timeout is a fact");
+    is_int(facts.tcp_max_tw_buckets, 103, "tcp_max_tw_buckets is a fact");
+    is_int(facts.timewait, 107, "mini-sockets are a fact");
+    is_int(facts.timewait_overflows, 9, "the rate of overflows is a fact");
+    is_int(facts.listen_overflows, 13,
+           "the rate of full accept queues is a fact");
+    is_int(facts.own_drops, 7, "own drops are without those of deferred ones");
+    is_int(facts.other_drops, 23, "other programs' drops are a fact");
+    is_int(facts.memory_aborts, 19,
+           "the rate of resets for want of memory is a fact");
+    is_int(facts.tcp_max_orphans, 131, "tcp_max_orphans is a fact");
+    is_int(facts.orphans, 137, "orphans are a fact");
+    is_int(facts.tcp_mem, 139, "pages of memory are a fact");
+    is_int(facts.tcp_mem_max, 149, "the most pages of memory are a fact");
+    is_int(facts.descriptors, 151, "descriptors are a fact");
+    is_int(facts.descriptor_limit, 157, "the limit of descriptors is a fact");
+    is_int(facts.closer_held, 163, "sockets held by the closer are a fact");
+    is_int(facts.closer_capacity, 167, "the capacity of the closer is a fact");
+    is_int(facts.closer_oldest, 173,
+           "the oldest socket of the closer is a fact");
+    is_int(facts.fallback, 179, "the rate of fallbacks is a fact");
 }
 
 static void test_sockets(void)
 {
-    fw2_listener_report at[2] = {
+    static fw2_listener_report at[2] = {
         { "a", { .backlog = 1, .backlog_limit = 100 } },
         { "b", { .backlog = 3, .backlog_limit = 10 } }
     };
-    fw2_peer_report peer = { "192.0.2.1", 30 };
+    static fw2_peer_report peer = { "192.0.2.1", 30 };
     int i;
 
     for (i = 0; i < 2; i++) {
@@ -198,31 +278,290 @@ static void test_sockets(void)
     report.undelivered.bytes[FW2_KERNEL] = 23;
     report.undelivered.shut[FW2_KERNEL] = 29;
     fw2_report_facts(&report, &facts);
-    is_int(facts.held, 8, "held");
-    is_int(facts.orphan_full, 14, "orphans that are full");
-    is_int(facts.orphan_mini, 14, "orphans that are mini-sockets");
-    is_int(facts.fin_wait1, 6, "FIN_WAIT_1");
-    is_int(facts.close_wait, 22, "CLOSE_WAIT, but for those not accepted");
-    ok(facts.backlog == 3 && facts.backlog_limit == 10, "the fullest queue");
-    is_int(facts.undelivered, 36, "not delivered");
-    is_int(facts.undelivered_bytes, 23, "bytes of these");
-    is_int(facts.shut_windows, 29, "shut windows");
-    ok(!strcmp(facts.peer, "192.0.2.1") && facts.peer_share == 75, "the peer");
-    is_int(facts.not_counted, 0, "it was counted");
+    is_int(facts.held, 8, "sockets held by httpd are a fact");
+    is_int(facts.orphan_full, 14, "orphans that are full sockets are a fact");
+    is_int(facts.orphan_mini, 14, "orphans that are mini-sockets are a fact");
+    is_int(facts.fin_wait1, 6, "sockets in FIN_WAIT_1 are a fact");
+    is_int(facts.close_wait, 22, "accepted sockets in CLOSE_WAIT are a fact");
+    ok(facts.backlog == 3 && facts.backlog_limit == 10,
+       "the fullest accept queue is a fact");
+    is_int(facts.undelivered, 36, "undelivered responses are a fact");
+    is_int(facts.undelivered_bytes, 23, "undelivered bytes are a fact");
+    is_int(facts.shut_windows, 29, "zero windows are a fact");
+    ok(!strcmp(facts.peer, "192.0.2.1") && facts.peer_share == 75,
+       "the client with the most connections is a fact");
+}
+
+static void test_not_counted(void)
+{
+    is_int(facts.not_counted, 0, "a count that was made is a fact");
     report.half_closed.total = FW2_UNKNOWN;
     fw2_report_facts(&report, &facts);
-    ok(facts.not_counted == 1 && facts.held < 0, "or it was not");
+    ok(facts.not_counted == 1 && facts.held < 0,
+       "a count that could not be made is a fact");
+}
+
+/* ------------------------------------------------------------ a process -- */
+
+/* Answer one ask with a count of so many. */
+static int answer(void *data)
+{
+    fw2_received received[FW2_RECEIVE_MAX];
+    struct pollfd end = { queue.receive, POLLIN, 0 };
+    fw2_tally tally = { .backlog = 5, .backlog_limit = 50 };
+    fw2_shot shot;
+
+    memset(&shot, 0, sizeof(shot));
+    shot.census.tallies = &tally;
+    shot.counts = *(const int *)data;
+    shot.at = fw2_monotonic_now();
+    shot.census.backend = FW2_NETLINK;
+    tally.n[FW2_FIN_WAIT2][FW2_KERNEL] = 9;
+    if (poll(&end, 1, 60000) != 1
+        || fw2_handoff_receive(&queue, 1, received) != 1) {
+        return 1;
+    }
+    fw2_board_publish(board, &shot);
+    close(received[0].fd);
+    return 0;
+}
+
+static void test_answer(void)
+{
+    fw2_received received[FW2_RECEIVE_MAX];
+    int counts = 33;
+    pid_t pid;
+
+    if (fw2_queue_create(&queue) != APR_SUCCESS) {
+        bail_out("no queue");
+    }
+    fw2_report_last(&report, &sources, pool);
+    is_int(report.snapshot.counts, 1, "a report has the last count");
+    look();
+    is_int(fw2_handoff_receive(&queue, 1, received), 0,
+           "no process is asked while none runs");
+    fw2_board_begin(board, 1, 100);
+    look();
+    is_int(report.closer.answered, 0, "a process that does not answer is seen");
+    fw2_queue_close(&queue);
+    if (fw2_queue_create(&queue) != APR_SUCCESS) {
+        bail_out("no queue");
+    }
+    pid = child_start(answer, &counts);
+    do { /* each call waits for a third of a second */
+        look();
+    } while (report.snapshot.counts != counts);
+    is_int(child_wait(pid), 0, "a process answers");
+    is_int(report.snapshot.counts, 33, "a report has the count of the answer");
+    ok(report.listeners[0].tally.backlog == 5 && report.half_closed.orphan == 9
+           && report.half_closed.total == 9,
+       "a report has the tallies of the answer");
+    is_str(report.listeners[0].listener, "*:80", "a listener has its name");
+    fw2_queue_close(&queue);
+}
+
+static void hold_some(void)
+{
+    fw2_board_begin(board, 1, 100);
+    fw2_board_begin(former, 2, 7000);
+    fw2_board_begin(other, 3, 7000);
+    fw2_board_hold(board, ids[1], 3);
+    fw2_board_hold(former, ids[1], 4);
+    fw2_board_hold(other, ids[1], 50);
+    fw2_board_oldest(board, fw2_monotonic_now() - SEC(5));
+    fw2_board_oldest(former, fw2_monotonic_now() - SEC(500));
+}
+
+static void test_processes(void)
+{
+    hold_some();
+    fw2_report_last(&report, &sources, pool);
+    ok(report.closer.processes == 1 && report.closer.held == 3
+           && report.closer.capacity == 100,
+       "one process is reported");
+    sources.nboards = 3;
+    fw2_report_last(&report, &sources, pool);
+    ok(report.closer.processes == 3 && report.closer.held == 57,
+       "the sockets of three processes are added up");
+    is_int(report.closer.capacity, 154,
+           "a former process has no capacity but for what it holds");
+    ok(report.closer.oldest >= SEC(500), "the oldest of all is reported");
+    fw2_report_choose(&report, &sources, FW2_VHOSTS_ALL, pool);
+    is_int(report.vhosts[ids[1]].held, 7,
+           "a virtual host has the sockets of all processes of its layout");
+    is_int(report.vhosts[ids[4]].held, 0,
+           "a virtual host that a former board lacks holds nothing");
+    fw2_board_abandon(board);
+    fw2_board_abandon(other);
+    fw2_report_last(&report, &sources, pool);
+    ok(report.closer.processes == 1 && report.closer.held == 4,
+       "a former process is reported while none of ours runs");
+    fw2_board_begin(board, 1, 0);
+    sources.nboards = 1;
+    fw2_report_last(&report, &sources, pool);
+    fw2_report_facts(&report, &facts);
+    ok(facts.closer_idle == 1 && facts.closer_away == 0,
+       "a process without capacity is idle, not away");
+}
+
+static void test_counters(void)
+{
+    fw2_counters_ended(counters, ids[0], FW2_EVICTED, 1, 0);
+    fw2_counters_ended(counters, ids[1], FW2_EVICTED, 1, 0);
+    fw2_counters_fallback(counters, FW2_QUEUE_FULL, 1);
+    fw2_counters_fallback(counters, FW2_NO_PROCESS, 1);
+    fw2_counters_invalid(counters);
+    fw2_counters_lost(counters, 6);
+    fw2_report_last(&report, &sources, pool);
+    ok(report.closer.evicted == 2 && report.closer.fallback == 2
+           && report.closer.reasons[FW2_QUEUE_FULL] == 1,
+       "evictions and fallbacks are added up");
+    ok(report.closer.invalid == 1 && report.closer.lost == 6,
+       "invalid messages and lost lingers are reported");
+    is_int(report.nvhosts, 0, "no virtual host is written until it is chosen");
+    fw2_report_choose(&report, &sources, FW2_VHOSTS_ALL, pool);
+    is_str(report.vhosts[ids[4]].totals.vhost, "theirs",
+           "a virtual host has its name");
+}
+
+static void close_some(int vhost, int n)
+{
+    const fw2_closed closed = { .cause = FW2_CAUSE_PEER };
+
+    while (n-- > 0) {
+        fw2_counters_closed(counters, ids[vhost], &closed);
+    }
+}
+
+static void choose(apr_int64_t most)
+{
+    fw2_report_last(&report, &sources, pool);
+    fw2_report_choose(&report, &sources, most, pool);
+}
+
+static apr_int64_t ends_of(int i)
+{
+    return report.vhosts[i].totals.closes[FW2_BY_PEER];
+}
+
+static void test_choose(void)
+{
+    static const int ends[VHOSTS] = { 1, 40, 20, 3, 17, 2 };
+    int i;
+
+    for (i = 0; i < VHOSTS; i++) {
+        close_some(i, ends[i]);
+    }
+    fw2_counters_ended(counters, ids[3], FW2_ACKED, 7, 100);
+    choose(FW2_VHOSTS_OFF);
+    is_int(report.nvhosts, 0, "no virtual host is written if none is wanted");
+    choose(VHOSTS);
+    ok(report.nvhosts == VHOSTS && ends_of(VHOSTS - 1) == 2,
+       "all are written if there are not more");
+    choose(2);
+    ok(report.nvhosts == 3 && ends_of(0) == 40 && ends_of(1) == 20,
+       "the busiest are written, in their order");
+    is_str(report.vhosts[2].totals.vhost, "other", "the others have a name");
+    is_int(ends_of(2), 23, "the others' connections are added up");
+    ok(report.vhosts[2].totals.drained == 100
+           && report.vhosts[2].totals.endings[FW2_EVICTED] == 1
+           && report.vhosts[2].totals.linger.n[0] == 2
+           && report.vhosts[2].totals.linger.sum == 8,
+       "the others' lingers are added up");
+    is_int(report.vhosts[0].expected + report.vhosts[1].expected
+               + report.vhosts[2].expected,
+           report.half_closed.expected, "the others' orphans are added up");
+    close_some(4, 10);
+    choose(2);
+    is_int(ends_of(1), 20, "a few more connections do not change the choice");
+    close_some(4, 10);
+    choose(2);
+    is_int(ends_of(1), 37, "an order of magnitude more does");
+    choose(0);
+    ok(report.nvhosts == 1 && ends_of(0) == 103, "a sum alone can be wanted");
+}
+
+/* Counts as children do, until all virtual hosts have many. */
+static void *go_on_counting(void *counting)
+{
+    int i;
+
+    for (i = 0; i < VHOSTS << 16; i++) {
+        close_some(i % VHOSTS, 1);
+    }
+    apr_atomic_set32(counting, 0);
+    return NULL;
+}
+
+static void test_choose_meanwhile(void)
+{
+    apr_uint32_t counting = 1;
+    apr_pool_t *scratch;
+    pthread_t child;
+    int most = 0;
+
+    apr_pool_create(&scratch, pool);
+    if (pthread_create(&child, NULL, go_on_counting, &counting)) {
+        bail_out("no thread");
+    }
+    while (apr_atomic_read32(&counting)) {
+        fw2_report_last(&report, &sources, scratch);
+        fw2_report_choose(&report, &sources, 2, scratch);
+        most = report.nvhosts > most ? report.nvhosts : most;
+        apr_pool_clear(scratch);
+    }
+    pthread_join(child, NULL);
+    is_int(most, 3, "no more are written while children count");
+    fw2_report_last(&report, &sources, pool);
+}
+
+static void test_clients(void)
+{
+    fw2_client_end end = { "pool/1", 0, FW2_ACKED, 1 };
+    apr_sockaddr_t *at;
+
+    if (apr_sockaddr_info_get(&at, "192.0.2.7", APR_UNSPEC, 80, 0, pool)
+        != APR_SUCCESS) {
+        bail_out("an address is none");
+    }
+    sources.clients = clients;
+    fw2_report_last(&report, &sources, pool);
+    ok(!report.clients.over && !report.lists[FW2_AGENTS].n,
+       "no client is reported before the first");
+    end.net = fw2_client_net(at);
+    fw2_clients_begin(clients, pool);
+    fw2_clients_ended(clients, &end, fw2_monotonic_now());
+    fw2_clients_publish(clients);
+    ahead += 60;
+    fw2_report_last(&report, &sources, pool);
+    ok(report.clients.over >= SEC(60) && report.clients.left_open == 1
+           && report.clients.expired == 1,
+       "clients are reported with the time that they go back");
+    is_str(report.lists[FW2_AGENTS].clients[0].client, "pool/1",
+           "an agent is reported");
+    is_str(report.lists[FW2_IDLE_NETS].clients[0].client, "192.0.2.0/24",
+           "a net is reported");
 }
 
 int main(void)
 {
     apr_initialize();
     apr_pool_create(&pool, NULL);
+    alarm(120);
     prepare();
     test_before();
     test_littles_law();
     test_worst();
+    test_answer();
+    test_processes();
+    test_counters();
+    test_choose();
+    test_choose_meanwhile();
+    test_clients();
     test_limits();
     test_sockets();
+    test_not_counted();
+    apr_pool_destroy(pool);
+    apr_terminate();
     return done_testing();
 }

@@ -58,11 +58,40 @@ static unsigned int foreign_sender;
 static unsigned char seen[32768]; /* the last dump's first datagram */
 static size_t seen_len, sent_len; /* of that, and of its request */
 
+/* Datagrams that come before the kernel's own, each full of sockets in
+ * FIN_WAIT_2 that are at no endpoint. */
+static int crowds;
+
+static ssize_t crowd_fill(struct msghdr *msg)
+{
+    struct {
+        struct nlmsghdr header;
+        struct inet_diag_msg body;
+    } m;
+    size_t sum, size = msg->msg_iov->iov_len;
+
+    memset(&m, 0, sizeof(m));
+    memset(msg->msg_name, 0, msg->msg_namelen);
+    m.header.nlmsg_len = sizeof(m);
+    m.header.nlmsg_type = TCPDIAG_GETSOCK;
+    m.header.nlmsg_seq = FW2_NETLINK_SEQ;
+    m.body.idiag_family = AF_INET;
+    m.body.idiag_state = FW2_TCP_FIN_WAIT2;
+    for (sum = 0; sum + sizeof(m) <= size; sum += sizeof(m)) {
+        memcpy((char *)msg->msg_iov->iov_base + sum, &m, sizeof(m));
+    }
+    return (ssize_t)sum;
+}
+
 ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 {
     ssize_t got;
 
     recvmsg_calls++;
+    if (crowds > 0) {
+        crowds--;
+        return crowd_fill(msg);
+    }
     recvmsg_cloexec = fcntl(fd, F_GETFD) & FD_CLOEXEC;
     if (recvmsg_interrupts > 0) {
         recvmsg_interrupts--;
@@ -969,6 +998,9 @@ static void ports_make(fw2_endpoint *e, int n, int step)
 #define LEGACY_LEN    ((unsigned int)(16 + sizeof(struct inet_diag_req) + 4 + 16))
 #define RANGES_LEN(n) (LEGACY_LEN + 20 * ((n)-1))
 
+/* A request for all ports: header and body. */
+#define BARE_LEN (LEGACY_LEN - 4 - 16)
+
 /* At how many of them that is what is counted, and no more. */
 static int ports_right(int source, const fw2_endpoint *e, int n)
 {
@@ -1328,11 +1360,11 @@ static void refused_socket(const fw2_endpoint *e)
 
 static void refused_request(const fw2_endpoint *e)
 {
-    rule old[] = { { SYS_sendto, 2, LEGACY_LEN, EINVAL } };
-    rule both[] = { { SYS_sendto, 2, LEGACY_LEN, EOPNOTSUPP },
-                    { SYS_sendto, 2, LEGACY_LEN - 4, ENOENT } };
-    rule denied[] = { { SYS_sendto, 2, LEGACY_LEN, EACCES } };
-    rule lost[] = { { SYS_sendto, 2, LEGACY_LEN, 0 } };
+    rule old[] = { { SYS_sendto, 2, BARE_LEN, EINVAL } };
+    rule both[] = { { SYS_sendto, 2, BARE_LEN, EOPNOTSUPP },
+                    { SYS_sendto, 2, BARE_LEN - 4, ENOENT } };
+    rule denied[] = { { SYS_sendto, 2, BARE_LEN, EACCES } };
+    rule lost[] = { { SYS_sendto, 2, BARE_LEN, 0 } };
     confinement by = { old, 1, e };
 
     says(old, 1, e,
@@ -2033,8 +2065,6 @@ static void test_long_timeout(void)
     }
 }
 
-/* --------------------------------------------------------------- limits -- */
-
 /* What a shell pipeline says. */
 static long long shell(const char *command)
 {
@@ -2049,6 +2079,186 @@ static long long shell(const char *command)
     }
     return value;
 }
+
+/* ------------------------------------------------------------ elsewhere -- */
+
+static const char *elsewhere_text(void)
+{
+    const fw2_elsewhere *e = &census.elsewhere;
+    char *text = apr_psprintf(
+        pool, "%s %d: %d, outgoing %d", fw2_backend_names[census.backend],
+        census.complete, (int)e->half_closed, (int)e->outgoing);
+    int i;
+
+    for (i = 0; i < e->n; i++) {
+        text = apr_psprintf(pool, "%s, %s %d %d", text,
+                            fw2_role_names[e->top[i].role], e->top[i].port,
+                            (int)e->top[i].n);
+    }
+    return apr_psprintf(pool, "%s; full %d %d/%d; drops %d, there %d; ", text,
+                        e->full_port, (int)e->full, (int)e->full_limit,
+                        (int)fw2_tally_drops(census.tallies, 1), (int)e->drops);
+}
+
+/* Connections that this end closes, and the server does not. */
+static void half_open(int listener, const char *addr, int times)
+{
+    while (times-- > 0) {
+        shutdown(pair_of(listener, addr).client, SHUT_WR);
+    }
+}
+
+/* Clients that find the queue full, and so wait for an answer for ever. */
+static void overfill(const char *addr, int port, int times)
+{
+    int i, fd;
+    name n;
+
+    for (i = 0; i <= BACKLOG; i++) {
+        client_to(addr, port);
+    }
+    while (times-- > 0) {
+        socklen_t len = name_of(&n, addr, port);
+
+        fd = keep(socket(n.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0));
+        (void)connect(fd, &n.any, len);
+    }
+}
+
+/* The ports of the test, which has a network to itself. */
+enum { OURS = 1001, THEIRS, FULL, MANY };
+
+static int listen_there(const char *addr, int port)
+{
+    fw2_endpoint e;
+
+    return listen_at(addr, port, 0, &e);
+}
+
+/* Count from both sources, the second once netlink is refused. */
+static const char *elsewhere_of_both(const fw2_endpoint *e)
+{
+    rule rules[] = { NETLINK_IS(EACCES) };
+    const char *text;
+
+    fw2_sockdiag_count(e, 1, 0, 0, &census, pool);
+    text = elsewhere_text();
+    confine(rules, 1);
+    fw2_sockdiag_count(e, 1, 0, 0, &census, pool);
+    return apr_pstrcat(
+        pool, text, elsewhere_text(),
+        apr_psprintf(pool, "sum %d is %d",
+                     (int)(census.elsewhere.half_closed
+                           + census.tallies->n[FW2_FIN_WAIT1][FW2_KERNEL]
+                           + census.tallies->n[FW2_FIN_WAIT2][FW2_PROCESS]),
+                     (int)shell("grep -cE ' 0[45B] [0-9A-F]{8}:' "
+                                "/proc/self/net/tcp /proc/self/net/tcp6 "
+                                "| awk -F: '{ n += $2 } END { print n }'")),
+        NULL);
+}
+
+static const char *elsewhere_counted(const void *unused)
+{
+    fw2_endpoint e;
+    int ours, theirs, i;
+
+    (void)unused;
+    if (unshare(CLONE_NEWNET) || !loopback_up()) {
+        return "";
+    }
+    ours = listen_at("127.0.0.1", OURS, 0, &e);
+    half_close(ours, "127.0.0.1", 2);
+    make_fin_wait1(ours, "127.0.0.1", 0, 0);
+    make_fin_wait1(listen_there("127.0.0.2", OURS), "127.0.0.2", 1, 0);
+    theirs = listen_there("::", THEIRS);
+    half_close(theirs, "127.0.0.1", 3);
+    orphan(pair_of(theirs, "::1").server, 60);
+    make_fin_wait1(theirs, "::1", 0, 1); /* CLOSING */
+    half_open(theirs, "127.0.0.1", 3);
+    half_open(theirs, "::1", 1);
+    half_open(ours, "127.0.0.1", 2); /* the clients' ends are not ours */
+    for (i = 0; i < 4; i++) {
+        half_close(listen_there("127.0.0.1", MANY + i), "127.0.0.1", 1);
+    }
+    make_last_ack(theirs, "127.0.0.1", 0);
+    return elsewhere_of_both(&e);
+}
+
+static const char *elsewhere_full(const void *unused)
+{
+    apr_time_t until = deadline();
+    fw2_endpoint e;
+
+    (void)unused;
+    if (unshare(CLONE_NEWNET) || !loopback_up()) {
+        return "";
+    }
+    listen_at("0.0.0.0", OURS, 0, &e);
+    listen_there("::", FULL);
+    listen_there("127.0.0.1", MANY);
+    client_to("127.0.0.1", MANY);
+    overfill("::1", FULL, 3);
+    fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
+    if (fw2_tally_drops(census.tallies, 1)) {
+        return "another program's drops are ours";
+    }
+    overfill("127.0.0.1", OURS, 2);
+    do {
+        fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
+    } while (fw2_tally_drops(census.tallies, 1) < 2 && nap(until));
+    return elsewhere_of_both(&e);
+}
+
+static void elsewhere_is(speech *say, const char *wanted, const char *what)
+{
+    const char *said = child_says(say, NULL);
+
+    if (*said) {
+        is_str(said, wanted, what);
+    }
+    else {
+        skip(what, "may not make a network namespace");
+    }
+}
+
+static void test_elsewhere(void)
+{
+    fw2_endpoint e;
+
+    elsewhere_is(
+        elsewhere_counted,
+        "netlink 1: 18, outgoing 8, client 1002 6, server 1002 5, "
+        "client 1001 2, server 1001 1, server 1004 1; full 0 0/0; "
+        "drops 0, there 0; procfs 1: 18, outgoing 8, client 1002 6, server "
+        "1002 5, client 1001 2, server 1001 1, server 1004 1; full "
+        "0 0/0; drops -1, there -1; sum 21 is 21",
+        "half-closed sockets elsewhere, by port");
+    elsewhere_is(
+        elsewhere_full,
+        "netlink 1: 0, outgoing 0; full 1003 17/16; drops 2, there 3; "
+        "procfs 1: 0, outgoing 0; full 1003 17/-1; drops -1, there -1; "
+        "sum 0 is 0",
+        "another program's queue is full, and so is ours");
+
+    half_close(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1", 1);
+    counts(FW2_NETLINK, &e, 1, 0, only_fw2("1/0/0", FW2_NETLINK), "one");
+    crowds = 200;
+    fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
+    is_int((long long)sent_len, LEGACY_LEN,
+           "after a crowd elsewhere it is asked for our ports alone");
+    crowds = 0;
+    is_str(
+        apr_psprintf(pool, "%s%s", elsewhere_text(),
+                     tally_text(census.tallies)),
+        apr_psprintf(pool,
+                     "netlink 1: -1, outgoing -1; full 0 0/0; drops 0, there "
+                     "-1; %s",
+                     only_fw2("1/0/0", FW2_NETLINK)),
+        "and is not known, but all that is ours");
+    reset_all();
+}
+
+/* --------------------------------------------------------------- limits -- */
 
 static apr_int64_t field_of(const fw2_limits *l, size_t field)
 {
@@ -2134,6 +2344,7 @@ static void test_limits(void)
     counter_is(LIMIT(timewait_overflow), "TCPTimeWaitOverflow");
     counter_is(LIMIT(listen_overflows), "ListenOverflows");
     counter_is(LIMIT(listen_drops), "ListenDrops");
+    counter_is(LIMIT(deferred), "TCPDeferAcceptDrop");
     counter_is(LIMIT(aborts_on_memory), "TCPAbortOnMemory");
     reset_all();
 }
@@ -2287,6 +2498,7 @@ int main(void)
     test_netlink_numbers();
     test_procfs();
     test_long_timeout();
+    test_elsewhere();
     test_limits();
     test_limits_parsed();
     test_limits_refused();

@@ -1,0 +1,126 @@
+# `make install` and `make uninstall` in each of the three ways to keep httpd's
+# configuration, with an apxs that leads to folders of this test's own.
+
+use v5.36;
+use Test::More;
+use File::Path qw(make_path);
+use File::Temp ();
+use FinWait2Test;
+
+my $APXS = $ENV{APXS} // 'apxs';
+my ($HTTPD, $MODULES) = map { chomp(my $value = `$APXS -q $_`); $value }
+    qw(PROGNAME LIBEXECDIR);
+$HTTPD = `$APXS -q SBINDIR` =~ s/\n//r . "/$HTTPD";
+
+# A root with an apxs, an apachectl and an httpd.conf that loads what it must.
+sub root ($includes) {
+    my $dir = File::Temp->newdir;
+    make_path("$dir/etc", "$dir/bin");
+    my %at = (LIBEXECDIR => "$dir/modules", SYSCONFDIR => "$dir/etc",
+              SBINDIR => "$dir/bin", PROGNAME => 'httpd');
+    program("$dir/bin/apxs", 'case $2 in',
+            map({ "$_) echo '$at{$_}';;" } sort keys %at), 'esac');
+    program("$dir/bin/apachectl", "exec '$HTTPD' \"\$@\"");
+    my $load = join '', map {
+        "<IfModule !${_}_module>\nLoadModule ${_}_module $MODULES/mod_$_.so\n"
+        . "</IfModule>\n"
+    } qw(mpm_event unixd authz_core authz_host);
+    spew("$dir/etc/httpd.conf",
+         qq(ServerRoot "$dir"\nServerName localhost\nErrorLog error.log\n)
+         . "Listen 127.0.0.1:1\n$load$includes");
+    return $dir;
+}
+
+sub program ($path, @lines) {
+    spew($path, join "\n", '#!/bin/sh', @lines, '');
+    chmod 0755, $path;
+}
+
+# (exit status, words) of conf/install, as make calls it.
+sub run ($dir, $what, %environment) {
+    local %ENV = (%ENV, APXS => "$dir/bin/apxs", DESTDIR => '',
+                  MODULE => '.libs/mod_finwait2.so', %environment);
+    my $said = `conf/install $what 2>&1`;
+    return ($?, $said);
+}
+
+sub files ($dir) { sort map { s{^\Q$dir\E/}{}r } `find $dir/etc $dir/modules \\
+    ! -type d ! -name httpd.conf 2>/dev/null` =~ /(.+)/g }
+
+sub starts ($dir) {
+    my $said = `$HTTPD -t -f $dir/etc/httpd.conf 2>&1`;
+    return $said =~ /^Syntax OK$/m;
+}
+
+subtest 'Debian: a link enables it' => sub {
+    my $dir = root("IncludeOptional etc/mods-enabled/*.load\n"
+                 . "IncludeOptional etc/mods-enabled/*.conf\n");
+    make_path("$dir/etc/mods-available", "$dir/etc/mods-enabled");
+    my ($status, $said) = run($dir, 'install', LIBEXECDIR => "$dir/elsewhere");
+    is $status, 0, 'make install' or diag $said;
+    like $said, qr/^Installed\. Next: a2enmod finwait2,/, 'and what is next';
+    is_deeply [files($dir)], [map { "etc/mods-available/finwait2.$_" }
+                              qw(conf load)], 'into mods-available alone';
+    is slurp("$dir/etc/mods-available/finwait2.load"),
+        "LoadModule finwait2_module $dir/elsewhere/mod_finwait2.so\n",
+        'with the LIBEXECDIR that was asked for';
+    symlink "../mods-available/finwait2.$_", "$dir/etc/mods-enabled/finwait2.$_"
+        for qw(load conf);
+    ok starts($dir), 'httpd starts with it';
+    ($status, $said) = run($dir, 'uninstall', LIBEXECDIR => "$dir/elsewhere");
+    is $status, 0, 'make uninstall, while it is enabled' or diag $said;
+    is_deeply [files($dir), glob "$dir/elsewhere/*"], [], 'nothing is left';
+    ok starts($dir), 'httpd starts without it';
+};
+
+subtest 'Red Hat: each file counts' => sub {
+    my $dir = root("IncludeOptional etc.modules.d/*.conf\n"
+                 . "IncludeOptional etc.d/*.conf\n");
+    make_path("$dir/etc.modules.d");
+    my ($status, $said) = run($dir, 'install');
+    is $status, 0, 'make install' or diag $said;
+    ok -e "$dir/etc.$_", "into conf.$_"
+        for qw(modules.d/10-finwait2.conf d/finwait2.conf);
+    ok starts($dir), 'httpd starts with it';
+    spew("$dir/etc.d/finwait2.conf", "# mine\n");
+    ($status, $said) = run($dir, 'uninstall');
+    is $status, 0, 'make uninstall' or diag $said;
+    like $said, qr/finwait2\.conf has been changed and stays\./, 'says so';
+    ok -e "$dir/etc.d/finwait2.conf", 'and so it is';
+    ok !-e "$dir/etc.modules.d/10-finwait2.conf", 'the module is not loaded';
+    ok starts($dir), 'httpd starts without it';
+};
+
+subtest 'httpd\'s own: httpd.conf names each file' => sub {
+    my $dir = root('');
+    my ($status, $said) = run($dir, 'install');
+    is $status, 0, 'make install' or diag $said;
+    my $lines = join '', $said =~ /^(Include .*\n)/mg;
+    my $conf  = slurp("$dir/etc/httpd.conf");
+    spew("$dir/etc/httpd.conf", $conf . $lines);
+    ok $lines && starts($dir), 'httpd starts with the lines it asks for';
+    ($status, $said) = run($dir, 'uninstall');
+    isnt $status, 0, 'make uninstall is refused while they are there';
+    like $said, qr/nothing was removed, for httpd would not start any more/,
+        'with the reason';
+    ok starts($dir), 'httpd starts as before';
+    spew("$dir/etc/httpd.conf", $conf);
+    ($status, $said) = run($dir, 'uninstall');
+    is $status, 0, 'make uninstall without those lines' or diag $said;
+    is_deeply [files($dir)], [], 'nothing is left';
+};
+
+subtest 'DESTDIR' => sub {
+    my $dir = root('');
+    make_path("$dir/to$dir/etc/mods-available");
+    my ($status, $said) = run($dir, 'install', DESTDIR => "$dir/to");
+    is $status, 0, 'make install' or diag $said;
+    is_deeply [files($dir)], [], 'nothing outside';
+    is slurp("$dir/to$dir/etc/mods-available/finwait2.load"),
+        "LoadModule finwait2_module $dir/modules/mod_finwait2.so\n",
+        'the path that it will have';
+    is((run($dir, 'uninstall', DESTDIR => "$dir/to"))[0], 0, 'make uninstall');
+    is `find $dir/to ! -type d`, '', 'nothing is left';
+};
+
+done_testing;

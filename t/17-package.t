@@ -1,0 +1,198 @@
+# Debian's package: built, judged, installed beside a running httpd, used, upgraded,
+# removed and purged, in a root of its own: an overlay on this machine's, with its
+# own processes and network, of which nothing stays.
+
+use v5.36;
+use HTTP::Tiny ();
+use JSON::PP qw(decode_json);
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep);
+
+my $NAME = 'libapache2-mod-finwait2';
+my $ROOM = 'build/private';    # a file system of its own, gone with the test
+
+plan skip_all => 'only root may make a root of its own' if $> != 0;
+plan skip_all => 'no dpkg here: Debian\'s package is built on Debian alone'
+    if !-x '/usr/bin/dpkg';
+
+# Processes and mounts of this test's own. The first of the processes inherits
+# the daemons, and waits for each; the second tests.
+if (!$ENV{FINWAIT2_IN_PRIVATE}) {
+    my @in_private = qw(unshare --mount --pid --fork --kill-child --mount-proc);
+    plan skip_all => 'this machine gives root no mounts and processes of its own'
+        if system(@in_private, 'true') != 0;
+    local $ENV{FINWAIT2_IN_PRIVATE} = 1;
+    exec @in_private, $^X, $0;
+}
+my $tester = fork // die "fork: $!";
+if ($tester) {
+    while (wait != $tester) { }
+    POSIX::_exit($? >> 8 || $? & 127);
+}
+delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL CFLAGS LDFLAGS SANITIZE
+               FINWAIT2_IN_PRIVATE)};
+$ENV{DEBIAN_FRONTEND} = 'noninteractive';
+
+sub slurp ($path) {
+    open my $in, '<', $path or return '';
+    local $/;
+    return <$in> // '';
+}
+
+sub spew ($path, $text) {
+    open my $out, '>', $path or die "$path: $!";
+    print $out $text;
+    close $out or die "$path: $!";
+}
+
+sub program ($path, $line) {
+    unlink $path;
+    spew($path, "#!/bin/sh\n$line\n");
+    chmod 0755, $path;
+}
+
+# The words of a command that must succeed.
+sub said ($command) {
+    my $said = `($command) </dev/null 2>&1`;
+    die "$command: status $?\n$said" if $?;
+    return $said;
+}
+
+sub succeeds ($command, $name) {
+    my $said = eval { said($command) };
+    ok defined $said, $name or diag $@;
+    return $said // '';
+}
+
+#---- what is built -----------------------------------------------------------
+
+my ($version) = slurp('src/fw2_version.h') =~ /FW2_VERSION "(.+)"/;
+like slurp('debian/changelog'), qr/\A\S+ \(\Q$version\E-/,
+    'debian/changelog has the version of the module';
+my ($deb) = succeeds('make deb', 'make deb') =~ /^(build\/\S+\.deb)$/m;
+die "no package was built\n" if !$deb;
+succeeds("lintian --fail-on error,warning $deb",
+         'lintian has neither an error nor a warning');
+
+# The same package, said to be older, with another comment in its configuration.
+said("mkdir -p $ROOM && mount -t tmpfs tmpfs $ROOM");
+said("dpkg-deb -R $deb $ROOM/old");
+said("sed -i 's/^Version: .*/Version: 0.9.9-1/' $ROOM/old/DEBIAN/control");
+said("sed -i '1s/.*/# An older comment./' "
+   . "$ROOM/old/etc/apache2/mods-available/finwait2.conf");
+said("dpkg-deb -b $ROOM/old $ROOM/old.deb");
+
+#---- the root ----------------------------------------------------------------
+
+# Enter the overlay with each process here, for invoke-rc.d does nothing in a
+# chroot, nor on a machine of which it does not know that it has booted.
+sub enter_root () {
+    my $root = "$ROOM/root";
+    said("mkdir $root $ROOM/upper $ROOM/work && mount -t overlay overlay $root "
+       . "-o lowerdir=/,upperdir=$ROOM/upper,workdir=$ROOM/work");
+    said("mount -t tmpfs tmpfs $root/$_") for 'run', 'tmp';
+    said("mount -t proc proc $root/proc && mount --rbind /dev $root/dev");
+    said("mkdir -m 1777 $root/run/lock");
+    my $names = slurp('/etc/resolv.conf');
+    unlink "$root/etc/resolv.conf";
+    spew("$root/etc/resolv.conf", $names);
+    said("cp $deb $root/tmp/new.deb && cp $ROOM/old.deb $root/tmp/");
+    said("pivot_root $root $root/mnt");
+    chdir '/' or die "chdir: $!";
+    said('umount -l /mnt');
+    program('/sbin/runlevel', 'echo N 2');
+}
+
+# Install Debian's httpd anew, for its configuration is not this machine's. Only
+# apt needs a network; nothing starts before the network is this test's own.
+sub install_httpd () {
+    my $policy = '/usr/sbin/policy-rc.d';
+    program($policy, 'exit 101');
+    unlink '/var/lib/man-db/auto-update';
+    spew('/etc/dpkg/dpkg.cfg.d/fast', "force-unsafe-io\n");
+    said("dpkg --purge --force-depends $NAME apache2");
+    said('rm -rf /etc/apache2 /var/lib/apache2 /var/log/apache2');
+    my $get = 'timeout 100 apt-get install -qq -y --no-install-recommends apache2';
+    said("$get || { apt-get update -qq && $get; }");
+    unlink $policy;
+}
+
+sub leave_network () {
+    require 'syscall.ph';
+    syscall(main::SYS_unshare(), 0x40000000) == 0 or die "unshare: $!";
+    said('ip link set lo up');
+}
+
+my $why = eval { enter_root(); 1 } ? '' : "no overlay can be mounted here: $@";
+$why ||= eval { install_httpd(); 1 } ? '' : "apt has no apache2 for it: $@";
+
+#---- a life ------------------------------------------------------------------
+
+sub get ($path) {
+    return HTTP::Tiny->new(timeout => 60)->get("http://127.0.0.1$path");
+}
+
+sub serves ($when) {
+    is get('/')->{status}, 200, "httpd serves $when";
+}
+
+sub page_works ($when) {
+    my $answer = get('/finwait-status?json');
+    my $page = eval { decode_json($answer->{content}) };
+    is $page && $page->{server}{version}, $version, "the page answers $when"
+        or diag explain $answer;
+}
+
+sub installed () {
+    return `dpkg-query -W -f '\${Version} \${db:Status-Status}' $NAME 2>/dev/null`;
+}
+
+sub ours () { return `find /etc /usr /var -xdev -iname '*finwait2*' 2>/dev/null` }
+
+# A closer process ends after the httpd that it belongs to.
+sub closer_ends () {
+    for (1 .. 600) {
+        return 1 if !grep { slurp($_) eq "finwait2\n" } glob '/proc/[0-9]*/comm';
+        sleep 0.1;
+    }
+    return 0;
+}
+
+my $CONF = '/etc/apache2/mods-available/finwait2.conf';
+SKIP: {
+    skip $why =~ s/\n.*//sr, 1 if $why;
+    leave_network();
+    my $before = ours();
+    succeeds('invoke-rc.d apache2 start', 'httpd starts');
+    serves('without the module');
+
+    succeeds('dpkg -i /tmp/old.deb', 'an older package is installed');
+    ok -l "/etc/apache2/mods-enabled/finwait2.$_", "finwait2.$_ is enabled"
+        for 'load', 'conf';
+    serves('with the module');
+    page_works('of itself');
+
+    succeeds('dpkg -i /tmp/new.deb', 'the package replaces it');
+    is installed(), "$version-1 installed", 'dpkg knows the new one';
+    unlike slurp($CONF), qr/An older comment/, 'its configuration is the new one';
+    page_works('after the upgrade');
+    spew($CONF, slurp($CONF) . "# mine\n");
+    succeeds('dpkg -i /tmp/new.deb', 'and again');
+    like slurp($CONF), qr/^# mine$/m, 'an administrator\'s changes stay';
+
+    succeeds("dpkg -r $NAME", 'the package is removed');
+    serves('without it');
+    is get('/finwait-status')->{status}, 404, 'nothing answers for the page';
+    ok !-e '/usr/lib/apache2/modules/mod_finwait2.so', 'the module is gone';
+    ok closer_ends(), 'so is the closer process';
+
+    succeeds("dpkg --purge $NAME", 'the package is purged');
+    is ours(), $before, 'nothing is left of it';
+    serves('on');
+    unlike slurp('/var/log/apache2/error.log'), qr/:(?:emerg|alert|crit|error)\]/,
+        'the error log has no error';
+    said('invoke-rc.d apache2 stop');
+}
+
+done_testing;

@@ -1,0 +1,24 @@
+# The RPM that `make rpm` builds for the httpd of APXS: its version and its files.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+
+delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL CFLAGS LDFLAGS SANITIZE)};
+my $APXS = $ENV{APXS} // 'apxs';
+my ($modules, $etc) = map { `$APXS -q $_` =~ s/\n//r } qw(LIBEXECDIR SYSCONFDIR);
+my ($version) = slurp('src/fw2_version.h') =~ /FW2_VERSION "(.+)"/;
+
+my $said = `make rpm 2>&1`;
+is $?, 0, 'make rpm' or diag $said;
+my ($rpm) = $said =~ m{^(build/mod_finwait2-\Q$version\E-.*\.rpm)$}m;
+ok $rpm, 'the package has the version of the module' or diag $said;
+$rpm //= 'none';
+
+my %has = map { $_ => 1 } `rpm -qlp $rpm` =~ /(.+)/g;
+ok $has{"$modules/mod_finwait2.so"}, 'it has the module';
+is_deeply [`rpm -qcp $rpm` =~ /(.+)/g],
+    ["$etc.d/finwait2.conf", "$etc.modules.d/10-finwait2.conf"],
+    'and two files of configuration, which stay as an administrator leaves them';
+
+done_testing;

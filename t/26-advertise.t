@@ -1,0 +1,303 @@
+# FinWait2KeepAliveAdvertise: the time that responses promise, the time that
+# httpd waits, and the clients that close first because of the difference.
+
+use v5.36;
+use Test::More;
+use IO::Select;
+use IO::Socket::IP;
+use IPC::Open2 qw(open2);
+use Time::HiRes qw(sleep time);
+use FinWait2Test;
+
+my %ROOM = (prefork => "ServerLimit 128\nStartServers 40\n"
+                     . "MaxSpareServers 128\nMaxRequestWorkers 128\n");
+my $THREADS = "ServerLimit 8\nStartServers 4\nThreadsPerChild 16\n"
+            . "MaxSpareThreads 128\nMaxRequestWorkers 128\n";
+my @MODULES = qw(headers proxy proxy_http setenvif);
+my $KEEP    = "Connection: keep-alive\r\n";
+
+# The main server promises nothing of its own. At PORT2 the virtual hosts have
+# names, at PORT3 there is a backend, whose responses say nothing of the kind.
+my $CONF = "KeepAliveTimeout 60\nMaxKeepAliveRequests 0\n" . join '',
+    vhost('PORT2', 'first', "FinWait2KeepAliveTimeout 90s\n"
+        . "FinWait2KeepAliveAdvertise 5s\nProxyPass /proxied "
+        . "http://127.0.0.1:\@PORT3\@/page\n"
+        . "Header set X-Wrong expr=%{unescape:a%01} "
+        . "\"expr=%{REQUEST_URI} == '/wrong'\"\n"
+        . "ErrorDocument 500 /page\nErrorDocument 404 /page\n"
+        . "BrowserMatch ^old downgrade-1.0\n"),
+    vhost('PORT2', 'plain', ''),
+    vhost('PORT2', 'longer',  "FinWait2KeepAliveAdvertise 30s\n"),
+    vhost('PORT2', 'off',     "FinWait2KeepAliveAdvertise off\n"),
+    vhost('PORT2', 'engine',  "FinWait2KeepAliveAdvertise 5s\n"
+                            . "FinWait2Engine Off\n"),
+    vhost('PORT2', 'none',    "FinWait2KeepAliveAdvertise 5s\nKeepAlive Off\n"),
+    vhost('PORT2', 'zero',    "FinWait2KeepAliveAdvertise 5s\n"
+                            . "FinWait2KeepAliveTimeout 0\n"),
+    vhost('PORT2', 'limit',   "FinWait2KeepAliveAdvertise 5s\n"
+                            . "MaxKeepAliveRequests 2\n"),
+    vhost('PORT3', 'backend', '');
+
+sub request ($host, $headers = '', $line = 'GET /page HTTP/1.1') {
+    return "$line\r\nHost: $host.test\r\n$headers\r\n";
+}
+
+# Name, request, and the header Keep-Alive of the answer: a pattern, or '' for
+# none on a connection that is kept, or undef where it is closed.
+my $PROMISE = qr/^timeout=5$/;
+my @TABLE = (
+    ['a client that does not ask', request('first'), $PROMISE],
+    ['a client that asks', request('first', $KEEP), $PROMISE],
+    ['a client that wants to close', request('first',
+        "Connection: close\r\n"), undef],
+    ['HTTP/1.0', request('first', $KEEP, 'GET /page HTTP/1.0'), $PROMISE],
+    ['HTTP/1.0 that does not ask', request('first', '', 'GET /page HTTP/1.0'),
+        undef],
+    ['HTTP/1.1 that is taken for 1.0', request('first',
+        "User-Agent: old\r\n"), undef],
+    ['HEAD', request('first', '', 'HEAD /page HTTP/1.1'), $PROMISE],
+    ['304', request('first',
+        "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\r\n"), $PROMISE],
+    ['404', request('plain', $KEEP, 'GET /missing HTTP/1.1'),
+        qr/^timeout=60$/],
+    ['404 with a page of its own', request('first', '',
+        'GET /missing HTTP/1.1'), $PROMISE],
+    ['an answer that turns into an error', request('first', $KEEP,
+        'GET /wrong HTTP/1.1'), undef],
+    ['400', "GET /page HTTP/1.1\r\nHost: first.test\r\nX\r\n\r\n", undef],
+    ['100', "POST /proxied HTTP/1.1\r\nHost: first.test\r\n"
+          . "Expect: 100-continue\r\nContent-Length: 1\r\n\r\nx", $PROMISE],
+    ['a proxied response', request('first', '', 'GET /proxied HTTP/1.1'),
+        $PROMISE],
+    ['inherit', request('plain', $KEEP), qr/^timeout=60$/],
+    ['inherit to a client that does not ask', request('plain'), ''],
+    ['a longer promise by name', request('longer'), qr/^timeout=30$/],
+    ['off', request('off', $KEEP), ''],
+    ['off to a client that does not ask', request('off'), ''],
+    ['Engine Off', request('engine', $KEEP), qr/^timeout=60$/],
+    ['KeepAlive Off', request('none', $KEEP), undef],
+    ['a time of 0', request('zero', $KEEP), undef],
+    ['MaxKeepAliveRequests', request('limit'), qr/^timeout=5, max=2$/],
+);
+
+sub connect_to ($port) {
+    return IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port,
+                               Timeout => 20) // die "connect: $@";
+}
+
+# The header of the final answer.
+sub ask ($socket, $request) {
+    $socket->syswrite($request);
+    my $text = '';
+    while ($text !~ /^HTTP\/1\.\d (?!1\d\d).*?\r\n\r\n/ms) {
+        $socket->sysread($text, 65536, length $text) or return $text;
+    }
+    my ($header) = $text =~ /^(HTTP\/1\.\d (?!1\d\d).*?)\r\n\r\n/ms;
+    my ($length) = $header =~ /^Content-Length: (\d+)/m;
+    my $body = $request =~ /^HEAD/ || !$length ? 0 : $length;
+    while (length($text) - index($text, $header) - length($header) - 4 < $body) {
+        $socket->sysread($text, 65536, length $text) or last;
+    }
+    return $header;
+}
+
+sub judge ($name, $header, $wanted) {
+    my $promise = join '|', $header =~ /^Keep-Alive: (.*?)\r?$/mg;
+    if (!defined $wanted) {
+        like $header, qr/^Connection: .*close\r?$/m, "$name: closed";
+        is $promise, '', "$name: no promise";
+    }
+    elsif ($wanted eq '') {
+        is $promise, '', "$name: no promise";
+        unlike $header, qr/^Connection:.*close/m, "$name: kept";
+    }
+    else {
+        like $promise, $wanted, "$name: the promise";
+        like $header, qr/^Connection: .*Keep-Alive\r?$/m, "$name: kept";
+    }
+}
+
+sub ended ($socket) {
+    return IO::Select->new($socket)->can_read(0)
+        && !$socket->sysread(my $more, 1);
+}
+
+sub start ($mpm, $conf, %options) {
+    return FinWait2Test->start(
+        mpm => $mpm, modules => \@MODULES, %options,
+        conf => $conf . ($ROOM{$mpm} // $THREADS),
+        listen => [map { "127.0.0.1:\@$_\@" } qw(PORT PORT2 PORT3)]);
+}
+
+sub promises ($mpm) {
+    my $httpd = start($mpm, $CONF);
+    $httpd->document('page', 'y' x 1000);
+    $httpd->document('wrong', 'n');
+    for my $case (@TABLE) {
+        my ($name, $request, $wanted) = @$case;
+        my $socket = connect_to($httpd->port('PORT2'));
+        judge($name, ask($socket, $request), $wanted);
+    }
+    my $socket = connect_to($httpd->port('PORT2'));
+    my @max = map { ask($socket, request('limit')) =~ /^Keep-Alive: (.*?)\r?$/m }
+        1 .. 3;
+    is "@max", 'timeout=5, max=2 timeout=5, max=1',
+        'max= counts as httpd counts';
+    $httpd->announce(qr/AH02430: .*X-Wrong/);
+    $httpd->stop;
+}
+
+# prefork has no HTTP/2.
+sub http2 ($mpm) {
+    my $httpd = start($mpm, "Protocols h2c http/1.1\n"
+                          . "FinWait2KeepAliveAdvertise 2s\n",
+                      modules => ['http2']);
+    my $url    = 'http://127.0.0.1:' . $httpd->port . '/.generation';
+    my $header = `curl -s -o /dev/null -D - --http2-prior-knowledge $url`;
+    like $header, qr/^HTTP\/2 /, 'HTTP/2 answers';
+    unlike $header, qr/^(?:keep-alive|connection):/mi, 'HTTP/2 has no promise';
+    $httpd->stop;
+}
+
+# A time is not the other one: a real one of 300 ms ends while the one of 90 s
+# that was promised to end after a second stays.
+my $TIMES = "KeepAliveTimeout 60\n" . join '',
+    vhost('PORT2', 'long',  "FinWait2KeepAliveTimeout 90s\n"
+                          . "FinWait2KeepAliveAdvertise 1s\n"),
+    vhost('PORT2', 'httpds', "FinWait2KeepAliveAdvertise 1s\n"
+                           . "KeepAliveTimeout 90\n"),
+    vhost('PORT2', 'short', "FinWait2KeepAliveTimeout 3s\n"
+                          . "FinWait2KeepAliveAdvertise 60s\n");
+
+sub real_times ($mpm) {
+    my $httpd = start($mpm, $TIMES);
+    $httpd->document('page', 'y' x 1000);
+    $httpd->announce(qr/short\.test promises 60000 ms.* after 3000 ms/);
+    my %socket = map { $_ => connect_to($httpd->port('PORT2')) }
+        qw(long httpds short);
+    ask($socket{$_}, request($_)) for qw(long httpds short);
+    comes { ended($socket{short}) } 'the short real time ends';
+    judge($_, ask($socket{$_}, request($_)), qr/^timeout=1, max=99$/)
+        for qw(long httpds);
+    delete @socket{ keys %socket };
+    $httpd->stop;
+}
+
+sub ended_at ($httpd, $name) {
+    my $closes = $httpd->vhost_json($name)->{closes};
+    return $closes->{by_peer} + $closes->{by_server};
+}
+
+# A client may close after the promised end, too, or when it is not idle. The
+# promise begins when httpd has written the answer and noted that, which may be
+# later than the client reads it: each further client waits longer.
+sub late ($mpm) {
+    my $httpd = start($mpm, vhost('PORT2', 'late',
+        "FinWait2KeepAliveTimeout 90s\nFinWait2KeepAliveAdvertise 1s\n"));
+    $httpd->document('page', 'y' x 1000);
+    ask(connect_to($httpd->port('PORT2')),
+        request('late', "Connection: close\r\n"));
+    connect_to($httpd->port('PORT2'))->syswrite("GET / HTTP/1.1\r\n");
+    comes { ended_at($httpd, 'late') == 2 } 'two end that were not idle';
+    is idle($httpd, 'late'), '0 0 0', 'neither counts as idle';
+    my ($wait, $clients) = (1, 0);
+    comes {
+        my $socket = connect_to($httpd->port('PORT2'));
+        ask($socket, request('late'));
+        sleep $wait;
+        $wait += 0.3;
+        $socket->close;
+        my $ended = 2 + ++$clients;
+        wait_for { ended_at($httpd, 'late') == $ended } 60, 'its end';
+        idle($httpd, 'late') =~ /^\d+ 1 0$/;
+    } 'one closes after the promised end';
+    $httpd->stop;
+}
+
+# Requests that are sent before the promised end: none meets a closing
+# connection. A request that this busy machine lets go later proves nothing.
+sub race ($mpm) {
+    my $httpd = start($mpm, "FinWait2KeepAliveTimeout 3s\n"
+                          . "FinWait2KeepAliveAdvertise 1s\n");
+    $httpd->document('page', 'y' x 1000);
+    my ($in_time, $failed) = (0, 0);
+    for my $n (1 .. 60) {
+        my $socket = connect_to($httpd->port);
+        ask($socket, request('main'));
+        push @{ $httpd->{race} }, [$socket, time + 1];
+    }
+    for my $one (@{ delete $httpd->{race} }) {
+        my ($socket, $end) = @$one;
+        sleep 0.001 while time < $end - 0.01;
+        next if time >= $end;
+        $in_time++;
+        $failed++ if ask($socket, request('main')) !~ /^HTTP\/1.1 200/;
+    }
+    note "$in_time requests just before the promised end";
+    is $failed, 0, 'none of them meets a closing connection';
+    $httpd->stop;
+}
+
+# Idle clients of Node that trust the promise: they close first, and the server
+# keeps nothing, neither FIN_WAIT_2 nor TIME_WAIT. Without a promise httpd closes
+# first. Node closes up to 2 s before the promised end.
+my $NODES = "FinWait2Linger off\nFinWait2Timeout 60s\n" . join '',
+    vhost('PORT2', 'with', "FinWait2KeepAliveTimeout 90s\n"
+                         . "FinWait2KeepAliveAdvertise 4s\n"),
+    vhost('PORT3', 'without', "KeepAliveTimeout 1\n"
+                            . "FinWait2KeepAliveAdvertise off\n");
+
+sub idle ($httpd, $name) {
+    my $idle = $httpd->vhost_json($name)->{idle};
+    return join ' ', map { $idle->{$_} } qw(client_in_time client_late server);
+}
+
+sub open_at ($httpd, $port) {
+    return ss_count(port => $httpd->port($port), state => 'connected',
+                    holder => 'process');
+}
+
+sub kept_at ($httpd, $port) {
+    return ss_count(port => $httpd->port($port))
+         + ss_count(port => $httpd->port($port), state => 'time-wait');
+}
+
+sub nodes ($mpm) {
+    my $httpd = start($mpm, $NODES);
+    my @nodes;
+    for my $kind (qw(agent fetch)) {
+        for my $port (qw(PORT2 PORT3)) {
+            my $url = 'http://127.0.0.1:' . $httpd->port($port) . '/';
+            my $pid = open2(my $said, my $in,
+                            'node', 't/clients/node.js', $kind, 5, $url);
+            like scalar(<$said>), qr/^answered/, "$kind is answered at $port";
+            push @nodes, [$pid, $in, $said];
+        }
+    }
+    # Node may have used a connection twice: what matters is which side ended it.
+    comes { !open_at($httpd, 'PORT2') && !open_at($httpd, 'PORT3') }
+        'all connections end';
+    like idle($httpd, 'with'), qr/^[1-9]\d* 0 0$/,
+        'with the promise all clients close first, before its end';
+    is kept_at($httpd, 'PORT2'), 0, 'the server keeps nothing';
+    my ($ended) = idle($httpd, 'without') =~ /^0 0 (\d+)$/;
+    ok $ended, 'without one httpd closes all of them first';
+    is kept_at($httpd, 'PORT3'), $ended, 'the server keeps each';
+    for my $node (@nodes) {
+        close $node->[1];
+        waitpid $node->[0], 0;
+    }
+    $httpd->stop;
+}
+
+for_each_mpm {
+    my $mpm = shift;
+    nodes($mpm);
+    promises($mpm);
+    real_times($mpm);
+    late($mpm);
+    race($mpm);
+    http2($mpm) if $mpm ne 'prefork';
+};
+
+done_testing;

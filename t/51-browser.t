@@ -1,0 +1,362 @@
+# The page in a real Chromium: it fits on a phone, in the light and in the dark;
+# what a screen reader needs is there; it stays up to date without a reload,
+# keeps what is open, and copies; and it is whole without its script.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use FinWait2Browser;
+use Digest::SHA    qw(sha256_base64);
+use IO::Socket::IP ();
+
+my $PAGE    = '/finwait-status';
+my $browser = FinWait2Browser->start
+    // plan skip_all => 'no chromium here: run t/setup test';
+
+sub url ($httpd, $query = '') {
+    return 'http://127.0.0.1:' . $httpd->port . "$PAGE$query";
+}
+
+# A client that has asked and never closes.
+sub visit ($httpd, $name, $agent = 'visitor/1') {
+    my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1',
+                                     PeerPort => $httpd->port('PORT2'))
+        // die "connect: $@\n";
+    $socket->syswrite("GET / HTTP/1.1\r\nHost: $name\r\n"
+                    . "User-Agent: $agent\r\nConnection: close\r\n\r\n");
+    return $socket;
+}
+
+sub vhosts (@names) {
+    return join '', map { "<VirtualHost *:\@PORT2\@>\n"
+                        . "    ServerName \"$_\"\n</VirtualHost>\n" } @names;
+}
+
+# The page's own connections stay out of the numbers of the second port.
+sub start (%o) {
+    return FinWait2Test->start(
+        listen => [map { "127.0.0.1:\@PORT$_\@" } '', 2], %o,
+        conf   => "FinWait2Sample 1s\n<VirtualHost *:\@PORT\@>\n"
+                . "    FinWait2Engine Off\n</VirtualHost>\n" . ($o{conf} // ''));
+}
+
+#---- audit -------------------------------------------------------------------
+
+# What is wrong with the page that is open, a line each. Contrast is that of
+# WCAG 2.2 (1.4.3), of all text that is shown; the rest are those rules of
+# axe-core's that concern what this page has.
+my $AUDIT = <<'END';
+(function () {
+  const wrong = [], all = s => Array.from(document.querySelectorAll(s));
+  const where = e => e.nodeName + ' ' + (e.id || e.className.baseVal ||
+    e.className || '') + ' "' + e.textContent.slice(0, 40) + '"';
+  const say = (what, e) => wrong.push(what + (e ? ': ' + where(e) : ''));
+  const color = c => c.match(/[\d.]+/g).map(Number);
+  const light = c => [0.2126, 0.7152, 0.0722].reduce((sum, part, i) => {
+    const v = c[i] / 255;
+    return sum + part * (v <= 0.04045 ? v / 12.92
+                                      : ((v + 0.055) / 1.055) ** 2.4);
+  }, 0);
+  const behind = e => {
+    for (; e; e = e.parentElement) {
+      const c = color(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] > 0) return c;
+    }
+    return [255, 255, 255];
+  };
+  all('body *').forEach(e => {
+    const style = getComputedStyle(e);
+    const own = Array.from(e.childNodes).some(n => n.nodeType === 3
+                                                   && n.data.trim());
+    if (!own || !e.getClientRects().length || e.closest('script,title,desc'))
+      return;
+    if (style.opacity !== '1') say('opacity', e);
+    const a = light(color(e.closest('svg') ? style.fill : style.color));
+    const b = light(behind(e));
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) say('contrast ' + ratio.toFixed(2), e);
+  });
+  if (document.documentElement.scrollWidth > innerWidth)
+    say('wider than the window: ' + document.documentElement.scrollWidth);
+  all('main *').forEach(e => {
+    const box = e.getBoundingClientRect();
+    if (box.width && box.right > innerWidth + 1 && !e.closest('svg'))
+      say('beyond the edge', e);
+  });
+  if (document.documentElement.lang !== 'en') say('lang');
+  if (!document.title.trim()) say('title');
+  if (all('main').length !== 1) say('main');
+  if (all('h1').length !== 1) say('h1');
+  all('body *').filter(e => e.getClientRects().length && !e.closest('main,script'))
+    .forEach(e => say('outside of main', e));
+  let level = 0;
+  all('h1,h2,h3,h4').forEach(e => {
+    const now = Number(e.nodeName[1]);
+    if (now > level + 1) say('a level of headings is left out', e);
+    level = now;
+  });
+  const seen = {};
+  all('[id]').forEach(e => {
+    if (seen[e.id]) say('id twice', e);
+    seen[e.id] = 1;
+  });
+  all('[aria-labelledby],[aria-describedby],[data-copy],a[href^="#"]')
+    .forEach(e => ['aria-labelledby', 'aria-describedby', 'data-copy', 'href']
+      .forEach(name => (e.getAttribute(name) || '').split(/\s+/)
+        .filter(id => id && (name !== 'href' || id[0] === '#'))
+        .forEach(id => seen[id.replace('#', '')] || say('no #' + id, e))));
+  all('th').forEach(e => e.scope || say('no scope', e));
+  all('section:not([aria-label])').forEach(e =>
+    e.querySelector('h2') || say('no heading', e));
+  all('table').forEach(e => {
+    const cells = r => Array.from(r.cells).reduce((n, c) => n + c.colSpan, 0);
+    const n = new Set(Array.from(e.rows).map(cells));
+    if (n.size > 1) say('ragged table', e);
+  });
+  all('li').forEach(e => e.closest('ul,ol') || say('no list', e));
+  all('dt,dd').forEach(e => e.closest('dl') || say('no dl', e));
+  return wrong;
+})()
+END
+
+# Of the accessibility tree: whatever can be used, and all pictures, have names.
+my $NAMED = qr/^(?:link|button|img|image|meter|region|figure|heading
+                |DisclosureTriangle|columnheader|rowheader)$/x;
+
+sub audit ($httpd, $query, $what) {
+    my %size = (phone => 360, tablet => 768, desk => 1280);
+    for my $size (sort keys %size) {
+        for my $dark (0, 1) {
+            my $name = "$what, $size, " . ($dark ? 'dark' : 'light');
+            $browser->open(url($httpd, $query), width => $size{$size},
+                           dark => $dark);
+            $browser->value('document.querySelectorAll("details")
+                             .forEach(e => e.open = true)');
+            is_deeply $browser->value($AUDIT), [], $name;
+            is_deeply [$browser->console], [], "$name: nothing on the console";
+        }
+    }
+    my @nameless = grep { $_->{role} =~ $NAMED && $_->{name} !~ /\S/ }
+        $browser->accessibility;
+    is_deeply [map { $_->{role} } grep { $_->{role} ne 'figure' } @nameless],
+        [], "$what: names for all that needs one";
+}
+
+#---- structure and looks -----------------------------------------------------
+
+subtest 'nothing' => sub {
+    my $httpd = FinWait2Test->start(
+        listen => [map { '127.0.0.1:@PORT' . ($_ > 1 ? $_ : '') . '@' } 1 .. 30],
+        conf   => "FinWait2Engine Off\nFinWait2Sample 1s\n");
+    $httpd->fresh_json;
+    audit($httpd, '', '30 listeners');
+    $browser->open(url($httpd));
+    like $browser->value('document.querySelector("h1").innerText'),
+        qr/^OK There are no half-closed connections\.$/i, 'the headline';
+    cmp_ok $browser->value('document.documentElement.scrollHeight'), '<', 2000,
+        'a page of nothing is short';
+    is $browser->value('document.querySelectorAll("#listeners tbody tr").length'),
+        0, 'idle listeners are folded';
+    is $browser->value('document.querySelector("#idle-listeners summary")
+                        .textContent'), '30 idle listeners', 'all of them';
+    $httpd->stop;
+};
+
+# What strangers chose: names without a place to break, markup, no characters.
+subtest 'hostile names' => sub {
+    my @names = ('W' x 200, "caf\xe9", '<script>alert(1)</script>',
+                 'x' x 7000, "quo'te\\back");
+    my $httpd = start(conf => "FinWait2StatusPeers On\n" . vhosts(@names));
+    my $agent = 'W' x 127;
+    my @clients = map { visit($httpd, $_, $agent) } 'W' x 200, "caf\xe9";
+    push @clients, visit($httpd, 'W' x 200, '<b>"x"&y</b>');
+    comes { $httpd->get($PAGE)->{content} =~ /\Q$agent\E/ }
+        'a User-Agent of 127 characters';
+    my ($link) = $httpd->get($PAGE)->{content} =~ /href="(\?vhost=W[^"#]*)/;
+    audit($httpd, '', 'hostile names');
+    audit($httpd, $link, 'one of them in full');
+    like $browser->value('document.querySelector("#vhost caption").innerText'),
+        qr/^W{50,}/, '?vhost= shows one in full';
+    is $browser->value('document.querySelectorAll("script").length'), 1,
+        'no script but ours';
+    is $browser->value('document.querySelectorAll("b b").length'), 0,
+        'and no markup';
+    undef @clients;
+    $httpd->tolerate(qr/not configured|AH00558|Bad Request/);
+    $httpd->stop;
+};
+
+subtest '5,500 virtual hosts' => sub {
+    my $httpd = start(conf => vhosts(map { "shop$_.example.test" } 1 .. 5500));
+    my @clients = map { visit($httpd, "shop$_.example.test") } 1 .. 20;
+    comes { $httpd->get($PAGE)->{content} =~ /1\d more virtual hosts/ }
+        'ten are shown, the others of the busy ones are folded';
+    my $answer = $httpd->get($PAGE);
+    cmp_ok length $answer->{content}, '<', 100_000, 'a page of 100 KB at most';
+    like $answer->{content}, qr/Show 5,\d\d\d more virtual hosts/,
+        'and a link to the rest';
+    is +(() = $httpd->get("$PAGE?top=15")->{content}
+         =~ m{<th scope=row><a href="\?vhost=shop}g), 20,
+        '?top= unfolds more rows of the same';
+    audit($httpd, '', '5,500 virtual hosts');
+    undef @clients;
+    $httpd->stop;
+};
+
+#---- live --------------------------------------------------------------------
+
+my $httpd = start();
+
+sub shown ($selector) {
+    return $browser->value("document.querySelector('$selector').textContent");
+}
+
+# A mark in the document that is lost with it.
+sub is_same ($name) { is $browser->value('window.mark'), 1, $name }
+
+subtest 'the script' => sub {
+    my $answer = $httpd->get($PAGE);
+    my @scripts = $answer->{content} =~ m{<script>(.*?)</script>}gs;
+    is @scripts, 1, 'is one';
+    my $hash = sha256_base64($scripts[0]);
+    $hash .= '=' while length($hash) % 4;
+    like $answer->{headers}{'content-security-policy'},
+        qr/script-src 'sha256-\Q$hash\E';/,
+        'is the one whose hash the policy has (src/fw2_status_script.c)';
+    unlike $answer->{content}, qr/<[^>]*\son\w+=/, 'and there are no others';
+    unlike $answer->{content}, qr{(?:src|href)="?(?:https?:)?//}i,
+        'nothing from elsewhere';
+    # The parser of a browser repairs; what it has repaired is longer.
+    my %tags;
+    $tags{$_}++ for $answer->{content} =~ m{<(/?[a-z]\w*)}g;
+    is $tags{$_} // 0, $tags{"/$_"} // 0, "<$_> is closed"
+        for qw(html head body main header title style script section h1 h2 table
+               thead tbody tr th td div details summary dl dt dd p small a span
+               pre button figure svg footer);
+};
+
+subtest 'it stays up to date' => sub {
+    $browser->open(url($httpd));
+    $browser->value('window.mark = 1;
+                     window.level = document.querySelector(".level");
+                     document.querySelector("#words").open = true;
+                     document.querySelector("#words summary").focus()');
+    like shown('h1'), qr/no half-closed/, 'none at first';
+    my @clients = map { visit($httpd, 'a') } 1 .. 7;
+    comes { shown('h1') =~ /^ok 7 half-closed connections cost/ }
+        'seven are counted without a reload';
+    comes { shown('#figures') =~ /kernel7 of/ } 'in the row of figures';
+    comes { shown('#history') =~ /orphans: 7 now/ } 'in the chart';
+    like $browser->value('document.title'), qr/^ok: 7 half-closed, /, 'title';
+    is_same('it is the same document');
+    ok $browser->value('document.contains(window.level)'),
+        'nodes that have not changed are the same';
+    ok $browser->value('document.querySelector("#words").open'),
+        'what was open is open';
+    is $browser->value('document.activeElement.textContent'),
+        'The words on this page', 'what had the focus has it';
+
+    $browser->click('#pause');
+    is shown('#state'), 'paused', 'paused';
+    $browser->value('window.asked = 0; window.real = window.fetch;
+                     window.fetch = (...a) => { window.asked++;
+                                                return window.real(...a); }');
+    my $wait = 'new Promise(done => setTimeout(done, 5000))';
+    $browser->value($wait);
+    is $browser->value('window.asked'), 0, 'it asks for nothing then';
+    $browser->click('#pause');
+    comes { $browser->value('window.asked') > 0 } 'and goes on';
+    comes { shown('#state') eq 'live' } 'live';
+    $browser->value('Object.defineProperty(document, "hidden",
+                         { get: () => true, configurable: true })');
+    $browser->value($wait);
+    $browser->value('window.asked = 0');
+    $browser->value($wait);
+    is $browser->value('window.asked'), 0, 'nor while it is hidden';
+    is_deeply [$browser->console], [], 'nothing on the console';
+    undef @clients;
+};
+
+subtest 'links of tables' => sub {
+    $browser->open(url($httpd));
+    $browser->value('window.mark = 1');
+    $browser->value('document.querySelector("#listeners,#vhosts")');
+    my @clients = visit($httpd, 'a');
+    comes { $browser->value(
+        'document.querySelectorAll("#vhosts th[aria-sort]").length') } 'a table';
+    $browser->click('#vhosts a[href*="sort=ever"]');
+    comes { $browser->value('document.querySelector("#vhosts th[aria-sort]")
+                             .innerText') eq 'closes ever' }
+        'a click sorts by another column';
+    like $browser->value('location.search'), qr/sort=ever/, 'in the address';
+    is_same('without a reload');
+    $browser->value('history.back()');
+    comes { $browser->value('document.querySelector("#vhosts th[aria-sort]")
+                             .innerText') ne 'closes ever' } 'back';
+    is_same('without a reload, too');
+    undef @clients;
+};
+
+subtest 'copy' => sub {
+    $browser->open(url($httpd));
+    $browser->value('document.querySelector("#report").open = true');
+    my $copied = 'document.querySelector("#report button").textContent';
+    $browser->call('Page.bringToFront');
+    $browser->click('#report button');
+    comes { $browser->value($copied) eq 'copied' } 'the button has worked';
+    my $text = $browser->value('navigator.clipboard.readText()');
+    like $text, qr/^\*\*ok\*\*: .*\n\n\* \S+, httpd 2\.4\.\d+ event, /,
+        'a report in Markdown: the verdict, and versions';
+    like $text, qr/^\* held by httpd: \d+, orphans: \d+$/m, 'and figures';
+
+    # Over plain HTTP from elsewhere there is no clipboard but the old way.
+    $browser->open(url($httpd));
+    $browser->value('document.querySelector("#report").open = true;
+                     Object.defineProperty(navigator, "clipboard",
+                                           { value: undefined })');
+    $browser->click('#report button');
+    is $browser->value($copied), 'copied', 'without a clipboard, too';
+};
+
+#---- without -----------------------------------------------------------------
+
+subtest 'without the script' => sub {
+    my @clients = map { visit($httpd, 'a') } 1 .. 3;
+    comes { $httpd->fresh_json->{half_closed}{orphan} >= 3 } 'three orphans';
+    $browser->open(url($httpd), script => 0);
+    my $html = $browser->call('DOM.getOuterHTML', backendNodeId =>
+        $browser->call('DOM.getDocument', depth => 0)->{root}{backendNodeId})
+        ->{outerHTML};
+    like $html, qr/half-closed connections? cost/, 'the numbers';
+    like $html, qr/<path class="hit"[^>]*><title>\d\d:\d\d:\d\d: \d+ orphans/,
+        'values on hovering';
+    my %shown = map { $_->{name} => 1 } grep { $_->{role} eq 'button' }
+        $browser->accessibility;
+    is_deeply [grep { /copy|pause/i } keys %shown], [],
+        'no button that would do nothing';
+    my $sorted = $httpd->get("$PAGE?sort=ever")->{content};
+    like $sorted, qr{aria-sort=descending><a [^>]*>closes ever<}, '?sort=';
+    undef @clients;
+};
+
+subtest '?refresh' => sub {
+    my $answer = $httpd->get("$PAGE?refresh=5&sort=ever");
+    is $answer->{headers}{refresh}, 5, 'reloads';
+    like $answer->{content}, qr{reloads every 5 s, <a href="\?sort=ever">stop<},
+        'with a link that stops it and keeps the rest';
+    $browser->open(url($httpd, '?refresh=3600'));
+    is $browser->value('getComputedStyle(document.querySelector(".running"))
+                        .display'), 'none', 'the script leaves it alone';
+};
+
+subtest 'print' => sub {
+    $browser->open(url($httpd), media => 'print', dark => 1);
+    is $browser->value('getComputedStyle(document.body).backgroundColor'),
+        'rgb(255, 255, 255)', 'on white';
+    is $browser->value('getComputedStyle(document.querySelector("#pause"))
+                        .display'), 'none', 'without buttons';
+    is_deeply $browser->value($AUDIT), [], 'readable';
+};
+
+$httpd->stop;
+done_testing;

@@ -1,0 +1,179 @@
+# A client that stalls in the middle of its upload for longer than httpd's own
+# 2 s of silence, and goes on, gets all of its refusal, and no error when it
+# writes: FinWait2LingerIdle auto, which takes the place of an inherited time.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use IO::Socket::IP ();
+use POSIX          ();
+
+my $TRIES = 5;            # of each kind, on each MPM
+my $STALL = 3;            # seconds, after which 2 are over
+my $REST  = 3_000_000;    # bytes, which no buffer takes
+my $PAGE  = 'y' x 20_000;
+
+#---- what clients send -----------------------------------------------------------
+
+sub request ($line, @fields) {
+    return join "\r\n", "$line HTTP/1.1", 'Host: a', @fields, '', '';
+}
+
+my $GET   = request('GET /page');
+my $LAST  = request('GET /page', 'Connection: close');
+my @LARGE = ('Content-Length: 4000000');
+
+# Each: says    before the stall
+#       status  of the last answer to that, after which httpd closes
+my %KINDS = (
+    'the length'     => { says => request('POST /page', @LARGE) . 'x' x 5000,
+                          status => 413 },
+    'chunks'         => { says => request('POST /page',
+                                          'Transfer-Encoding: chunked')
+                                . "7d0\r\n" . 'x' x 2000 . "\r\n3d0900\r\nxx",
+                          status => 413 },
+    'expecting 100'  => { says => request('POST /page', @LARGE,
+                                          'Expect: 100-continue'),
+                          status => 413 },
+    'after a GET'    => { says => $GET . request('POST /page', @LARGE),
+                          status => 413 },
+    'a bad chunk'    => { says => request('POST /page',
+                                          'Transfer-Encoding: chunked')
+                                . "rubbish\r\n",
+                          status => 400 },
+    'a long path'    => { says => request('POST /' . 'x' x 9000, @LARGE),
+                          status => 414 },
+    'no Host'        => { says => request('POST /page', @LARGE) =~ s/Host/No/r,
+                          status => 400 },
+    'the backend'    => { says => request('POST /back/', @LARGE,
+                                          'Expect: 100-continue'),
+                          status => 413 },
+    'a tunnel'       => { says => request('GET /back/tunnel',
+                                          'Connection: Upgrade',
+                                          'Upgrade: websocket'),
+                          status => 101 },
+    'pipelined'      => { says => $GET . $GET . $LAST, status => 200 },
+    'beyond'         => { says => $LAST . 'x' x 5000, status => 200 },
+);
+
+# A backend that sends all that it has to send at once, and its FIN. httpd ends a
+# tunnel only when that is idle, too.
+sub backend () {
+    my $listener = IO::Socket::IP->new(Listen => 99, LocalHost => '127.0.0.1')
+        // die "listen: $@\n";
+    my $pid = fork // die "fork: $!";
+    return ($pid, $listener->sockport) if $pid;
+    while (my $socket = $listener->accept) {
+        my $text = '';
+        while ($text !~ /\r\n\r\n/) {
+            $socket->sysread($text, 65536, length $text) or last;
+        }
+        $socket->syswrite($text =~ /^Upgrade:/mi
+            ? "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+              . "Upgrade: websocket\r\n\r\nbye"
+            : "HTTP/1.1 413 Too Large\r\nConnection: close\r\n"
+              . "Content-Length: 3\r\n\r\nbye");
+        $socket->shutdown(1);
+        push @{ state $kept }, $socket;
+    }
+    POSIX::_exit(0);
+}
+
+#---- the stall --------------------------------------------------------------------
+
+my %ROOM = (prefork => "ServerLimit 128\nStartServers 64\n"
+                     . "MaxSpareServers 128\nMaxRequestWorkers 128\n");
+my $THREADS = "ServerLimit 4\nStartServers 4\nThreadsPerChild 32\n"
+            . "MaxSpareThreads 128\nMaxRequestWorkers 128\n";
+
+sub start ($mpm, $backend) {
+    my $httpd = FinWait2Test->start(
+        mpm     => $mpm,
+        listen  => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@'],
+        modules => [qw(proxy proxy_http)],
+        conf    => ($ROOM{$mpm} // $THREADS) . "FinWait2LingerIdle 100ms\n"
+                 . vhost('PORT2', 'stall', <<"END"));
+FinWait2LingerIdle auto
+FinWait2LingerTotal 10min
+LimitRequestBody 1000
+ErrorDocument 413 /page
+ProxyPass /back/ http://127.0.0.1:$backend/ upgrade=websocket
+Timeout 5
+END
+    $httpd->document('page', $PAGE);
+    return $httpd;
+}
+
+sub connect_all ($port) {
+    my @clients;
+    for my $kind (sort keys %KINDS) {
+        for (1 .. $TRIES) {
+            my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1',
+                PeerPort => $port, Timeout => 20) // die "connect: $@\n";
+            $socket->syswrite($KINDS{$kind}{says});
+            push @clients, { kind => $kind, socket => $socket };
+        }
+    }
+    return @clients;
+}
+
+# Go on, and then read: 'whole', or what there was instead.
+sub go_on ($client) {
+    my ($socket, $text, $sent) = ($client->{socket}, '', 0);
+    local $SIG{PIPE} = 'IGNORE';
+    while ($sent < $REST) {
+        $sent += $socket->syswrite('x' x ($REST - $sent)) // return "write: $!";
+    }
+    $socket->shutdown(1);
+    while (my $n = $socket->sysread($text, 65536, length $text) // return "$!") {
+    }
+    my ($last) = $text =~ m{.*(HTTP/1.1 .*)}s;
+    my ($head, $body) = split /\r\n\r\n/, $last // '', 2;
+    my ($length) = ($head // '') =~ /^Content-Length: (\d+)/mi;
+    my ($status) = ($head // '') =~ /^HTTP\S+ (\d+)/ or return "'$text'";
+    return $status if $status != $KINDS{ $client->{kind} }{status};
+    return length($body) . ' bytes' if length $body != ($length // length $body);
+    return 'whole';
+}
+
+#---- the directive ----------------------------------------------------------------
+
+subtest 'FinWait2LingerIdle' => sub {
+    for my $good (qw(auto AUTO 10ms 2 2s 1h)) {
+        my ($status, $said) = config_check("FinWait2LingerIdle $good\n");
+        is $status, 0, "$good is accepted" or diag $said;
+    }
+    for my $bad (qw(0 9ms 61min autos unlimited)) {
+        my ($status, $said) = config_check("FinWait2LingerIdle $bad\n");
+        like $said, qr/cannot be '$bad': .*Allowed: auto .*10ms to 1h/,
+            "$bad is refused";
+        isnt $status, 0, "$bad: httpd does not start";
+    }
+};
+
+#---- all kinds, on all MPMs ---------------------------------------------------------
+
+my ($pid, $port) = backend();
+for_each_mpm {
+    my $httpd   = start(shift, $port);
+    my @clients = connect_all($httpd->port('PORT2'));
+    my $held    = sub { $httpd->vhost_json('stall')->{held} };
+    my $oldest  = sub { $httpd->json->{closer}{oldest_seconds} };
+    comes { $held->() == @clients } 'httpd has answered and closed';
+    my $then = $oldest->();
+    comes { $oldest->() >= $then + $STALL } 'the clients stall';
+    is $held->(), scalar @clients, 'all of them are waited for';
+    my %whole = map { $_ => 0 } keys %KINDS;
+    for my $client (@clients) {
+        my $got = go_on($client);
+        $got eq 'whole' ? $whole{ $client->{kind} }++
+                        : diag "$client->{kind}: $got";
+    }
+    is_deeply \%whole, { map { $_ => $TRIES } keys %KINDS },
+        'they go on, and get all of their answers';
+    $httpd->stop;
+};
+kill KILL => $pid;
+waitpid $pid, 0;
+
+done_testing;

@@ -1,0 +1,68 @@
+# mod_proxy_fdpass passes the accepted socket to another process, which answers,
+# and leaves httpd another one to close. The accepted socket is not httpd's any
+# more then: the module sets nothing on it, and the answer is whole.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use File::Path     qw(make_path);
+use File::Temp     ();
+use IO::Socket::IP ();
+use IPC::Open2     qw(open2);
+
+my $SYSTEM   = slurp('/proc/sys/net/ipv4/tcp_fin_timeout') + 0;
+my $SCRATCH  = File::Temp->newdir;
+my $RECEIVER = "$SCRATCH/receiver";
+my $SAID     = `cc -Wall -Werror -O -o $RECEIVER t/bin/receiver.c 2>&1`;
+die "t/bin/receiver.c does not compile:\n$SAID" if $?;
+
+plan skip_all => 'this httpd has no mod_proxy_fdpass'
+    if (config_check('', modules => [qw(proxy proxy_fdpass)]))[0];
+
+# httpd appends the file that was asked for, and takes the whole as below
+# ServerRoot.
+my $CONF = <<'END';
+FinWait2UserTimeout 300ms
+<Location "/answer">
+    SetHandler "proxy:fd://sockets"
+</Location>
+END
+
+# Whose sockets they are. The parent and the process finwait2 have none.
+sub holds ($httpd, $inode) {
+    return grep { (readlink($_) // '') eq "socket:[$inode]" }
+        map { glob "/proc/$_/fd/*" } $httpd->left;
+}
+
+sub body_of ($client) {
+    my $text = '';
+    1 while $client->sysread($text, 65536, length $text);
+    return (split /\r\n\r\n/, $text, 2)[1] // '';
+}
+
+for_each_mpm {
+    my $mpm   = shift;
+    my $httpd = FinWait2Test->start(mpm => $mpm, conf => $CONF,
+                                    modules => [qw(proxy proxy_fdpass)]);
+    my $folder = $httpd->root . '/sockets' . $httpd->root . '/htdocs';
+    make_path($folder);
+    my $pid = open2(my $from, my $to, $RECEIVER, "$folder/answer");
+    is scalar <$from>, "listens\n", 'another process listens';
+    my $client = IO::Socket::IP->new(PeerHost => '127.0.0.1', Timeout => 10,
+                                     PeerPort => $httpd->port)
+        // die "connect: $@\n";
+    $client->syswrite("GET /answer HTTP/1.1\r\nHost: a\r\n\r\n");
+    my ($inode) = (<$from> // '') =~ /^got (\d+)/;
+    ok $inode, 'and is passed the connection' or diag $httpd->log;
+    comes { !holds($httpd, $inode) } 'httpd has closed its own descriptor';
+    $to->syswrite("\n");
+    my ($user_timeout, $linger2) = split ' ', <$from> // '';
+    is $user_timeout, 0, 'no TCP_USER_TIMEOUT is set on it';
+    is $linger2, $SYSTEM, 'nor TCP_LINGER2';
+    is length body_of($client), 1_000_000, 'the answer is whole';
+    waitpid $pid, 0;
+    is $?, 0, 'the other process has written it';
+    $httpd->stop;
+};
+
+done_testing;

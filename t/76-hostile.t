@@ -1,0 +1,131 @@
+# A child that attacks the process finwait2 through their queue: neither the
+# parent nor a worker blocks, the process runs on, and requests are answered.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+
+my $CLOSE   = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+my $REFUSED = qr/finwait2 does not accept this connection: it does not run/;
+my $CONF    = module_of('hostile') . <<'END' . vhost('PORT2', 'a', <<'END');
+FinWait2Linger httpd
+FinWait2Sample 1s
+<Location "/hostile">
+    SetHandler hostile
+</Location>
+END
+FinWait2Linger always
+FinWait2LingerIdle 1h
+FinWait2LingerTotal 1h
+END
+
+sub start ($mpm) {
+    return FinWait2Test->start(mpm => $mpm, conf => $CONF,
+        listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@']);
+}
+
+sub closer ($httpd) { $httpd->json->{closer} }
+
+# The one process; or dies.
+sub process ($httpd) {
+    return wait_for { my @all = $httpd->closers; @all == 1 && $all[0] }
+        60, 'one process finwait2';
+}
+
+# The process of this configuration, which has said that it runs.
+sub running ($httpd) {
+    comes { closer($httpd)->{processes} == 1 } 'the process runs';
+    return process($httpd);
+}
+
+sub attack ($httpd, $how) { $httpd->get("/hostile?$how")->{content} }
+
+sub lingers ($httpd, $name) {
+    my $before  = closer($httpd)->{held};
+    my @clients = map { scalar silent_client('127.0.0.1', $httpd->port('PORT2'),
+                                             $CLOSE) } 1 .. 3;
+    comes { closer($httpd)->{held} == $before + 3 } $name;
+}
+
+subtest 'messages and descriptors that no child of httpd sends' => sub {
+    for_each_mpm {
+        my $httpd = start(shift);
+        my $pid   = running($httpd);
+        my $sent  = attack($httpd, 'foreign');
+        cmp_ok $sent, '>=', 21, 'all are sent';
+        comes { closer($httpd)->{invalid} == $sent } 'each is refused'
+            or diag explain closer($httpd);
+        lingers($httpd, 'the process lingers on others');
+        is process($httpd), $pid, 'and is the same';
+        $httpd->stop;
+    };
+};
+
+# 1 is SHUT_WR, 2 is SHUT_RDWR.
+subtest 'the queue shut down' => sub {
+    for_each_mpm {
+        my $mpm = shift;
+        for my $how (1, 2) {
+            my $httpd = start($mpm);
+            my $pid   = running($httpd);
+            is attack($httpd, "shutdown=$how"), 1, "shut down ($how)";
+            $httpd->announce($REFUSED);
+            my @clients = map {
+                scalar silent_client('127.0.0.1', $httpd->port('PORT2'), $CLOSE)
+            } 1 .. 3;
+            comes { closer($httpd)->{refusals}{no_process} == 3 }
+                'httpd lingers itself, which is counted';
+            my $samples = sub { scalar @{ $httpd->json->{history}{samples} } };
+            my $n       = $samples->();
+            comes { $samples->() > $n + 1 } 'the process counts on';
+            is process($httpd), $pid, 'and is the same';
+            $httpd->graceful;
+            comes { $httpd->closers == 1 } 'it ends with its children';
+            isnt process($httpd), $pid, 'and another one is there';
+            lingers($httpd, 'which lingers');
+            $httpd->stop;
+        }
+    };
+};
+
+# httpd's parent is stopped meanwhile, so that the restart comes before it sees
+# the death, and before another process has the queue.
+subtest 'killed before a restart, with a socket queued that blocks' => sub {
+    for_each_mpm {
+        my $mpm = shift;
+        for my $signal (qw(USR1 HUP)) {
+            my $httpd = start($mpm);
+            my $pid   = running($httpd);
+            kill STOP => $httpd->pid;
+            my $keeper = attack($httpd, "kill=$pid");
+            like $keeper, qr/^[1-9]\d*$/, 'the socket is queued' or next;
+            kill $signal => $httpd->pid;
+            kill CONT    => $httpd->pid;
+            comes { my @all = $httpd->closers; @all == 1 && $all[0] != $pid }
+                "the parent restarts httpd ($signal)";
+            running($httpd);
+            lingers($httpd, 'and the next process lingers');
+            kill KILL => $keeper;
+            $httpd->stop;
+        }
+    };
+};
+
+subtest 'restarts leave no descriptor open in the parent' => sub {
+    for_each_mpm {
+        my $httpd = start(shift);
+        running($httpd);
+        my $open = $httpd->fds($httpd->pid);
+        for my $signal (qw(USR1 HUP USR1 HUP)) {
+            my $pid = process($httpd);
+            kill $signal => $httpd->pid;
+            comes { my @all = $httpd->closers; @all == 1 && $all[0] != $pid }
+                "restarted ($signal)";
+            running($httpd);
+        }
+        is $httpd->fds($httpd->pid), $open, 'as many as before';
+        $httpd->stop;
+    };
+};
+
+done_testing;

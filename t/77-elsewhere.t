@@ -1,0 +1,211 @@
+# What is half-closed elsewhere in this network namespace: at other programs'
+# servers, and of connections that this machine opened, a proxy's to a backend
+# that does not close among them. httpd's and these make the sum that ss has. And
+# another program's full accept queue is no fault of httpd's.
+
+use v5.36;
+use Test::More;
+use FinWait2Test;
+use Errno      qw(EAFNOSUPPORT);
+use File::Temp ();
+use IO::Select;
+use IO::Socket::IP;
+use Time::HiRes qw(time);
+
+my $SCRATCH = File::Temp->newdir;
+my $said = `cc -Wall -Werror -O -o $SCRATCH/deny t/bin/deny.c 2>&1`;
+die "t/bin/deny.c does not compile:\n$said" if $?;
+
+my $ASK = "GET /.generation HTTP/1.1\r\nHost: a\r\n\r\n";
+my @KEPT;    # sockets that stay open
+
+sub listener ($host, $queue = 100) {
+    return IO::Socket::IP->new(LocalHost => $host, LocalPort => 0,
+                               V6Only => 0, Listen => $queue)
+        // die "listen at $host: $@\n";
+}
+
+sub client ($host, $port, %options) {
+    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port,
+                                     %options)
+        // die "connect to $host port $port: $@\n";
+    push @KEPT, $socket;
+    return $socket;
+}
+
+# Connections to a server that is not httpd, half-closed by that server or by
+# the client.
+sub half_close ($listener, $host, $times, $by) {
+    for (1 .. $times) {
+        my $client = client($host, $listener->sockport);
+        my $server = $listener->accept // die "accept: $!\n";
+        push @KEPT, $server;
+        ($by eq 'server' ? $server : $client)->shutdown(1);
+    }
+}
+
+# Every half-closed socket of this namespace, by ss.
+sub ss_half () {
+    my @lines = sort `ss -tanH state fin-wait-1 state fin-wait-2 state closing`;
+    die "ss failed: $?\n" if $?;
+    return @lines;
+}
+
+# The page at a moment at which ss shows the same before and after, and `total`
+# of httpd's.
+sub moment ($httpd, $total) {
+    my ($json, @after);
+    wait_for {
+        my @before = ss_half();
+        $json  = $httpd->fresh_json;
+        @after = ss_half();
+        "@before" eq "@after" && $json->{half_closed}{total} == $total;
+    } 60, 'ss to show the same before and after the page';
+    return ($json, scalar @after);
+}
+
+sub top ($json) {
+    return { map { ("$_->{side} $_->{port}" => $_->{connections}) }
+             @{ $json->{elsewhere}{top} } };
+}
+
+# A backend in the proxy's place: it answers once, and never closes.
+sub serve ($backend) {
+    my $request = '';
+    IO::Select->new($backend)->can_read(30) or die "no request came\n";
+    my $from_proxy = $backend->accept;
+    while ($request !~ /\r\n\r\n/) {
+        IO::Select->new($from_proxy)->can_read(30) or die "no request\n";
+        sysread $from_proxy, $request, 65536, length $request
+            or die "the proxy closed: $!\n";
+    }
+    $from_proxy->syswrite("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    push @KEPT, $from_proxy;
+}
+
+sub conf (@backends) {
+    my $n = 0;
+    return join '', "FinWait2KeepAliveTimeout 100ms\nFinWait2Timeout 60s\n",
+        map { "ProxyPass /" . ++$n . ' http://127.0.0.1:' . $_->sockport
+            . "/ disablereuse=On\n" } @backends;
+}
+
+# Clients of httpd's over IPv4, IPv6 and both, servers of another program's, and
+# a proxied backend.
+sub all_kinds ($backend_name, %options) {
+    my $backend = listener('127.0.0.1');
+    my $httpd = FinWait2Test->start(
+        listen  => ['127.0.0.1:@PORT@', '[::1]:@PORT2@', '@PORT3@'],
+        modules => [qw(proxy proxy_http)],
+        conf    => conf($backend), %options);
+    my ($v4, $v6, $both) = map { $httpd->port($_) } qw(PORT PORT2 PORT3);
+    for (['127.0.0.1', $v4], ['::1', $v6], ['127.0.0.1', $both],
+         ['::1', $both]) {
+        client(@$_)->syswrite($ASK);
+    }
+    my ($four, $six, $dual) = map { listener($_) } '127.0.0.1', '::1', '::';
+    half_close($four, '127.0.0.1', 5, 'server');
+    half_close($six,  '::1',       4, 'server');
+    half_close($dual, '127.0.0.1', 1, 'server');
+    half_close($dual, '::1',       2, 'server');
+    half_close($dual, '127.0.0.1', 6, 'client');
+    half_close($dual, '::1',       1, 'client');
+
+    my $asking = client('127.0.0.1', $v4);
+    $asking->syswrite("GET /1/ HTTP/1.1\r\nHost: a\r\n"
+                    . "Connection: close\r\n\r\n");
+    serve($backend);
+    my ($json, $ss) = moment($httpd, 5);
+    is $json->{snapshot}{backend}, $backend_name, "counted by $backend_name";
+    is $json->{elsewhere}{half_closed} + 5, $ss,
+        "httpd's and those elsewhere are as many as ss has";
+    is_deeply top($json), {
+        'server ' . $four->sockport    => 5,
+        'server ' . $six->sockport     => 4,
+        'server ' . $dual->sockport    => 3,
+        'client ' . $dual->sockport    => 7,
+        'client ' . $backend->sockport => 1,
+    }, 'five ports, by who listens there' or diag explain $json->{elsewhere};
+    is_deeply [map { $_->{connections} } @{ $json->{elsewhere}{top} }],
+        [7, 5, 4, 3, 1], 'the most first';
+    is $json->{elsewhere}{outgoing}, 8, 'eight were opened from here';
+    like $httpd->get('/finwait-status?prometheus')->{content},
+        qr/^finwait2_elsewhere_half_closed_connections 20$/m,
+        'Prometheus has them';
+    my $html = $httpd->get('/finwait-status')->{content};
+    like $html, qr{>Elsewhere</a></dt><dd><b>20</b></dd>.*?<h2}s,
+        'HTML has the number on its first screen';
+    my ($words) = $html
+        =~ m{<section id=elsewhere[^>]*><h2>Elsewhere</h2>\s*<p>(.*?)</p>}s;
+    $words =~ s/<[^>]+>//g;
+    my ($f, $s, $d, $b) = map { $_->sockport } $four, $six, $dual, $backend;
+    is $words, "netstat shows 25: 5 are httpd's, 7 are connections of this "
+        . "machine to port $d, 5 are at port $f (another program), 4 are at "
+        . "port $s (another program), 3 are at port $d (another program), 1 "
+        . "is a connection of this machine to port $b.", 'in words';
+    @KEPT = ();
+    $httpd->stop;
+}
+
+subtest 'by netlink' => sub { all_kinds('netlink') };
+subtest 'from /proc' => sub {
+    all_kinds('procfs', launcher => ["$SCRATCH/deny", EAFNOSUPPORT]);
+};
+
+# The last minute is known after a minute. Until then clients come to a program
+# that never accepts, and its queue overflows all the time.
+sub neighbour ($limit, %options) {
+    my $httpd = FinWait2Test->start(%options);
+    my $lazy  = listener('127.0.0.1', 5);
+    my $port  = $lazy->sockport;
+    my %advice;
+    wait_for {
+        client('127.0.0.1', $port, Blocking => 0) for 1 .. 2;
+        my $json = $httpd->fresh_json;
+        %advice = map { $_->{rule} => $_ } @{ $json->{advice} };
+        $advice{'listen-overflow'};
+    } 150, 'the overflows of the last minute to be known';
+    is $advice{verdict}{level}, 'ok', 'the verdict on httpd is ok'
+        or diag $advice{verdict}{text};
+    is $advice{'listen-overflow'}{level}, 'ok', 'the advice is a note';
+    my $where = "At port $port, another program's, 6 connections$limit wait";
+    like $advice{'listen-overflow'}{text},
+        qr/another program's accept queue.* not httpd's\. \Q$where\E /,
+        'it names the port';
+    @KEPT = ();
+    $httpd->stop;
+}
+
+subtest 'a neighbour that never accepts' =>
+    sub { neighbour(' of at most 5') };
+subtest 'the same, from /proc' => sub {
+    neighbour('', launcher => ["$SCRATCH/deny", EAFNOSUPPORT]);
+};
+
+# httpd's own queue overflows: the children are stopped, and the count is shown
+# once they go on.
+subtest 'httpd itself' => sub {
+    my $httpd = FinWait2Test->start(mpm => 'prefork',
+                                    conf => "ListenBacklog 5\n");
+    my $port  = $httpd->port;
+    my %advice;
+    wait_for {
+        my @children = $httpd->children;
+        kill STOP => @children;
+        @KEPT = map { client('127.0.0.1', $port, Blocking => 0) } 1 .. 20;
+        wait_for { `ss -tlnH 'sport = :$port'` =~ /^LISTEN +[67] / } 30,
+            'the queue to be full';
+        kill CONT => @children;
+        @KEPT = ();
+        my $json = $httpd->fresh_json;
+        %advice = map { $_->{rule} => $_ } @{ $json->{advice} };
+        $advice{'listen-overflow'};
+    } 150, 'the overflows of the last minute to be known';
+    like $advice{'listen-overflow'}{level}, qr/^(?:watch|danger)$/,
+        'httpd\'s own are no note';
+    like $advice{'listen-overflow'}{text}, qr/httpd's accept queue was found/,
+        'it is httpd\'s queue';
+    $httpd->stop;
+};
+
+done_testing;

@@ -1,0 +1,124 @@
+# The first minutes with the sources: `make run`, `make demo` and a test, in a
+# fresh copy of them in a folder whose name has a blank and an apostrophe. Each
+# thing that goes wrong is reported in one line.
+
+use v5.36;
+use Test::More;
+use File::Temp ();
+use FinWait2Test;
+use HTTP::Tiny ();
+use IO::Socket::IP ();
+use POSIX qw(setsid);
+
+my $SCRATCH = File::Temp->newdir;
+my $COPY    = "$SCRATCH/it's a copy";
+my $PORT    = free_port();
+my @groups;    # of processes, each led by a make
+
+sub free_port () {
+    return IO::Socket::IP->new(Listen => 1, LocalHost => '127.0.0.1')->sockport;
+}
+
+# What a release has; nothing that was built.
+mkdir $COPY;
+system('cp', '-R', qw(Makefile README.md LICENSE CHANGES conf debian docs
+                        mod_finwait2.c src t), $COPY) == 0
+    or die 'cp failed';
+system("find \Q$COPY\E -name '*.[ls]*o' -delete") == 0 or die 'find failed';
+
+# A make of its own group, its words in a file: its number.
+sub begin (@arguments) {
+    my $n   = @groups;
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        setsid();
+        chdir $COPY or POSIX::_exit(126);
+        delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL FINWAIT2_SO CFLAGS SANITIZE)};
+        open STDIN,  '<', '/dev/null';
+        open STDOUT, '>', "$SCRATCH/output$n";
+        open STDERR, '>&', \*STDOUT;
+        { exec 'make', @arguments }
+        POSIX::_exit(127);
+    }
+    push @groups, { pid => $pid };
+    return $n;
+}
+
+sub ended ($n) {
+    my $group = $groups[$n];
+    $group->{ended} ||= waitpid($group->{pid}, POSIX::WNOHANG) > 0;
+    $group->{status} //= $? if $group->{ended};
+    return $group->{ended};
+}
+
+# All of its words but make's own about a recipe that failed.
+sub words ($n) {
+    return grep { !/^make(?:\[\d+\])?: \*\*\* / }
+        split /\n/, slurp("$SCRATCH/output$n");
+}
+
+sub ends ($n, $what) {
+    wait_for { ended($n) } 400, "$what to end";
+    return words($n);
+}
+
+sub answer ($path) {
+    return HTTP::Tiny->new(timeout => 20)->get("http://127.0.0.1:$PORT$path");
+}
+
+for my $port ('0', '99999', 'abc', '-1', '8080x', '123456789012345678901') {
+    my $n = begin('run', "PORT=$port");
+    is_deeply [ends($n, 'make')],
+        ["make run: PORT=$port is not a port; a number from 1 to 65535 is."],
+        "PORT=$port is refused in one line";
+    isnt $groups[$n]{status}, 0, 'and make fails';
+}
+is_deeply [ends(begin('run', 'MPM=none'), 'make')],
+    ['make run: MPM=none is not an MPM; event, worker and prefork are.'],
+    'so is an MPM that is none';
+ok !-e "$COPY/.libs", 'nothing was built for those';
+
+subtest 'two at once in a fresh copy' => sub {
+    my @two = map { begin('run', "PORT=$PORT") } 1, 2;
+    wait_for { grep { ended($_) } @two } 400, 'one of the two to end';
+    my ($loser, $winner) = sort { ended($b) <=> ended($a) } @two;
+    my @said = grep { !/^apxs: / } words($loser);
+    is @said, 1, 'one line from the one that comes too late'
+        or diag join "\n", @said;
+    like $said[0], qr/^make\ run:\ cannot\ listen\ on\ 127\.0\.0\.1
+                      \ port\ $PORT\ \(.+\);\ try\ PORT=8081\.$/x,
+        'it says what is in the way';
+    wait_for { grep { /finwait-status/ } words($winner) } 60, 'the other one';
+    like join("\n", words($winner)),
+        qr{^(?:apxs: \S+ \n)?http://127\.0\.0\.1:$PORT/finwait-status  \(event;},
+        'the other one serves, and says no more than where';
+
+    my $home = answer('/');
+    is $home->{status}, 200, 'GET / is answered';
+    like $home->{content}, qr{href="/finwait-status}, 'with the way to the page';
+    is answer('/finwait-status')->{status}, 200, 'so is the page';
+    my $none = begin('run', "PORT=$PORT");
+    like +(ends($none, 'make'))[-1], qr/cannot listen .* \(Address already in use/,
+        'a port that is taken is refused';
+
+    kill INT => -$groups[$winner]{pid};
+    wait_for { ended($winner) } 60, 'make run to end';
+    is answer('/')->{status}, 599, 'Ctrl-C ends it';
+    is slurp("$SCRATCH/output$winner") =~ /libtool/, '', 'no word of libtool';
+};
+
+like join("\n", ends(begin('demo'), 'make demo')), qr/^None is left/m,
+    'make demo';
+
+# t/74 builds a module for tests in there.
+my $check = begin('check', 'UNITS=', 'REPLAYS=', 'MPMS=event',
+                  'TESTS=t/05-docs.t t/74-scribble.t');
+like join("\n", ends($check, 'make check')), qr/^Result: PASS$/m, 'make check';
+
+END {
+    my $status = $?;
+    kill KILL => -$_->{pid} for grep { !$_->{ended} } @groups;
+    $? = $status;
+}
+
+done_testing;

@@ -1,0 +1,476 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The room board: what one process publishes and others read, what is left
+ * when that process is killed, and numbers that no process should publish.
+ */
+
+#include <limits.h>
+
+#include "apr_general.h"
+
+#include "fw2_board.h"
+#include "fw2_clock.h"
+#include "child.h"
+#include "tap.h"
+
+#define ENDPOINTS 2
+#define VHOSTS    3
+#define LAYOUT    17
+#define PID       4711
+
+static apr_pool_t *pool;
+static fw2_board *board;
+
+static void begin(void)
+{
+    if (fw2_board_create(&board, ENDPOINTS, VHOSTS, LAYOUT, pool)
+        != APR_SUCCESS) {
+        bail_out("no shared memory");
+    }
+}
+
+static fw2_board_state state(void)
+{
+    fw2_board_state now;
+
+    fw2_board_state_read(board, &now);
+    return now;
+}
+
+/* Return why the board does not accept; FW2_REFUSALS if it does. */
+static fw2_refusal refusal(void)
+{
+    fw2_refusal why = FW2_REFUSALS;
+
+    return fw2_board_accepts(board, &why) ? FW2_REFUSALS : why;
+}
+
+static int is_all(const void *numbers, size_t bytes, apr_int64_t value)
+{
+    const apr_int64_t *number = numbers, *end = number + bytes / sizeof(value);
+
+    while (number < end && *number == value) {
+        number++;
+    }
+    return number == end;
+}
+
+/* Make a shot of which every number follows from this one. */
+static void make_shot(fw2_shot *shot, fw2_tally *tallies, apr_int64_t number)
+{
+    apr_int64_t *numbers = (apr_int64_t *)tallies;
+    unsigned int i;
+
+    memset(shot, 0, sizeof(*shot));
+    shot->census.backend = FW2_NETLINK;
+    shot->census.complete = 1;
+    shot->census.cost = number + 1;
+    shot->census.tallies = tallies;
+    for (i = 0; i < ENDPOINTS * sizeof(fw2_tally) / sizeof(*numbers); i++) {
+        numbers[i] = number + i;
+    }
+    shot->limits.tcp_fin_timeout = number + 2;
+    shot->limits.tcp_mem_max = number + 3;
+    shot->before.timewait = number + 4;
+    shot->census.left.sum = number + 5;
+    shot->census.undelivered.bytes[FW2_KERNEL] = number + 6;
+    shot->census.peers.n = 1;
+    shot->census.peers.top[0].n = number + 7;
+    shot->over = number + 8;
+    shot->descriptors = number + 9;
+    shot->descriptor_limit = number + 10;
+    shot->cost = number + 11;
+    shot->counts = number;
+    shot->at = fw2_monotonic_now();
+}
+
+static int is_whole(const fw2_shot *shot)
+{
+    const apr_int64_t *numbers = (const apr_int64_t *)shot->census.tallies;
+    apr_int64_t n = shot->counts;
+    unsigned int i;
+
+    for (i = 0; i < ENDPOINTS * sizeof(fw2_tally) / sizeof(*numbers); i++) {
+        if (numbers[i] != n + i) {
+            return 0;
+        }
+    }
+    return shot->census.backend == FW2_NETLINK && shot->census.complete == 1
+           && shot->census.cost == n + 1
+           && shot->limits.tcp_fin_timeout == n + 2
+           && shot->limits.tcp_mem_max == n + 3
+           && shot->before.timewait == n + 4 && shot->census.left.sum == n + 5
+           && shot->census.undelivered.bytes[FW2_KERNEL] == n + 6
+           && shot->census.peers.n == 1 && shot->census.peers.top[0].n == n + 7
+           && shot->over == n + 8 && shot->descriptors == n + 9
+           && shot->descriptor_limit == n + 10 && shot->cost == n + 11
+           && shot->age >= 0;
+}
+
+/* ------------------------------------------------------ shots and rates -- */
+
+static void test_new(void)
+{
+    apr_int64_t fallback = 0;
+    const fw2_rates *rates;
+    const fw2_shot *shot;
+    fw2_board_state now;
+
+    begin();
+    shot = fw2_board_shot(board, pool);
+    ok(!shot->counts && shot->census.backend == FW2_NOTHING
+           && !shot->census.complete && !shot->census.peers.n,
+       "a new board has no count");
+    ok(is_all(&shot->limits, sizeof(shot->limits), -1)
+           && is_all(&shot->before, sizeof(shot->before), -1),
+       "a new board has no limits");
+    ok(is_all(shot->census.tallies, ENDPOINTS * sizeof(fw2_tally), 0),
+       "a new board has a tally of zeros for each endpoint");
+    ok(shot->descriptors == -1 && shot->descriptor_limit == -1,
+       "a new board has no number of descriptors");
+    rates = fw2_board_rates(board, &fallback, pool);
+    ok(is_all(rates, VHOSTS * sizeof(*rates), -1) && fallback == -1,
+       "a new board has no rates");
+    now = state();
+    ok(!now.running && !now.held && !now.capacity && now.oldest == -1,
+       "a new board has no process");
+    is_int(refusal(), FW2_NO_PROCESS,
+           "a board without a process accepts nothing");
+    is_int(fw2_board_layout(board), LAYOUT, "a board has its layout");
+}
+
+static int check_shot(void *number)
+{
+    const fw2_shot *shot = fw2_board_shot(board, pool);
+
+    return !is_whole(shot) || shot->counts != *(const int *)number;
+}
+
+static int publish_shot(void *number)
+{
+    fw2_tally tallies[ENDPOINTS];
+    fw2_shot shot;
+
+    make_shot(&shot, tallies, *(const int *)number);
+    fw2_board_publish(board, &shot);
+    return 0;
+}
+
+static void test_shots(void)
+{
+    int first = 100, second = 200;
+    const fw2_shot *shot;
+
+    begin();
+    publish_shot(&first);
+    is_int(child_wait(child_start(check_shot, &first)), 0,
+           "another process reads the whole shot");
+    is_int(child_wait(child_start(publish_shot, &second)), 0,
+           "another process publishes a shot");
+    shot = fw2_board_shot(board, pool);
+    ok(is_whole(shot) && shot->counts == second,
+       "the parent reads the last shot");
+    ok(shot->age >= 0 && shot->age <= fw2_monotonic_now() - shot->at,
+       "the reader sets the age of a shot");
+}
+
+static void test_rates(void)
+{
+    fw2_rates rates[VHOSTS];
+    apr_int64_t fallback = 0;
+    int i, j;
+
+    begin();
+    memset(rates, 0, sizeof(rates));
+    for (i = 0; i < VHOSTS; i++) {
+        for (j = 0; j < FW2_CAUSES; j++) {
+            rates[i].causes[j] = 100 * i + j;
+        }
+        rates[i].evicted = 1000 + i;
+    }
+    fw2_board_publish_rates(board, rates, 77);
+    ok(!memcmp(fw2_board_rates(board, &fallback, pool), rates, sizeof(rates)),
+       "the rates of each virtual host are read");
+    is_int(fallback, 77, "the rate of fallbacks is read");
+    fw2_board_publish_rates(board, rates, -1);
+    (void)fw2_board_rates(board, &fallback, pool);
+    is_int(fallback, -1, "an unknown rate of fallbacks stays unknown");
+}
+
+/* --------------------------------------------------------- held sockets -- */
+
+static void test_state(void)
+{
+    int counts = 3;
+    fw2_board_state now;
+
+    begin();
+    publish_shot(&counts); /* the memory behind the held sockets is not 0 */
+    fw2_board_started(board, PID);
+    is_int(refusal(), FW2_REFUSALS,
+           "a board accepts before its process begins");
+    is_int(fw2_board_begin(board, PID, 100), 0, "the first process lost none");
+    now = state();
+    ok(now.running == 1 && now.capacity == 100 && !now.held && now.oldest == -1,
+       "a process runs and holds nothing");
+    fw2_board_hold(board, 0, 1);
+    fw2_board_hold(board, 2, 1);
+    fw2_board_hold(board, 2, 1);
+    fw2_board_oldest(board, fw2_monotonic_now() - 5000);
+    now = state();
+    is_int(now.held, 3, "held sockets are added up");
+    ok(now.oldest >= 5000, "the oldest is as old as it is");
+    ok(fw2_board_held(board, 0) == 1 && fw2_board_held(board, 1) == 0
+           && fw2_board_held(board, 2) == 2,
+       "held sockets are counted for each virtual host");
+    is_int(fw2_board_held(board, VHOSTS), 0,
+           "a virtual host that the board does not have holds nothing");
+    fw2_board_oldest(board, fw2_monotonic_now() + 3600 * APR_USEC_PER_SEC);
+    is_int(state().oldest, 0, "the oldest is not of the future");
+    fw2_board_hold(board, 2, -1);
+    is_int(fw2_board_held(board, 2), 1, "a socket is not held any more");
+    fw2_board_hold(board, 2, -1);
+    fw2_board_hold(board, 0, -1);
+    is_int(state().oldest, -1, "no oldest without a held socket");
+    fw2_board_oldest(board, 0);
+    fw2_board_abandon(board);
+    ok(!state().running && !state().capacity && refusal() == FW2_NO_PROCESS,
+       "an abandoned board has no process");
+}
+
+static void test_no_linger(void)
+{
+    begin();
+    fw2_board_begin(board, PID, 0);
+    ok(state().running && !state().capacity,
+       "a process that only counts runs without capacity");
+    is_int(refusal(), FW2_CANNOT_LINGER,
+           "a process that only counts accepts nothing");
+    fw2_board_begin(board, PID, 1);
+    is_int(refusal(), FW2_REFUSALS, "the next process, which lingers, accepts");
+    fw2_board_refuse(board);
+    is_int(refusal(), FW2_CANNOT_LINGER,
+           "a process that refuses accepts nothing");
+    is_int(state().capacity, 1,
+           "a process that refuses has its capacity still");
+    fw2_board_abandon(board);
+    is_int(refusal(), FW2_NO_PROCESS,
+           "a process that has ended does not run, though it refused");
+    fw2_board_started(board, PID);
+    fw2_board_begin(board, PID, 1);
+    is_int(refusal(), FW2_REFUSALS,
+           "the process after one that refused accepts");
+}
+
+/* Hold 7 sockets, report that, and go on until killed. */
+static int hold_some(void *data)
+{
+    fw2_shared *done = data;
+    int i;
+
+    fw2_board_begin(board, (apr_uint64_t)getpid(), 50);
+    for (i = 0; i < 7; i++) {
+        fw2_board_hold(board, i < 2 ? 0 : 1, 1);
+    }
+    fw2_board_oldest(board, fw2_monotonic_now());
+    fw2_shared_write(done, 1);
+    for (;;) {
+        pause();
+    }
+    return 0;
+}
+
+static void test_killed(void)
+{
+    fw2_shared *done = shared_memory(sizeof(*done));
+    pid_t pid;
+
+    begin();
+    pid = child_start(hold_some, done);
+    fw2_board_started(board, (apr_uint64_t)pid);
+    ok(wait_until(done, 1) && state().held == 7 && state().oldest >= 0,
+       "a process holds seven sockets");
+    child_kill(pid);
+    fw2_board_abandon(board);
+    ok(!state().held && !fw2_board_held(board, 1) && state().oldest == -1,
+       "a killed process holds nothing");
+    is_int(fw2_board_begin(board, PID, 50), 7,
+           "the next process learns how many were lost");
+    ok(!state().held && state().running && state().oldest == -1,
+       "the next process begins with nothing");
+    is_int(fw2_board_begin(board, PID, 50), 0,
+           "a process after the next one lost none");
+}
+
+/* --------------------------------------------------------- wild numbers -- */
+
+static void test_wild_census(void)
+{
+    fw2_tally tallies[ENDPOINTS];
+    const fw2_shot *read;
+    fw2_shot shot;
+
+    begin();
+    make_shot(&shot, tallies, 1);
+    shot.census.backend = (fw2_backend)99;
+    shot.census.complete = 77;
+    shot.census.peers.n = FW2_PEERS_MAX + 1;
+    memset(shot.census.refused, 'x', sizeof(shot.census.refused));
+    tallies[1].n[FW2_FIN_WAIT2][FW2_KERNEL] = APR_INT64_MAX;
+    tallies[1].n[FW2_FIN_WAIT2][FW2_PROCESS] = APR_INT64_MIN;
+    fw2_board_publish(board, &shot);
+    read = fw2_board_shot(board, pool);
+    is_int(read->census.backend, FW2_NOTHING,
+           "a source that there is not is none");
+    is_int(read->census.complete, 1, "a flag is 0 or 1");
+    is_int(read->census.peers.n, 0, "more peers than there is room for are 0");
+    is_int((long long)strlen(read->census.refused[FW2_NETLINK]),
+           FW2_REFUSED_MAX - 1, "a sentence without an end is cut");
+    tallies[0] = read->census.tallies[1];
+    ok(tallies[0].n[FW2_FIN_WAIT2][FW2_KERNEL] < APR_INT64_MAX / 1000000
+           && !tallies[0].n[FW2_FIN_WAIT2][FW2_PROCESS],
+       "a million of the largest numbers can be added up");
+    shot.census.backend = (fw2_backend)-1;
+    shot.census.peers.n = -1;
+    fw2_board_publish(board, &shot);
+    read = fw2_board_shot(board, pool);
+    ok(read->census.backend == FW2_NOTHING && !read->census.peers.n,
+       "a source and a number of peers are not below 0");
+}
+
+static void test_wild_times(void)
+{
+    fw2_tally tallies[ENDPOINTS];
+    const fw2_shot *read;
+    fw2_shot shot;
+
+    begin();
+    make_shot(&shot, tallies, 1);
+    shot.at = fw2_monotonic_now() + apr_time_from_sec(3600);
+    fw2_board_publish(board, &shot);
+    is_int(fw2_board_shot(board, pool)->age, 0, "a shot is not of the future");
+    shot.at = APR_INT64_MIN;
+    shot.over = shot.cost = shot.counts = -9;
+    shot.limits.tcp_fin_timeout = shot.before.tcp_fin_timeout = APR_INT64_MAX;
+    shot.limits.timewait = APR_INT64_MIN;
+    fw2_board_publish(board, &shot);
+    read = fw2_board_shot(board, pool);
+    ok(read->at == 0 && read->age > 0, "no shot is older than the machine");
+    ok(!read->over && !read->cost && !read->counts,
+       "a time and a number of counts are not below 0");
+    ok(read->limits.tcp_fin_timeout < APR_INT64_MAX / 1000000
+           && read->before.tcp_fin_timeout < APR_INT64_MAX / 1000000,
+       "a million of the largest limits can be added up");
+    is_int(read->limits.timewait, -1, "a limit below -1 is unknown");
+}
+
+static void test_wild_rates(void)
+{
+    fw2_rates rates[VHOSTS];
+    const fw2_rates *read;
+    apr_int64_t fallback = 0;
+    int i;
+
+    begin();
+    memset(rates, 0, sizeof(rates));
+    rates[0].left_open = APR_INT64_MIN;
+    rates[VHOSTS - 1].evicted = APR_INT64_MAX;
+    fw2_board_publish_rates(board, rates, APR_INT64_MIN);
+    read = fw2_board_rates(board, &fallback, pool);
+    ok(read[0].left_open == -1 && fallback == -1, "a rate below -1 is unknown");
+    ok(read[VHOSTS - 1].evicted > 0
+           && read[VHOSTS - 1].evicted < APR_INT64_MAX / 1000000,
+       "a million of the largest rates can be added up");
+    fw2_board_begin(board, PID, 10);
+    fw2_board_hold(board, 0, -1);
+    is_int(fw2_board_held(board, 0), 0, "fewer than no held sockets are none");
+    for (i = 0; i < 10; i++) {
+        fw2_board_hold(board, 1, INT_MAX);
+    }
+    ok(!state().held, "more held sockets than can be are none");
+    is_int(fw2_board_begin(board, PID, 10), 0,
+           "no impossible number of sockets was lost");
+    fw2_board_oldest(board, APR_INT64_MIN);
+    fw2_board_hold(board, 1, 1);
+    is_int(state().oldest, -1, "the oldest of a time below 0 is unknown");
+    fw2_board_oldest(board, APR_INT64_MAX);
+    is_int(state().oldest, 0, "the oldest of the last time is not of the past");
+}
+
+/* ---------------------------------------------------- several processes -- */
+
+#define READERS 3
+
+static int publish_forever(void *data)
+{
+    fw2_tally tallies[ENDPOINTS];
+    apr_int64_t number;
+    fw2_shot shot;
+
+    for (number = 1;; number = number % 1000000 + 1) {
+        make_shot(&shot, tallies, number);
+        fw2_board_publish(board, &shot);
+        fw2_shared_add(data, 1);
+    }
+    return 0;
+}
+
+/* Read many shots. Return 1 if one is torn, 2 if none could be read. */
+static int read_many(void *data)
+{
+    apr_pool_t *own;
+    int i, found = 0, torn = 0;
+
+    (void)data;
+    apr_pool_create(&own, NULL);
+    for (i = 0; i < 2000000 && found < 2000 && !torn; i++) {
+        const fw2_shot *shot = fw2_board_shot(board, own);
+
+        found += shot->counts != 0;
+        torn = shot->counts && !is_whole(shot);
+        apr_pool_clear(own);
+    }
+    apr_pool_destroy(own);
+    return torn ? 1 : found ? 0 : 2;
+}
+
+static void test_readers(void)
+{
+    fw2_shared *published = shared_memory(sizeof(*published));
+    pid_t readers[READERS], writer;
+    int i, wrong = 0;
+
+    begin();
+    writer = child_start(publish_forever, published);
+    ok(wait_until(published, 1), "a process publishes shots without a pause");
+    for (i = 0; i < READERS; i++) {
+        readers[i] = child_start(read_many, NULL);
+    }
+    for (i = 0; i < READERS; i++) {
+        wrong |= child_wait(readers[i]);
+    }
+    child_kill(writer);
+    is_int(wrong, 0,
+           "three other processes read whole shots beside the writer");
+}
+
+int main(void)
+{
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    alarm(120);
+    test_new();
+    test_shots();
+    test_rates();
+    test_state();
+    test_no_linger();
+    test_killed();
+    test_wild_census();
+    test_wild_times();
+    test_wild_rates();
+    test_readers();
+    apr_pool_destroy(pool);
+    apr_terminate();
+    return done_testing();
+}

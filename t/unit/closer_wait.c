@@ -1,0 +1,389 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The closer: its sleep and its wake-ups, and its life without descriptors or
+ * without room in the epoll set.
+ */
+
+#include <signal.h>
+
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
+#include "closer_fixture.h"
+
+/* --------------------------------------------------- watched descriptors -- */
+
+#define WATCH(number) (1U << (number))
+
+static int new_eventfd(void)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    if (fd < 0) {
+        bail("an eventfd");
+    }
+    return fd;
+}
+
+static void ring(int fd)
+{
+    static const apr_uint64_t one = 1;
+
+    if (write(fd, &one, sizeof(one)) != (ssize_t)sizeof(one)) {
+        bail("an eventfd");
+    }
+}
+
+static void watch(int fd, int number)
+{
+    apr_status_t rv = fw2_closer_watch(closer, fd, number);
+
+    ok(rv == APR_SUCCESS, "descriptor %d is watched: %d", number, rv);
+}
+
+static void test_watch(void)
+{
+    int fds[2];
+
+    begin(4);
+    fds[0] = new_eventfd();
+    fds[1] = new_eventfd();
+    watch(fds[0], 0);
+    watch(fds[1], FW2_WATCH_MAX - 1);
+    is_int(run_for(0), 0, "no descriptor is ready");
+    ring(fds[0]);
+    is_int(run_for(AWAIT_LIMIT), WATCH(0), "the first descriptor is ready");
+    is_int(run_for(0), 0, "a descriptor is watched once");
+    ring(fds[0]);
+    is_int(run_for(0), 0, "more input does not change that");
+    ring(fds[1]);
+    is_int(run_for(AWAIT_LIMIT), WATCH(FW2_WATCH_MAX - 1),
+           "the last descriptor is ready");
+    watch(fds[0], 0);
+    is_int(run_for(AWAIT_LIMIT), WATCH(0),
+           "a descriptor that is watched again is still ready");
+    watch(fds[0], 0);
+    watch(fds[1], FW2_WATCH_MAX - 1);
+    is_int(run_for(AWAIT_LIMIT), WATCH(0) | WATCH(FW2_WATCH_MAX - 1),
+           "both descriptors are ready at once");
+    close(fds[0]);
+    close(fds[1]);
+    finish("watched descriptors");
+}
+
+static void test_watch_all(void)
+{
+    int fds[FW2_WATCH_MAX], i;
+    unsigned int all = 0;
+
+    begin(4);
+    for (i = 0; i < FW2_WATCH_MAX; i++) {
+        fds[i] = new_eventfd();
+        watch(fds[i], i);
+        all |= WATCH(i);
+    }
+    for (i = 0; i < FW2_WATCH_MAX; i++) {
+        ring(fds[i]);
+        is_int(run_for(AWAIT_LIMIT), WATCH(i),
+               "each descriptor has its number");
+    }
+    for (i = 0; i < FW2_WATCH_MAX; i++) {
+        watch(fds[i], i);
+    }
+    is_int(run_for(AWAIT_LIMIT), all, "all descriptors are ready at once");
+    for (i = 0; i < FW2_WATCH_MAX; i++) {
+        close(fds[i]);
+    }
+    finish("all watched descriptors");
+}
+
+/* A queue is ready for reading when its last sender has gone, too. */
+static void test_watch_hangup(void)
+{
+    int ends_[2], pair[2], file;
+
+    begin(4);
+    if (pipe(ends_) || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair)) {
+        bail("a pipe and a socket pair");
+    }
+    watch(ends_[0], 1);
+    watch(pair[0], 2);
+    is_int(run_for(0), 0, "neither a pipe nor a socket is ready");
+    close(ends_[1]);
+    is_int(run_for(AWAIT_LIMIT), WATCH(1), "a pipe without a writer is ready");
+    close(pair[1]);
+    is_int(run_for(AWAIT_LIMIT), WATCH(2),
+           "a socket without a sender is ready");
+    file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    is_int(fw2_closer_watch(closer, file, 3), EPERM, "a file has no events");
+    close(file);
+    is_int(fw2_closer_watch(closer, file, 3), EBADF,
+           "a closed descriptor is refused");
+    close(ends_[0]);
+    close(pair[0]);
+    finish("hang-ups");
+}
+
+/* The closer fetches fewer events at once than there are. */
+static void test_watch_beside_sockets(void)
+{
+    unsigned int ready = 0;
+    int fd, i;
+
+    begin(200);
+    fd = new_eventfd();
+    hand_off_many(lingering(NEVER, NEVER), 200);
+    settle();
+    watch(fd, 2);
+    for (i = 0; i < 200; i++) {
+        client_closes(i);
+    }
+    ring(fd);
+    AWAIT_ASLEEP((ready |= run_for(0), count_ended_by(FW2_PEER_CLOSED) == 200));
+    AWAIT_ASLEEP((ready |= run_for(0), ready));
+    is_int(ready, WATCH(2), "a descriptor is ready beside many sockets");
+    is_int(count_ended_by(FW2_PEER_CLOSED), 200, "all sockets are looked at");
+    close(fd);
+    finish("a descriptor beside many sockets");
+}
+
+/* ---------------------------------------------------------------- sleeping -- */
+
+/* Hand off a socket, and wait until the client has acknowledged our FIN, and
+ * the closer knows. */
+static int held_acked(fw2_handover handover)
+{
+    int id = connected();
+
+    hand_off_copy(id, handover);
+    AWAIT_ASLEEP(!unacknowledged(connections[id].server));
+    original_closes(id);
+    settle();
+    return id;
+}
+
+static void test_until(void)
+{
+    apr_time_t until;
+    int bell;
+
+    begin(4);
+    bell = new_eventfd();
+    fw2_closer_wait(closer, fw2_monotonic_now() - 1, NULL);
+    is_int(calls.timeout, 0, "a time that has come: no sleep");
+    until = fw2_monotonic_now() + 30 * MSEC;
+    is_int(fw2_closer_wait(closer, until, NULL), 0, "nothing is ready");
+    ok(fw2_monotonic_now() >= until, "the closer sleeps until a time");
+    watch(bell, 0);
+    ring(bell); /* the sleep ends at once */
+    fw2_closer_wait(closer, fw2_monotonic_now() + NEVER * 1000000, NULL);
+    ok(calls.timeout > 0 && calls.timeout <= 60000,
+       "a time in the far future: %d ms", calls.timeout);
+    held_acked(lingering(NEVER, NEVER));
+    until = fw2_monotonic_now() + 30 * MSEC;
+    is_int(fw2_closer_wait(closer, until, NULL), 0, "nothing is ready still");
+    ok(fw2_monotonic_now() >= until, "a socket does not shorten the sleep");
+    close(bell);
+    finish("sleeping until a time");
+}
+
+/* Sleep without an end, until a timer that is watched as number 1 expires;
+ * return the ready descriptors. A tick would end the sleep sooner, with none. */
+static unsigned int first_to_wake(int timer)
+{
+    struct itimerspec at = { { 0, 0 }, { 0, 300 * 1000 * 1000 } };
+    unsigned int ready;
+
+    if (timerfd_settime(timer, 0, &at, NULL)
+        || fw2_closer_watch(closer, timer, 1)) {
+        bail("a timer");
+    }
+    settle();
+    closer_runs = 1;
+    ready = fw2_closer_wait(closer, 0, NULL);
+    closer_runs = 0;
+    return ready;
+}
+
+static void test_no_ticks(void)
+{
+    int id, timer;
+    long sent;
+
+    begin(8);
+    timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    is_int(first_to_wake(timer), WATCH(1), "no tick before the first socket");
+    is_int(calls.timeout, -1, "the sleep has no end");
+    id = handed_off(lingering(NEVER, NEVER));
+    client_closes(id);
+    ends(id, FW2_PEER_CLOSED, "a socket came and went");
+    is_int(first_to_wake(timer), WATCH(1), "no tick after the last socket");
+    is_int(calls.timeout, -1, "the sleep has no end again");
+    held_acked(lingering(NEVER, NEVER));
+    id = zero_window(&sent);
+    hand_off(id, until_acked());
+    is_int(first_to_wake(timer), WATCH(1),
+           "no tick while nothing happens to sockets");
+    close(timer);
+    finish("no ticks");
+}
+
+static void test_wakes_when_due(void)
+{
+    int id;
+
+    begin(4);
+    held_acked(lingering(NEVER, NEVER));
+    id = held_acked(lingering(200 * MSEC, NEVER));
+    closer_runs = 1;
+    if (!is_ended(id)) {
+        fw2_closer_wait(closer, 0, NULL);
+    }
+    closer_runs = 0;
+    ok(is_ended(id), "a socket that is due ends the sleep, and is not early");
+    ends(id, FW2_SILENCE, "a socket that is due");
+    finish("one wake-up for a time");
+}
+
+/* ----------------------------------------------------------------- signals -- */
+
+static volatile sig_atomic_t handled;
+
+static void on_signal(int number)
+{
+    handled += number == SIGUSR1;
+}
+
+static void test_signals(void)
+{
+    sigset_t blocked, unblocked;
+    int id;
+
+    begin(4);
+    id = held_acked(lingering(NEVER, NEVER));
+    signal(SIGUSR1, on_signal);
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &blocked, &unblocked);
+    raise(SIGUSR1);
+    run_for(5 * MSEC);
+    is_int(handled, 0, "a blocked signal stays blocked");
+    closer_runs = 1;
+    is_int(fw2_closer_wait(closer, 0, &unblocked), 0,
+           "an unblocked signal ends the sleep");
+    closer_runs = 0;
+    AWAIT_ASLEEP(handled); /* under a sanitizer only in the next libc call */
+    is_int(handled, 1, "the signal is handled while the closer sleeps");
+    client_closes(id);
+    ends(id, FW2_PEER_CLOSED, "the closer goes on after a signal");
+    sigprocmask(SIG_UNBLOCK, &blocked, NULL);
+    signal(SIGUSR1, SIG_DFL);
+    finish("signals");
+}
+
+/* ---------------------------------------------------------------- refusals -- */
+
+static const char *create_without_descriptors(void)
+{
+    fw2_closer *untouched = closer = (fw2_closer *)&seen;
+    int before = refuse_descriptors();
+
+    NEED(try_begin(8) == EMFILE);
+    NEED(closer == untouched);
+    limit_descriptors(before);
+    apr_pool_destroy(closer_pool);
+    begin(8);
+    NEED(!strcmp(ending_of(handed_off(until_acked())), "acked"));
+    return finish_in_child();
+}
+
+static const char *create_refused(void)
+{
+    static const syscall_rule rule = { SYS_epoll_create1, 0, EPOLL_CLOEXEC,
+                                       ENOSYS };
+    fw2_closer *untouched = closer = (fw2_closer *)&seen;
+
+    confine(&rule, 1);
+    NEED(try_begin(8) == ENOSYS);
+    NEED(closer == untouched);
+    apr_pool_destroy(closer_pool);
+    NEED(count_descriptors() == descriptors_before);
+    return FINE;
+}
+
+/* The closer needs no descriptor but the sockets. */
+static const char *accept_without_descriptors(void)
+{
+    int first, second, third, before, fd;
+
+    begin(2);
+    first = handed_off(lingering(NEVER, NEVER));
+    second = handed_off(lingering(NEVER, NEVER));
+    third = connected();
+    fd = dup(connections[third].server);
+    close(fd);
+    before = limit_descriptors(fd + 1); /* room for one duplicate */
+    hand_off_copy(third, lingering(NEVER, NEVER));
+    NEED(!strcmp(ending_of(first), "evicted"));
+    client_closes(second);
+    client_closes(third);
+    NEED(!strcmp(ending_of(second), "peer_closed"));
+    NEED(!strcmp(ending_of(third), "peer_closed"));
+    limit_descriptors(before);
+    return finish_in_child();
+}
+
+static const char *without_epoll(void)
+{
+    static const syscall_rule rule = { SYS_epoll_ctl, 1, EPOLL_CTL_ADD,
+                                       ENOSPC };
+    fw2_handover handover = lingering(20 * MSEC, NEVER);
+    int id, behind_window;
+    long sent;
+
+    begin(8);
+    handed_off(lingering(NEVER, NEVER)); /* in the epoll set, and never due */
+    confine(&rule, 1);
+    NEED(fw2_closer_watch(closer, listener, 0) == ENOSPC);
+    id = handed_off(lingering(NEVER, NEVER));
+    behind_window = zero_window(&sent);
+    handover.until = FW2_UNTIL_ACKED;
+    hand_off(behind_window, handover); /* it is not idle yet */
+    NEED(!strcmp(ending_of(handed_off(until_acked())), "acked"));
+    NEED(in_epoll() == 1);
+    NEED(!strcmp(ending_of(handed_off(lingering(100 * MSEC, NEVER))),
+                 "silence"));
+    NEED(!is_ended(id) && !is_ended(behind_window));
+    NEED(client_reads(behind_window) == sent);
+    NEED(!strcmp(ending_of(behind_window), "acked"));
+    client_sends(id, 10);
+    client_closes(id);
+    NEED(!strcmp(ending_of(id), "peer_closed"));
+    NEED(seen.of[id].how.drained == 10);
+    handed_off(lingering(NEVER, NEVER));
+    return finish_in_child();
+}
+
+static void test_refusals(void)
+{
+    in_child(create_without_descriptors, "a closer without a descriptor");
+    in_child(create_refused, "a closer without epoll");
+    in_child(accept_without_descriptors, "sockets without more descriptors");
+    in_child(without_epoll, "sockets without room in the epoll set");
+}
+
+int main(void)
+{
+    begin_program();
+    test_refusals();
+    test_watch();
+    test_watch_all();
+    test_watch_hangup();
+    test_watch_beside_sockets();
+    test_until();
+    test_no_ticks();
+    test_wakes_when_due();
+    test_signals();
+    return end_program();
+}
