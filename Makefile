@@ -7,6 +7,7 @@ LDFLAGS   ?=
 PORT      ?= 8080
 MPM       ?= event
 JOBS      ?= 2
+PROVE     ?= prove
 export APXS PORT MPM DESTDIR LIBEXECDIR SYSCONFDIR
 
 # The module is named after its first source, so the front door comes first.
@@ -120,7 +121,7 @@ test: ## install, build, run every test (SANITIZE, JOBS, MPMS)
 built: $(MODULE) $(UNITS) $(REPLAYS)
 
 check: built ## build, run TESTS (t/unit.t for one)
-	@prove --jobs $(JOBS) --timer -It/lib $(TESTS)
+	@$(PROVE) --jobs $(JOBS) --timer -It/lib $(TESTS)
 
 # As a rule the longest have the highest numbers: who begins with those is not
 # left alone with one in the end.

@@ -25,8 +25,19 @@ use Time::HiRes  qw(sleep time);
 my $PATIENCE = 120;    # seconds
 my $JSON     = JSON::PP->new->utf8->allow_nonref;
 
+# On a machine that is busy or new, Chromium now and then ends as it begins.
 sub start ($class) {
     return if !grep { -x "$_/chromium" } split /:/, $ENV{PATH};
+    for (1 .. 5) {
+        my $self = $class->launch;
+        return $self if eval { $self->attach; 1 };
+        warn "$@", $self->said;
+    }
+    die "Chromium does not start\n";
+}
+
+# In containers /dev/shm is small: what Chromium shares goes to files.
+sub launch ($class) {
     my $profile = File::Temp->newdir;
     pipe(my $in, my $to)    or die "pipe: $!";
     pipe(my $from, my $out) or die "pipe: $!";
@@ -36,25 +47,35 @@ sub start ($class) {
         POSIX::dup2(fileno $out, 11);
         POSIX::dup2(10, 3);
         POSIX::dup2(11, 4);
-        open STDERR, '>', '/dev/null';
+        CORE::open(STDERR, ">", "$profile/said");
         exec qw(chromium --headless --no-sandbox --disable-gpu --disable-quic
                 --no-first-run --disable-background-networking --disable-sync
-                --disable-component-update --remote-debugging-pipe
-                --force-color-profile=srgb --hide-scrollbars),
+                --disable-component-update --disable-dev-shm-usage
+                --remote-debugging-pipe --force-color-profile=srgb
+                --hide-scrollbars),
             "--user-data-dir=$profile", 'about:blank';
     }
     close $_ for $in, $out;
     $to->autoflush;
-    my $self = bless { pid => $pid, profile => $profile, to => $to,
-                       from => $from, rest => '', id => 0 }, $class;
+    return bless { pid => $pid, profile => $profile, to => $to,
+                   from => $from, rest => '', id => 0 }, $class;
+}
+
+sub attach ($self) {
+    local $SIG{PIPE} = 'IGNORE';
     my $target = $self->call('Target.createTarget', url => 'about:blank');
     $self->{session} = $self->call('Target.attachToTarget',
         targetId => $target->{targetId}, flatten => JSON::PP::true)->{sessionId};
     $self->call("$_.enable") for qw(Page Runtime Log Accessibility);
-    $self->call('Browser.grantPermissions',
-                permissions => ['clipboardReadWrite',
-                                'clipboardSanitizedWrite']);
-    return $self;
+    return $self->call('Browser.grantPermissions',
+        permissions => ['clipboardReadWrite', 'clipboardSanitizedWrite']);
+}
+
+# The last lines of what it said itself.
+sub said ($self) {
+    CORE::open(my $in, '<', "$self->{profile}/said") or return '';
+    my @lines = <$in>;
+    return @lines > 10 ? @lines[-10 .. -1] : @lines;
 }
 
 sub DESTROY ($self) {
