@@ -11,14 +11,14 @@ PROVE     ?= prove
 export APXS PORT MPM DESTDIR LIBEXECDIR SYSCONFDIR
 
 # The module is named after its first source, so the front door comes first.
-SOURCES := mod_finwait2.c $(sort $(wildcard src/*.c))
-HEADERS := $(sort $(wildcard src/*.h))
+SOURCES := mod_finwait2.c $(sort $(wildcard src/*/*.c))
+HEADERS := $(sort $(wildcard src/*/*.h))
 MODULE  := .libs/mod_finwait2.so
 
-# The rooms that know nothing of httpd are tested in programs of their own.
-PLAIN   := policy sockdiag history counters clients board record recent \
-           closer handoff process report advice
-ROOMS   := $(sort $(wildcard $(PLAIN:%=src/fw2_%.c) $(PLAIN:%=src/fw2_%_*.c)))
+# Rooms that know nothing of httpd are tested in programs of their own.
+HTTPD   := config conn keepalive keeper vhosts status
+ROOMS   := $(filter-out mod_finwait2.c $(foreach room,$(HTTPD), \
+           $(wildcard src/*/$(room).c src/*/$(room)_*.c)),$(SOURCES))
 OBJECTS := $(ROOMS:src/%.c=build/rooms/%.o)
 UNITS   := $(patsubst t/%.c,build/%,$(wildcard t/unit/*.c))
 
@@ -63,7 +63,7 @@ $(MODULE): $(SOURCES) $(HEADERS) Makefile build/flags
 	    -o build/module/mod_finwait2.la $(SOURCES) > build/apxs.log 2>&1 || \
 	    { grep -v -e 'libtool --' -e '^apxs:' build/apxs.log; exit 1; }
 	@grep -A 3 'warning:' build/apxs.log || :
-	@rm -rf *.lo *.slo *.o .libs/*.o src/*.lo src/*.slo src/*.o src/.libs
+	@rm -rf *.lo *.slo *.o .libs/*.o src/*/*.lo src/*/*.slo src/*/*.o src/*/.libs
 	@mv -f build/module/.libs/mod_finwait2.so $@
 
 build/rooms/%.o: src/%.c $(HEADERS) build/flags
@@ -189,7 +189,7 @@ portability: ## other compilers, musl and 32 bits; silent on success
 # A package is built from a release, in a folder where its tools may leave what
 # they like. rpm does not know what dpkg has installed: hence --nodeps.
 RELEASE   = mod_finwait2-$(shell sed -n 's/.*FW2_VERSION "\(.*\)"/\1/p' \
-            src/fw2_version.h)
+            src/base/version.h)
 RELEASED := $(SOURCES) $(HEADERS) CHANGES LICENSE Makefile README.md conf \
             debian docs t
 TARBALL   = build/$(RELEASE).tar.gz
@@ -224,8 +224,8 @@ uninstall: ## disable it and take it out, if httpd starts without it
 	@MODULE=$(MODULE) conf/install uninstall
 
 clean: ## remove what was built
-	rm -rf .libs build src/.libs
-	rm -f *.la *.lo *.slo *.o src/*.lo src/*.slo src/*.o
+	rm -rf .libs build src/*/.libs
+	rm -f *.la *.lo *.slo *.o src/*/*.lo src/*/*.slo src/*/*.o
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12

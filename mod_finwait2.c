@@ -35,7 +35,7 @@
  * A failure anywhere leaves the connection to httpd, as ever.
  */
 
-#include "fw2_compat.h" /* first: it refuses what is too old */
+#include "closing/compat.h" /* first: it refuses what is too old */
 
 #include "httpd.h"
 #include "http_config.h"
@@ -51,17 +51,17 @@
 #include "ap_mpm.h"
 #include "mod_status.h"
 
-#include "fw2_clients.h"
-#include "fw2_config.h"
-#include "fw2_conn.h"
-#include "fw2_counters.h"
-#include "fw2_history.h"
-#include "fw2_keepalive.h"
-#include "fw2_keeper.h"
-#include "fw2_status.h"
-#include "fw2_sync.h"
-#include "fw2_vhosts.h"
-#include "fw2_version.h"
+#include "shared/clients.h"
+#include "closing/config.h"
+#include "closing/conn.h"
+#include "shared/counters.h"
+#include "shared/history.h"
+#include "closing/keepalive.h"
+#include "closing/keeper.h"
+#include "page/status.h"
+#include "base/sync.h"
+#include "closing/vhosts.h"
+#include "base/version.h"
 
 extern module AP_MODULE_DECLARE_DATA finwait2_module;
 
@@ -279,9 +279,9 @@ static apr_status_t prepare_board(fw2_kept *of)
 {
     const fw2_counters *counters = retained_data()->counters;
 
-    return fw2_board_create(&fw2_kept_setup(of)->board, listeners->n,
+    return fw2_board_create(&fw2_keeper_setup(of)->board, listeners->n,
                             (int)fw2_counters_places(counters),
-                            fw2_counters_layout(counters), fw2_kept_pool(of));
+                            fw2_counters_layout(counters), fw2_keeper_pool(of));
 }
 
 static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
@@ -299,6 +299,7 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     retained = retained_data();
     listeners = fw2_vhosts_listen(s, pconf);
     child.lingers = fw2_vhosts_linger(s);
+    sources.wanted = fw2_config_status(s);
     had_counters = retained->counters != NULL;
     rv = prepare_counters(s, pconf, ptemp);
     if (rv != APR_SUCCESS) {
@@ -316,10 +317,10 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
 static int finwait2_start_process(apr_pool_t *pconf, apr_pool_t *plog,
                                   apr_pool_t *ptemp, server_rec *s)
 {
-    if (kept && fw2_kept_setup(kept)->board) {
-        fill_setup(fw2_kept_setup(kept), s);
+    if (kept && fw2_keeper_setup(kept)->board) {
+        fill_setup(fw2_keeper_setup(kept), s);
         fw2_keeper_start(kept);
-        share_setup(fw2_kept_setup(kept), s, pconf);
+        share_setup(fw2_keeper_setup(kept), s, pconf);
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_finwait2/" FW2_VERSION " configured");
     }
@@ -351,11 +352,11 @@ static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
 
 static int finwait2_pre_connection(conn_rec *c, void *csd)
 {
-    fw2_from_httpd();
+    fw2_sync_from_httpd();
     if (child.board) { /* else there is no shared memory since a restart */
         fw2_conn_accepted(c, csd, &child);
     }
-    fw2_to_httpd();
+    fw2_sync_to_httpd();
     return OK;
 }
 
@@ -369,25 +370,25 @@ static int finwait2_create_request(request_rec *r)
 
 static int finwait2_post_read_request(request_rec *r)
 {
-    fw2_from_httpd();
+    fw2_sync_from_httpd();
     fw2_conn_request(r);
-    fw2_to_httpd();
+    fw2_sync_to_httpd();
     return DECLINED;
 }
 
 static int finwait2_log_transaction(request_rec *r)
 {
-    fw2_from_httpd();
+    fw2_sync_from_httpd();
     fw2_conn_logged(r);
-    fw2_to_httpd();
+    fw2_sync_to_httpd();
     return DECLINED;
 }
 
 static int finwait2_pre_close_connection(conn_rec *c)
 {
-    fw2_from_httpd();
+    fw2_sync_from_httpd();
     fw2_conn_closing(c);
-    fw2_to_httpd();
+    fw2_sync_to_httpd();
     return DECLINED;
 }
 
@@ -395,9 +396,9 @@ static int finwait2_handler(request_rec *r)
 {
     int status;
 
-    fw2_from_httpd();
+    fw2_sync_from_httpd();
     status = fw2_status_handler(r, &sources);
-    fw2_to_httpd();
+    fw2_sync_to_httpd();
     return status;
 }
 
@@ -405,9 +406,9 @@ static int finwait2_status_hook(request_rec *r, int flags)
 {
     int status;
 
-    fw2_from_httpd();
+    fw2_sync_from_httpd();
     status = fw2_status_block(r, flags, &sources);
-    fw2_to_httpd();
+    fw2_sync_to_httpd();
     return status;
 }
 

@@ -1,28 +1,26 @@
-# The structure of the code, held by a test: the ladder of rooms, who may know
-# httpd, what the shared object shows, how long a function may be. A file that
+# The structure of the code, held by a test: the order of wings, the rooms that
+# know httpd, what the shared object shows, how long a function may be. A file that
 # cannot be found is a failure, never a skip.
 
 use v5.36;
 use Test::More;
 use File::Temp ();
 
-my %STEP = (
-    policy  => 0, sockdiag => 0, advice   => 0, recent  => 0, clock => 0,
-    sync    => 0, compat => 0, version => 0,
-    config  => 1, closer   => 1, counters => 1, record  => 1,
-    vhosts  => 2, keepalive => 2, board    => 2, clients  => 2, history => 2,
-    handoff => 3,
-    process => 4, report   => 4, conn     => 4,
-    keeper  => 5, status   => 5,
+# Each wing, and the wings that it may include. None includes the front door.
+my %MAY = (
+    base    => '',
+    kernel  => 'base',
+    shared  => 'base kernel',
+    closing => 'base kernel shared',
+    page    => 'base kernel shared',
 );
-my @PLAIN = qw(policy sockdiag history counters clients board record recent
-               clock closer handoff process report sync advice version);
+my %KNOWS_HTTPD = map { $_ => 1 }
+    qw(compat config conn keepalive keeper vhosts status);
 my $DOOR  = 'mod_finwait2.c';
 my $LIMIT = 40;    # lines in a function's body
 
 my $APXS   = $ENV{APXS} // 'apxs';
-my @FILES  = glob 'src/*';
-my %PLAIN  = map { $_ => 1 } @PLAIN;
+my @FILES  = glob 'src/*/*';
 my $CONFIG = one_line("$APXS -q APR_CONFIG");
 my $APR    = one_line("$CONFIG --includes --cppflags");
 my $HTTPD  = '-I' . one_line("$APXS -q INCLUDEDIR");
@@ -41,7 +39,8 @@ sub slurp ($path) {
     return <$in>;
 }
 
-sub room ($path) { $path =~ m{(?:^|/)fw2_([a-z0-9]+)} ? $1 : undef }
+sub wing ($path) { $path =~ m{^(?:src/)?([a-z]+)/} ? $1 : undef }
+sub room ($path) { $path =~ m{^(?:src/)?[a-z]+/([a-z0-9]+)} ? $1 : undef }
 
 sub includes ($path) { slurp($path) =~ /^\s*#\s*include\s+["<]([^">]+)/mg }
 
@@ -50,23 +49,47 @@ sub succeeds ($command, $name) {
     ok $? == 0, $name or diag "$command\n$said";
 }
 
-subtest 'every file belongs to a room' => sub {
+subtest 'every file belongs to a wing' => sub {
     for my $path (@FILES) {
-        ok $path =~ m{^src/fw2_[a-z0-9]+(_[a-z0-9]+)?\.[ch]$}
-            && exists $STEP{ room($path) }, $path;
+        ok $path =~ m{^src/[a-z]+/[a-z0-9]+(_[a-z0-9]+)?\.[ch]$}
+            && exists $MAY{ wing($path) }, $path;
     }
 };
 
-subtest 'a room includes only lower steps' => sub {
+# Our own headers of a file, those of its own room left out.
+sub others ($path) {
+    return grep { exists $MAY{ wing($_) // '' } && room($_) ne room($path) }
+        includes($path);
+}
+
+subtest 'a wing includes only what it may' => sub {
     for my $path (@FILES) {
-        my $own   = room($path);
-        my @wrong = grep {
-            my $other = room($_);
-            $other && $other ne $own
-                && (!exists $STEP{$other} || $STEP{$other} >= $STEP{$own}
-                    || /_impl\.h$/)
-        } includes($path);
+        my %may   = map { $_ => 1 } wing($path), split / /, $MAY{ wing($path) };
+        my @wrong = grep { !$may{ wing($_) } || /_impl\.h$/ } others($path);
         is "@wrong", '', $path;
+    }
+};
+
+# Rooms without an unvisited room below are taken away until none is left.
+subtest 'no room includes itself by way of others' => sub {
+    my %below;
+    for my $path (@FILES) {
+        $below{ room($path) }{$_} = 1 for '', map { room($_) } others($path);
+    }
+    delete $_->{''} for values %below;
+    while (my @lowest = grep { !%{ $below{$_} } } keys %below) {
+        delete @below{@lowest};
+        delete @$_{@lowest} for values %below;
+    }
+    is join(' ', sort keys %below), '', 'rooms in a cycle';
+};
+
+# A public function is named after its room, or after the room it is part of.
+subtest 'functions carry the name of their room' => sub {
+    for my $path (grep { /\.h$/ && !/_impl\.h$/ } @FILES) {
+        my $room  = room($path);
+        my @names = slurp($path) =~ /^[a-z][^;{}()*]*?\*{0,2}(fw2_\w+)\(/mg;
+        is join(' ', grep { !/^fw2_${room}_/ } @names), '', $path;
     }
 };
 
@@ -76,9 +99,9 @@ subtest 'nothing includes the door, nor a source' => sub {
     }
 };
 
-subtest 'the lower rooms know no httpd' => sub {
+subtest 'most rooms know no httpd' => sub {
     my @sources;
-    for my $path (grep { $PLAIN{ room($_) } } @FILES) {
+    for my $path (grep { !$KNOWS_HTTPD{ room($_) } } @FILES) {
         my @wrong = grep { m{^(?:httpd|http_.*|ap_.*|util_.*|mod_.*|mpm_common
                                |scoreboard)\.h$}x } includes($path);
         is "@wrong", '', "$path includes nothing of it";
@@ -92,7 +115,7 @@ subtest 'the lower rooms know no httpd' => sub {
 
 subtest 'each header compiles alone' => sub {
     for my $header (grep { /\.h$/ } @FILES) {
-        my $also = $PLAIN{ room($header) } ? '' : $HTTPD;
+        my $also = $KNOWS_HTTPD{ room($header) } ? $HTTPD : '';
         succeeds "cc -fsyntax-only -Wall -Werror -Isrc $APR $also "
                . "-x c $header", $header;
     }

@@ -9,7 +9,7 @@ my $MANUAL = 'docs/mod_finwait2.md';
 
 my $manual = slurp($MANUAL);
 
-my ($version) = slurp('src/fw2_version.h') =~ /^#define FW2_VERSION "(.+)"/m;
+my ($version) = slurp('src/base/version.h') =~ /^#define FW2_VERSION "(.+)"/m;
 my ($newest) = slurp('CHANGES') =~ /^Changes with mod_finwait2 (\S+)/m;
 is $newest, $version, 'CHANGES begins with the version of the module';
 
@@ -40,7 +40,7 @@ subtest 'each directive has its version and its risk' => sub {
 # Both ways, with the worst level: the last limit that is not 0.
 subtest 'the rules of the advice' => sub {
     my %level;
-    for (map { slurp($_) } glob 'src/fw2_advice_*.c') {
+    for (map { slurp($_) } glob 'src/page/advice_*.c') {
         while (/\{ "([a-z-]+)",\s+\w+,\s+\{ (\w+), (\w+), (\w+) \},/g) {
             $level{$1} = $4 ? 'danger' : $3 ? 'watch' : 'ok';
         }

@@ -67,7 +67,7 @@ sub succeeds ($command, $name) {
 
 #---- what is built -----------------------------------------------------------
 
-my ($version) = slurp('src/fw2_version.h') =~ /FW2_VERSION "(.+)"/;
+my ($version) = slurp('src/base/version.h') =~ /FW2_VERSION "(.+)"/;
 like slurp('debian/changelog'), qr/\A\S+ \(\Q$version\E-/,
     'debian/changelog has the version of the module';
 my ($deb) = succeeds('make deb', 'make deb') =~ /^(build\/\S+\.deb)$/m;

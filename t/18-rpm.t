@@ -7,7 +7,7 @@ use FinWait2Test;
 delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL CFLAGS LDFLAGS SANITIZE)};
 my $APXS = $ENV{APXS} // 'apxs';
 my ($modules, $etc) = map { `$APXS -q $_` =~ s/\n//r } qw(LIBEXECDIR SYSCONFDIR);
-my ($version) = slurp('src/fw2_version.h') =~ /FW2_VERSION "(.+)"/;
+my ($version) = slurp('src/base/version.h') =~ /FW2_VERSION "(.+)"/;
 
 my $said = `make rpm 2>&1`;
 is $?, 0, 'make rpm' or diag $said;

@@ -222,7 +222,7 @@ subtest 'the script' => sub {
     $hash .= '=' while length($hash) % 4;
     like $answer->{headers}{'content-security-policy'},
         qr/script-src 'sha256-\Q$hash\E';/,
-        'is the one whose hash the policy has (src/fw2_status_script.c)';
+        'is the one whose hash the policy has (src/page/status_script.c)';
     unlike $answer->{content}, qr/<[^>]*\son\w+=/, 'and there are no others';
     unlike $answer->{content}, qr{(?:src|href)="?(?:https?:)?//}i,
         'nothing from elsewhere';

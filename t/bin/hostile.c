@@ -19,7 +19,7 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
-/* The kind of message that asks for a count; see src/fw2_handoff.c. */
+/* The kind of message that asks for a count; see src/shared/queue.c. */
 #define ASK 0x46573203U
 
 /* The children's end of the queue: the one socket of its type. */

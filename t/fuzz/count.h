@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "fw2_sockdiag_impl.h"
+#include "kernel/sockdiag_impl.h"
 
 #include "fuzz.h"
 
@@ -37,7 +37,7 @@ static const fw2_endpoint fuzz_endpoints[] = {
 
 /** A count with the memory that it needs. */
 typedef struct fuzz_count {
-    fw2_count count;
+    fw2_counting count;
     fw2_tally tallies[FUZZ_ENDPOINTS];
 } fuzz_count;
 
@@ -50,7 +50,7 @@ static void count_begin(fuzz_count *c)
     c->count.n = FUZZ_ENDPOINTS;
     c->count.tallies = c->tallies;
     c->count.orphan_rest = apr_time_from_sec(40);
-    fw2_count_reset(&c->count);
+    fw2_counting_reset(&c->count);
 }
 
 /** Count the sockets in one state, with one kind of holder. */
@@ -107,7 +107,7 @@ static void expect_consistent(const fuzz_count *c)
         EXPECT(c->tallies[i].backlog_limit >= -1);
     }
     EXPECT(c->count.complete == 0 || c->count.complete == 1);
-    fw2_tally_half_closed(c->tallies, FUZZ_ENDPOINTS, &held, &orphans);
+    fw2_sockdiag_half_closed(c->tallies, FUZZ_ENDPOINTS, &held, &orphans);
     expect_left(&c->count.left, orphans);
     expect_undelivered(c);
 }

@@ -1,10 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* fw2_message_read() accepts only messages that a child of httpd sends. */
+/* fw2_queue_parse() accepts only messages that a child of httpd sends. */
 
 #include <string.h>
 
-#include "fw2_handoff.h"
+#include "shared/queue.h"
 
 #include "fuzz.h"
 
@@ -22,7 +22,7 @@ static fw2_received read_over(int fill, const void *bytes, size_t n,
     memset(&received, fill, sizeof(received));
     received.fd = 7;
     received.truncated = 3;
-    fw2_message_read(bytes, n, vhosts, &received);
+    fw2_queue_parse(bytes, n, vhosts, &received);
     EXPECT(received.fd == 7 && received.truncated == 3);
     EXPECT(memchr(received.agent, '\0', sizeof(received.agent)));
     return received;

@@ -12,8 +12,8 @@
 #include "apr_general.h"
 #include "apr_strings.h"
 
-#include "fw2_advice_impl.h"
-#include "fw2_policy.h"
+#include "page/advice_impl.h"
+#include "base/policy.h"
 #include "tap.h"
 
 #define SILENT  (-1)
@@ -118,7 +118,7 @@ static int malformed; /* how many verdicts were */
 
 static const fw2_verdict *advise(const fw2_facts *facts)
 {
-    const fw2_verdict *verdict = fw2_advise(facts, pool);
+    const fw2_verdict *verdict = fw2_advice_give(facts, pool);
     const char *wrong = wrong_with_verdict(verdict);
 
     if (wrong) {
@@ -1016,7 +1016,7 @@ static void test_scene(const scene *s, int number)
     const fw2_advice *advice;
     fw2_facts facts;
 
-    fw2_facts_clear(&facts);
+    fw2_advice_clear(&facts);
     facts.vhost = "www.example.com:80";
     facts.peer = "192.0.2.7";
     facts.also[0] = "b.example:80";
@@ -1047,7 +1047,7 @@ static void test_surroundings(const scene *s)
 {
     fw2_facts facts;
 
-    fw2_facts_clear(&facts);
+    fw2_advice_clear(&facts);
     apply(&facts, s->facts);
     advise(&facts);
     memset(&facts, 0, sizeof(facts));
@@ -1098,7 +1098,7 @@ static void test_quiet(void)
     is_int(verdict->n, 0, "no advice for it");
     ok(!verdict->rule, "nor a rule that decided");
 
-    fw2_facts_clear(&facts);
+    fw2_advice_clear(&facts);
     verdict = advise(&facts);
     is_str(verdict->text,
            "ok as far as is known: half-closed connections could not be "
@@ -1111,7 +1111,7 @@ static const char *headline(const setting *settings)
 {
     fw2_facts facts;
 
-    fw2_facts_clear(&facts);
+    fw2_advice_clear(&facts);
     apply(&facts, settings);
     return advise(&facts)->text;
 }
@@ -1207,7 +1207,7 @@ static void test_order(void)
     fw2_facts facts;
     unsigned int i;
 
-    fw2_facts_clear(&facts);
+    fw2_advice_clear(&facts);
     apply(&facts, settings);
     verdict = advise(&facts);
     is_int(verdict->n, 4, "so many speak");
@@ -1221,16 +1221,18 @@ static void test_order(void)
 
 static void test_little(void)
 {
-    is_int(fw2_steady_state(2400, SEC(60)), 2400, "40 a second for 60 s");
-    is_int(fw2_steady_state(2400, SEC(5)), 200, "and for 5 s");
-    is_int(fw2_steady_state(1, SEC(30)), 1, "a half is one");
-    is_int(fw2_steady_state(1, SEC(30) - 1), 0, "less is none");
-    is_int(fw2_steady_state(60, 500000), 1, "times below a second");
-    is_int(fw2_steady_state(0, SEC(60)), 0, "none come");
-    is_int(fw2_steady_state(60, 0), 0, "none stay");
-    is_int(fw2_steady_state(-1, SEC(60)), FW2_FACT_UNKNOWN, "unknown rate");
-    is_int(fw2_steady_state(60, -1), FW2_FACT_UNKNOWN, "unknown life");
-    ok(fw2_steady_state(HUGE_N, HUGE_N) > 0, "more than there can be");
+    is_int(fw2_advice_steady_state(2400, SEC(60)), 2400,
+           "40 a second for 60 s");
+    is_int(fw2_advice_steady_state(2400, SEC(5)), 200, "and for 5 s");
+    is_int(fw2_advice_steady_state(1, SEC(30)), 1, "a half is one");
+    is_int(fw2_advice_steady_state(1, SEC(30) - 1), 0, "less is none");
+    is_int(fw2_advice_steady_state(60, 500000), 1, "times below a second");
+    is_int(fw2_advice_steady_state(0, SEC(60)), 0, "none come");
+    is_int(fw2_advice_steady_state(60, 0), 0, "none stay");
+    is_int(fw2_advice_steady_state(-1, SEC(60)), FW2_FACT_UNKNOWN,
+           "unknown rate");
+    is_int(fw2_advice_steady_state(60, -1), FW2_FACT_UNKNOWN, "unknown life");
+    ok(fw2_advice_steady_state(HUGE_N, HUGE_N) > 0, "more than there can be");
 }
 
 static void test_life(void)
@@ -1244,12 +1246,12 @@ static void test_life(void)
     unsigned int i;
 
     for (i = 0; i < sizeof(measured) / sizeof(measured[0]); i++) {
-        ok(fw2_orphan_life(measured[i][0]) == measured[i][1],
+        ok(fw2_advice_orphan_life(measured[i][0]) == measured[i][1],
            "tcp_fin_timeout %d", measured[i][0]);
     }
-    is_int(fw2_orphan_life(0), 1, "the kernel's floor");
-    is_int(fw2_orphan_life(-1), FW2_FACT_UNKNOWN, "unknown");
-    ok(fw2_orphan_life(HUGE_N) > 0, "more than there can be");
+    is_int(fw2_advice_orphan_life(0), 1, "the kernel's floor");
+    is_int(fw2_advice_orphan_life(-1), FW2_FACT_UNKNOWN, "unknown");
+    ok(fw2_advice_orphan_life(HUGE_N) > 0, "more than there can be");
 }
 
 /* -------------------------------------------------------------- spelling -- */
@@ -1329,10 +1331,10 @@ static const char *peer_text(const char *peer)
     const fw2_advice *advice;
     fw2_facts facts;
 
-    fw2_facts_clear(&facts);
+    fw2_advice_clear(&facts);
     facts.peer = peer;
     apply(&facts, settings);
-    advice = find(fw2_advise(&facts, pool), "one-peer");
+    advice = find(fw2_advice_give(&facts, pool), "one-peer");
     return advice ? apr_pstrndup(pool, advice->text,
                                  strstr(advice->text, " has ") - advice->text)
                   : "";
@@ -1379,10 +1381,10 @@ static int is_matched(const char *agent)
     const fw2_advice *advice;
     fw2_facts facts;
 
-    fw2_facts_clear(&facts);
+    fw2_advice_clear(&facts);
     facts.agent = agent;
     apply(&facts, settings);
-    advice = find(fw2_advise(&facts, pool), "one-agent");
+    advice = find(fw2_advice_give(&facts, pool), "one-agent");
     return advice ? strstr(advice->text, "BrowserMatch ^") != NULL : -1;
 }
 
@@ -1453,7 +1455,7 @@ static void test_any(void)
         for (j = 0; j < FIGURES; j++) {
             figures[j] = any_figure();
         }
-        fw2_facts_clear(&facts);
+        fw2_advice_clear(&facts);
         memcpy(&facts, figures, sizeof(figures));
         facts.vhost = chance(2) ? FIFTY FIFTY : NULL;
         facts.peer = chance(2) ? "2001:db8::1" : NULL;
@@ -1477,7 +1479,7 @@ static void test_unbelievable(void)
     for (i = 0; i < FIGURES; i++) {
         figures[i] = HUGE_N;
     }
-    fw2_facts_clear(&facts);
+    fw2_advice_clear(&facts);
     memcpy(&facts, figures, sizeof(figures));
     is_int(advise(&facts)->n, 0, "nothing is said of what no machine has");
     is_int(facts.held, HUGE_N, "the facts stay the caller's");

@@ -9,8 +9,8 @@
 
 #include "apr_general.h"
 
-#include "fw2_board.h"
-#include "fw2_clock.h"
+#include "shared/board.h"
+#include "base/clock.h"
 #include "child.h"
 #include "tap.h"
 
@@ -57,37 +57,38 @@ static int is_all(const void *numbers, size_t bytes, apr_int64_t value)
 }
 
 /* Make a shot of which every number follows from this one. */
-static void make_shot(fw2_shot *shot, fw2_tally *tallies, apr_int64_t number)
+static void make_shot(fw2_board_count *shot, fw2_tally *tallies,
+                      apr_int64_t number)
 {
     apr_int64_t *numbers = (apr_int64_t *)tallies;
     unsigned int i;
 
     memset(shot, 0, sizeof(*shot));
-    shot->census.backend = FW2_NETLINK;
-    shot->census.complete = 1;
-    shot->census.cost = number + 1;
-    shot->census.tallies = tallies;
+    shot->count.backend = FW2_NETLINK;
+    shot->count.complete = 1;
+    shot->count.cost = number + 1;
+    shot->count.tallies = tallies;
     for (i = 0; i < ENDPOINTS * sizeof(fw2_tally) / sizeof(*numbers); i++) {
         numbers[i] = number + i;
     }
     shot->limits.tcp_fin_timeout = number + 2;
     shot->limits.tcp_mem_max = number + 3;
     shot->before.timewait = number + 4;
-    shot->census.left.sum = number + 5;
-    shot->census.undelivered.bytes[FW2_KERNEL] = number + 6;
-    shot->census.peers.n = 1;
-    shot->census.peers.top[0].n = number + 7;
+    shot->count.left.sum = number + 5;
+    shot->count.undelivered.bytes[FW2_KERNEL] = number + 6;
+    shot->count.peers.n = 1;
+    shot->count.peers.top[0].n = number + 7;
     shot->over = number + 8;
     shot->descriptors = number + 9;
     shot->descriptor_limit = number + 10;
     shot->cost = number + 11;
     shot->counts = number;
-    shot->at = fw2_monotonic_now();
+    shot->at = fw2_clock_now();
 }
 
-static int is_whole(const fw2_shot *shot)
+static int is_whole(const fw2_board_count *shot)
 {
-    const apr_int64_t *numbers = (const apr_int64_t *)shot->census.tallies;
+    const apr_int64_t *numbers = (const apr_int64_t *)shot->count.tallies;
     apr_int64_t n = shot->counts;
     unsigned int i;
 
@@ -96,13 +97,13 @@ static int is_whole(const fw2_shot *shot)
             return 0;
         }
     }
-    return shot->census.backend == FW2_NETLINK && shot->census.complete == 1
-           && shot->census.cost == n + 1
+    return shot->count.backend == FW2_NETLINK && shot->count.complete == 1
+           && shot->count.cost == n + 1
            && shot->limits.tcp_fin_timeout == n + 2
            && shot->limits.tcp_mem_max == n + 3
-           && shot->before.timewait == n + 4 && shot->census.left.sum == n + 5
-           && shot->census.undelivered.bytes[FW2_KERNEL] == n + 6
-           && shot->census.peers.n == 1 && shot->census.peers.top[0].n == n + 7
+           && shot->before.timewait == n + 4 && shot->count.left.sum == n + 5
+           && shot->count.undelivered.bytes[FW2_KERNEL] == n + 6
+           && shot->count.peers.n == 1 && shot->count.peers.top[0].n == n + 7
            && shot->over == n + 8 && shot->descriptors == n + 9
            && shot->descriptor_limit == n + 10 && shot->cost == n + 11
            && shot->age >= 0;
@@ -114,18 +115,18 @@ static void test_new(void)
 {
     apr_int64_t fallback = 0;
     const fw2_rates *rates;
-    const fw2_shot *shot;
+    const fw2_board_count *shot;
     fw2_board_state now;
 
     begin();
-    shot = fw2_board_shot(board, pool);
-    ok(!shot->counts && shot->census.backend == FW2_NOTHING
-           && !shot->census.complete && !shot->census.peers.n,
+    shot = fw2_board_last(board, pool);
+    ok(!shot->counts && shot->count.backend == FW2_NOTHING
+           && !shot->count.complete && !shot->count.peers.n,
        "a new board has no count");
     ok(is_all(&shot->limits, sizeof(shot->limits), -1)
            && is_all(&shot->before, sizeof(shot->before), -1),
        "a new board has no limits");
-    ok(is_all(shot->census.tallies, ENDPOINTS * sizeof(fw2_tally), 0),
+    ok(is_all(shot->count.tallies, ENDPOINTS * sizeof(fw2_tally), 0),
        "a new board has a tally of zeros for each endpoint");
     ok(shot->descriptors == -1 && shot->descriptor_limit == -1,
        "a new board has no number of descriptors");
@@ -142,7 +143,7 @@ static void test_new(void)
 
 static int check_shot(void *number)
 {
-    const fw2_shot *shot = fw2_board_shot(board, pool);
+    const fw2_board_count *shot = fw2_board_last(board, pool);
 
     return !is_whole(shot) || shot->counts != *(const int *)number;
 }
@@ -150,7 +151,7 @@ static int check_shot(void *number)
 static int publish_shot(void *number)
 {
     fw2_tally tallies[ENDPOINTS];
-    fw2_shot shot;
+    fw2_board_count shot;
 
     make_shot(&shot, tallies, *(const int *)number);
     fw2_board_publish(board, &shot);
@@ -160,7 +161,7 @@ static int publish_shot(void *number)
 static void test_shots(void)
 {
     int first = 100, second = 200;
-    const fw2_shot *shot;
+    const fw2_board_count *shot;
 
     begin();
     publish_shot(&first);
@@ -168,10 +169,10 @@ static void test_shots(void)
            "another process reads the whole shot");
     is_int(child_wait(child_start(publish_shot, &second)), 0,
            "another process publishes a shot");
-    shot = fw2_board_shot(board, pool);
+    shot = fw2_board_last(board, pool);
     ok(is_whole(shot) && shot->counts == second,
        "the parent reads the last shot");
-    ok(shot->age >= 0 && shot->age <= fw2_monotonic_now() - shot->at,
+    ok(shot->age >= 0 && shot->age <= fw2_clock_now() - shot->at,
        "the reader sets the age of a shot");
 }
 
@@ -217,7 +218,7 @@ static void test_state(void)
     fw2_board_hold(board, 0, 1);
     fw2_board_hold(board, 2, 1);
     fw2_board_hold(board, 2, 1);
-    fw2_board_oldest(board, fw2_monotonic_now() - 5000);
+    fw2_board_oldest(board, fw2_clock_now() - 5000);
     now = state();
     is_int(now.held, 3, "held sockets are added up");
     ok(now.oldest >= 5000, "the oldest is as old as it is");
@@ -226,7 +227,7 @@ static void test_state(void)
        "held sockets are counted for each virtual host");
     is_int(fw2_board_held(board, VHOSTS), 0,
            "a virtual host that the board does not have holds nothing");
-    fw2_board_oldest(board, fw2_monotonic_now() + 3600 * APR_USEC_PER_SEC);
+    fw2_board_oldest(board, fw2_clock_now() + 3600 * APR_USEC_PER_SEC);
     is_int(state().oldest, 0, "the oldest is not of the future");
     fw2_board_hold(board, 2, -1);
     is_int(fw2_board_held(board, 2), 1, "a socket is not held any more");
@@ -273,8 +274,8 @@ static int hold_some(void *data)
     for (i = 0; i < 7; i++) {
         fw2_board_hold(board, i < 2 ? 0 : 1, 1);
     }
-    fw2_board_oldest(board, fw2_monotonic_now());
-    fw2_shared_write(done, 1);
+    fw2_board_oldest(board, fw2_clock_now());
+    fw2_sync_write(done, 1);
     for (;;) {
         pause();
     }
@@ -308,54 +309,54 @@ static void test_killed(void)
 static void test_wild_census(void)
 {
     fw2_tally tallies[ENDPOINTS];
-    const fw2_shot *read;
-    fw2_shot shot;
+    const fw2_board_count *read;
+    fw2_board_count shot;
 
     begin();
     make_shot(&shot, tallies, 1);
-    shot.census.backend = (fw2_backend)99;
-    shot.census.complete = 77;
-    shot.census.peers.n = FW2_PEERS_MAX + 1;
-    memset(shot.census.refused, 'x', sizeof(shot.census.refused));
+    shot.count.backend = (fw2_backend)99;
+    shot.count.complete = 77;
+    shot.count.peers.n = FW2_PEERS_MAX + 1;
+    memset(shot.count.refused, 'x', sizeof(shot.count.refused));
     tallies[1].n[FW2_FIN_WAIT2][FW2_KERNEL] = APR_INT64_MAX;
     tallies[1].n[FW2_FIN_WAIT2][FW2_PROCESS] = APR_INT64_MIN;
     fw2_board_publish(board, &shot);
-    read = fw2_board_shot(board, pool);
-    is_int(read->census.backend, FW2_NOTHING,
+    read = fw2_board_last(board, pool);
+    is_int(read->count.backend, FW2_NOTHING,
            "a source that there is not is none");
-    is_int(read->census.complete, 1, "a flag is 0 or 1");
-    is_int(read->census.peers.n, 0, "more peers than there is room for are 0");
-    is_int((long long)strlen(read->census.refused[FW2_NETLINK]),
+    is_int(read->count.complete, 1, "a flag is 0 or 1");
+    is_int(read->count.peers.n, 0, "more peers than there is room for are 0");
+    is_int((long long)strlen(read->count.refused[FW2_NETLINK]),
            FW2_REFUSED_MAX - 1, "a sentence without an end is cut");
-    tallies[0] = read->census.tallies[1];
+    tallies[0] = read->count.tallies[1];
     ok(tallies[0].n[FW2_FIN_WAIT2][FW2_KERNEL] < APR_INT64_MAX / 1000000
            && !tallies[0].n[FW2_FIN_WAIT2][FW2_PROCESS],
        "a million of the largest numbers can be added up");
-    shot.census.backend = (fw2_backend)-1;
-    shot.census.peers.n = -1;
+    shot.count.backend = (fw2_backend)-1;
+    shot.count.peers.n = -1;
     fw2_board_publish(board, &shot);
-    read = fw2_board_shot(board, pool);
-    ok(read->census.backend == FW2_NOTHING && !read->census.peers.n,
+    read = fw2_board_last(board, pool);
+    ok(read->count.backend == FW2_NOTHING && !read->count.peers.n,
        "a source and a number of peers are not below 0");
 }
 
 static void test_wild_times(void)
 {
     fw2_tally tallies[ENDPOINTS];
-    const fw2_shot *read;
-    fw2_shot shot;
+    const fw2_board_count *read;
+    fw2_board_count shot;
 
     begin();
     make_shot(&shot, tallies, 1);
-    shot.at = fw2_monotonic_now() + apr_time_from_sec(3600);
+    shot.at = fw2_clock_now() + apr_time_from_sec(3600);
     fw2_board_publish(board, &shot);
-    is_int(fw2_board_shot(board, pool)->age, 0, "a shot is not of the future");
+    is_int(fw2_board_last(board, pool)->age, 0, "a shot is not of the future");
     shot.at = APR_INT64_MIN;
     shot.over = shot.cost = shot.counts = -9;
     shot.limits.tcp_fin_timeout = shot.before.tcp_fin_timeout = APR_INT64_MAX;
     shot.limits.timewait = APR_INT64_MIN;
     fw2_board_publish(board, &shot);
-    read = fw2_board_shot(board, pool);
+    read = fw2_board_last(board, pool);
     ok(read->at == 0 && read->age > 0, "no shot is older than the machine");
     ok(!read->over && !read->cost && !read->counts,
        "a time and a number of counts are not below 0");
@@ -406,12 +407,12 @@ static int publish_forever(void *data)
 {
     fw2_tally tallies[ENDPOINTS];
     apr_int64_t number;
-    fw2_shot shot;
+    fw2_board_count shot;
 
     for (number = 1;; number = number % 1000000 + 1) {
         make_shot(&shot, tallies, number);
         fw2_board_publish(board, &shot);
-        fw2_shared_add(data, 1);
+        fw2_sync_add(data, 1);
     }
     return 0;
 }
@@ -425,7 +426,7 @@ static int read_many(void *data)
     (void)data;
     apr_pool_create(&own, NULL);
     for (i = 0; i < 2000000 && found < 2000 && !torn; i++) {
-        const fw2_shot *shot = fw2_board_shot(board, own);
+        const fw2_board_count *shot = fw2_board_last(board, own);
 
         found += shot->counts != 0;
         torn = shot->counts && !is_whole(shot);

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "fw2_sync.h"
+#include "base/sync.h"
 #include "tap.h"
 
 TAP_UNUSED __attribute__((noreturn)) static void bail_out(const char *why)
@@ -75,7 +75,7 @@ TAP_UNUSED static int wait_until(const fw2_shared *number, apr_uint64_t least)
     int i;
 
     for (i = 0; i < 600000; i++) {
-        if (fw2_shared_read(number) >= least) {
+        if (fw2_sync_read(number) >= least) {
             return 1;
         }
         usleep(100);

@@ -11,8 +11,8 @@
 #include "apr_general.h"
 #include "apr_strings.h"
 
-#include "fw2_clients.h"
-#include "fw2_clock.h"
+#include "shared/clients.h"
+#include "base/clock.h"
 #include "child.h"
 #include "clock.h"
 #include "tap.h"
@@ -29,7 +29,7 @@ static apr_uint64_t net(const char *address)
         != APR_SUCCESS) {
         bail_out("an address is none");
     }
-    return fw2_client_net(at);
+    return fw2_clients_net(at);
 }
 
 static void end_at(const char *agent, apr_uint64_t at, int n, fw2_ending ending,
@@ -38,7 +38,7 @@ static void end_at(const char *agent, apr_uint64_t at, int n, fw2_ending ending,
     fw2_client_end end = { agent, at, ending, expired };
 
     while (n-- > 0) {
-        fw2_clients_ended(clients, &end, fw2_monotonic_now());
+        fw2_clients_ended(clients, &end, fw2_clock_now());
     }
 }
 
@@ -104,7 +104,7 @@ static const char *net_text(const char *address)
     char text[INET6_ADDRSTRLEN];
     unsigned char bytes[16];
 
-    fw2_client_address(net(address), bytes);
+    fw2_clients_address(net(address), bytes);
     return apr_pstrdup(pool, inet_ntop(AF_INET6, bytes, text, sizeof(text)));
 }
 
@@ -120,7 +120,7 @@ static void test_nets(void)
            "2001:db8:1:2::", "the net of an IPv6 address is its /64");
     is_str(net_text("::1"), "::", "the net of IPv6's loopback address is ::");
     ok(net("192.0.2.1") != net("192.0.3.1"), "another /24 is another net");
-    ok(fw2_client_net(&other) == FW2_NO_NET, "another family has no net");
+    ok(fw2_clients_net(&other) == FW2_NO_NET, "another family has no net");
 }
 
 static void test_counts(void)
@@ -438,7 +438,7 @@ static int publish_forever(void *data)
         apr_snprintf(name + 100, sizeof(name) - 100, "%d", i % 300);
         end_at(name, (apr_uint64_t)i % 100, 1, FW2_ACKED, 1);
         fw2_clients_publish(clients);
-        fw2_shared_add(data, 1);
+        fw2_sync_add(data, 1);
     }
     return 0;
 }
@@ -490,7 +490,7 @@ static void test_killed(void)
 
     forget();
     for (i = 0; i < 50; i++) {
-        apr_uint64_t before = fw2_shared_read(published);
+        apr_uint64_t before = fw2_sync_read(published);
         pid_t pid = child_start(publish_forever, published);
 
         if (!wait_until(published, before + 3)) {

@@ -3,7 +3,7 @@
 #ifndef FW2_TEST_CLOCK_H
 #define FW2_TEST_CLOCK_H
 
-/* fw2_monotonic_now() calls clock_gettime(), which is this one in a test that
+/* fw2_clock_now() calls clock_gettime(), which is this one in a test that
  * sets the clock forward or stops it. */
 
 #include <sys/syscall.h>

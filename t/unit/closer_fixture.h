@@ -17,7 +17,7 @@
 
 #include "apr_general.h"
 
-#include "fw2_closer_impl.h"
+#include "closing/closer_impl.h"
 #include "kernel.h"
 
 /** Longer than a test waits for anything. */
@@ -270,7 +270,7 @@ static unsigned int run_for(apr_interval_time_t time)
     unsigned int ready;
 
     closer_runs = 1;
-    ready = fw2_closer_wait(closer, fw2_monotonic_now() + time, NULL);
+    ready = fw2_closer_wait(closer, fw2_clock_now() + time, NULL);
     closer_runs = 0;
     check_count();
     return ready;
@@ -420,7 +420,7 @@ TAP_UNUSED static void hand_off_begun(int id, fw2_handover handover,
 
 static void hand_off_copy(int id, fw2_handover handover)
 {
-    hand_off_begun(id, handover, fw2_monotonic_now());
+    hand_off_begun(id, handover, fw2_clock_now());
 }
 
 static void hand_off(int id, fw2_handover handover)

@@ -12,8 +12,8 @@
 #include "apr_general.h"
 #include "apr_strings.h"
 
-#include "fw2_clock.h"
-#include "fw2_counters.h"
+#include "base/clock.h"
+#include "shared/counters.h"
 #include "child.h"
 #include "tap.h"
 
@@ -310,7 +310,7 @@ static void test_former_children(void)
     grow();
     fw2_counters_inherit(counters);
     fw2_counters_forget(counters);
-    fw2_shared_write(step, 1);
+    fw2_sync_write(step, 1);
     is_int(child_wait(pid), 0, "children of before add to forgotten counters");
     is_int(totals_of(ids[89]).endings[FW2_ACKED], 1,
            "new counters do not have what such children add");
@@ -355,7 +355,7 @@ static apr_interval_time_t time_for(int n)
     pool = scratch;
     names = make_names(0, n + FEW);
     many = apr_palloc(scratch, (apr_size_t)(n + FEW) * sizeof(*many));
-    begun = fw2_cpu_now();
+    begun = fw2_clock_cpu();
     counters = NULL;
     if (fw2_counters_prepare(&counters, names, many, n, scratch) != APR_SUCCESS
         || fw2_counters_prepare(&counters, names, many, n + FEW, scratch)
@@ -364,7 +364,7 @@ static apr_interval_time_t time_for(int n)
     }
     fw2_counters_inherit(counters);
     fw2_counters_forget(counters);
-    begun = fw2_cpu_now() - begun;
+    begun = fw2_clock_cpu() - begun;
     pool = own;
     apr_pool_destroy(scratch);
     return begun;
@@ -488,8 +488,8 @@ static void begin_round(int round)
 {
     int spins = 0;
 
-    fw2_shared_add(&arrived, 1);
-    while (fw2_shared_read(&arrived) < ((apr_uint64_t)round + 1) * RACERS) {
+    fw2_sync_add(&arrived, 1);
+    while (fw2_sync_read(&arrived) < ((apr_uint64_t)round + 1) * RACERS) {
         if (++spins % 1000 == 0) {
             sched_yield();
         }
@@ -504,7 +504,7 @@ static void *fall_back(void *unused)
     for (i = 0; i < ROUNDS; i++, now += apr_time_from_sec(600)) {
         begin_round(i);
         if (fw2_counters_fallback(counters, FW2_QUEUE_FULL, now)) {
-            fw2_shared_add(&logged_in[i], 1);
+            fw2_sync_add(&logged_in[i], 1);
         }
     }
     return unused;
@@ -526,7 +526,7 @@ static void test_log_once(void)
         pthread_join(threads[i], NULL);
     }
     for (i = 0; i < ROUNDS; i++) {
-        other += fw2_shared_read(&logged_in[i]) != 1;
+        other += fw2_sync_read(&logged_in[i]) != 1;
     }
     is_int(other, 0, "one thread of two logs a fallback each ten minutes");
 }

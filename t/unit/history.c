@@ -10,7 +10,7 @@
 
 #include "apr_general.h"
 
-#include "fw2_history.h"
+#include "shared/history.h"
 #include "child.h"
 #include "tap.h"
 
@@ -255,29 +255,29 @@ static void test_neighbours(void)
 
     b.time += 5 * SEC;
     b.closes = 150;
-    ok(fw2_sample_follows(&b, &a), "a sample five seconds later follows");
-    ok(fw2_sample_rate(&b, &a) == 10,
+    ok(fw2_history_follows(&b, &a), "a sample five seconds later follows");
+    ok(fw2_history_rate(&b, &a) == 10,
        "50 closes in five seconds are ten a second");
-    ok(!fw2_sample_follows(&a, &b), "a sample does not follow a later one");
-    ok(!fw2_sample_follows(&a, &a), "a sample does not follow itself");
+    ok(!fw2_history_follows(&a, &b), "a sample does not follow a later one");
+    ok(!fw2_history_follows(&a, &a), "a sample does not follow itself");
     b.time = START + 11 * SEC;
-    ok(fw2_sample_follows(&b, &a),
+    ok(fw2_history_follows(&b, &a),
        "a sample follows though one may be missing");
     b.time++;
-    ok(!fw2_sample_follows(&b, &a),
+    ok(!fw2_history_follows(&b, &a),
        "a sample does not follow if more are missing");
-    ok(fw2_sample_rate(&b, &a) < 0,
+    ok(fw2_history_rate(&b, &a) < 0,
        "there is no rate where samples are missing");
     b.time = START + 5 * SEC;
     b.closes = 99;
-    ok(fw2_sample_rate(&b, &a) < 0,
+    ok(fw2_history_rate(&b, &a) < 0,
        "there is no rate where counting began anew");
     a.closes = FW2_NOT_SAMPLED;
-    ok(fw2_sample_rate(&b, &a) < 0,
+    ok(fw2_history_rate(&b, &a) < 0,
        "there is no rate if the former number is not known");
     a.closes = 1;
     b.closes = FW2_NOT_SAMPLED;
-    ok(fw2_sample_rate(&b, &a) < 0,
+    ok(fw2_history_rate(&b, &a) < 0,
        "there is no rate if the later number is not known");
 }
 
@@ -332,8 +332,8 @@ static void test_wild(void)
            && out[0].timewait == FW2_NOT_SAMPLED
            && out[0].by_server == FW2_NOT_SAMPLED,
        "no number is below that of an unknown one");
-    ok(fw2_sample_follows(&out[1], &out[0])
-           && fw2_sample_rate(&out[1], &out[0]) < 0,
+    ok(fw2_history_follows(&out[1], &out[0])
+           && fw2_history_rate(&out[1], &out[0]) < 0,
        "wild samples have no rate");
     put(START + MIN, 0, 0, 0);
     day(START + MIN);
@@ -386,14 +386,14 @@ static apr_interval_time_t step;
 
 static apr_uint64_t written(void)
 {
-    return fw2_shared_read(&history->samples);
+    return fw2_sync_read(&history->samples);
 }
 
 static void *write_all(void *unused)
 {
     apr_time_t now = START;
 
-    for (; !fw2_shared_read(&over); now += step) {
+    for (; !fw2_sync_read(&over); now += step) {
         write_one(now);
     }
     return unused;
@@ -467,7 +467,7 @@ static void read_beside(int writers, apr_interval_time_t its_step,
     int i;
 
     begin();
-    fw2_shared_write(&over, 0);
+    fw2_sync_write(&over, 0);
     step = its_step;
     for (i = 0; i < writers; i++) {
         start_thread(&writer[i], write_all, NULL);
@@ -476,7 +476,7 @@ static void read_beside(int writers, apr_interval_time_t its_step,
         bail_out("no writer writes");
     }
     read_in_threads(name);
-    fw2_shared_write(&over, 1);
+    fw2_sync_write(&over, 1);
     for (i = 0; i < writers; i++) {
         pthread_join(writer[i], NULL);
     }

@@ -29,7 +29,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "fw2_clock.h"
+#include "base/clock.h"
 #include "tap.h"
 
 #define MSEC ((apr_interval_time_t)1000)
@@ -63,7 +63,7 @@ TAP_UNUSED static int await_more(apr_time_t limit, void (*step)(void))
     else {
         usleep(1000);
     }
-    return fw2_monotonic_now() < limit;
+    return fw2_clock_now() < limit;
 }
 
 TAP_UNUSED static void await_failed(const char *condition, int line)
@@ -75,7 +75,7 @@ TAP_UNUSED static void await_failed(const char *condition, int line)
 
 #define AWAIT_WITH(condition, step)                                            \
     do {                                                                       \
-        apr_time_t limit_ = fw2_monotonic_now() + AWAIT_LIMIT;                 \
+        apr_time_t limit_ = fw2_clock_now() + AWAIT_LIMIT;                     \
         int met_;                                                              \
                                                                                \
         while (!(met_ = (condition) != 0) && await_more(limit_, step)) {       \
@@ -169,7 +169,7 @@ TAP_UNUSED static void reset_end(int *fd)
 TAP_UNUSED static size_t send_bytes(int fd, size_t n)
 {
     static const char bytes[64 * KB];
-    apr_time_t limit = fw2_monotonic_now() + AWAIT_LIMIT;
+    apr_time_t limit = fw2_clock_now() + AWAIT_LIMIT;
     size_t left = n;
 
     while (left > 0) {

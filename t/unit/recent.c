@@ -4,7 +4,7 @@
 
 #include "apr_general.h"
 
-#include "fw2_recent.h"
+#include "base/recent.h"
 #include "child.h"
 #include "tap.h"
 
@@ -115,20 +115,23 @@ static void test_pause(void)
 
 static void test_rates(void)
 {
-    is_int(fw2_per_minute(160, 100, MIN), 60, "60 in a minute are 60 a minute");
-    is_int(fw2_per_minute(160, 100, 2 * MIN), 30,
+    is_int(fw2_recent_per_minute(160, 100, MIN), 60,
+           "60 in a minute are 60 a minute");
+    is_int(fw2_recent_per_minute(160, 100, 2 * MIN), 30,
            "60 in two minutes are 30 a minute");
-    is_int(fw2_per_minute(1, 0, 2 * MIN), 1, "a half is rounded up");
-    is_int(fw2_per_minute(1, 0, 2 * MIN + 1), 0, "less is rounded down");
-    is_int(fw2_per_minute(100, 100, MIN), 0, "no event is no event a minute");
-    is_int(fw2_per_minute(99, 100, MIN), 0,
+    is_int(fw2_recent_per_minute(1, 0, 2 * MIN), 1, "a half is rounded up");
+    is_int(fw2_recent_per_minute(1, 0, 2 * MIN + 1), 0, "less is rounded down");
+    is_int(fw2_recent_per_minute(100, 100, MIN), 0,
+           "no event is no event a minute");
+    is_int(fw2_recent_per_minute(99, 100, MIN), 0,
            "a counter that began anew has no rate below 0");
-    is_int(fw2_per_minute(99, -1, MIN), -1,
+    is_int(fw2_recent_per_minute(99, -1, MIN), -1,
            "the rate is unknown if the former number is");
-    is_int(fw2_per_minute(99, 1, 0), -1, "the rate is unknown without a time");
-    is_int(fw2_per_minute(99, 1, -MIN), -1,
+    is_int(fw2_recent_per_minute(99, 1, 0), -1,
+           "the rate is unknown without a time");
+    is_int(fw2_recent_per_minute(99, 1, -MIN), -1,
            "the rate is unknown with a time below 0");
-    is_int(fw2_per_minute(-1, 5, MIN), 0,
+    is_int(fw2_recent_per_minute(-1, 5, MIN), 0,
            "the rate is 0 if the number became unknown");
 }
 
@@ -146,18 +149,19 @@ static void test_damaged_numbers(void)
         for (j = 0; j < NUMBERS; j++) {
             for (k = 0; k < NUMBERS; k++) {
                 wrong +=
-                    fw2_per_minute(numbers[i], numbers[j], numbers[k]) < -1;
+                    fw2_recent_per_minute(numbers[i], numbers[j], numbers[k])
+                    < -1;
             }
         }
     }
     for (i = 0; i < 100000; i++) {
-        wrong += fw2_per_minute((apr_int64_t)random_number(),
-                                (apr_int64_t)random_number(),
-                                (apr_int64_t)random_number())
+        wrong += fw2_recent_per_minute((apr_int64_t)random_number(),
+                                       (apr_int64_t)random_number(),
+                                       (apr_int64_t)random_number())
                  < -1;
     }
     is_int(wrong, 0, "damaged numbers make no rate below -1");
-    ok(fw2_per_minute(APR_INT64_MAX, 0, MIN) > 0,
+    ok(fw2_recent_per_minute(APR_INT64_MAX, 0, MIN) > 0,
        "the rate of the largest number is above 0");
 }
 

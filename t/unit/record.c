@@ -8,7 +8,7 @@
 
 #include "apr_general.h"
 
-#include "fw2_record.h"
+#include "base/record.h"
 #include "child.h"
 #include "tap.h"
 
@@ -284,7 +284,7 @@ static void test_killed(void)
     begin();
     size = MOST_BYTES;
     for (i = 0; i < 200; i++) {
-        apr_uint64_t before = fw2_shared_read(&memory->record.written);
+        apr_uint64_t before = fw2_sync_read(&memory->record.written);
         pid_t writer = child_start(write_forever, NULL);
 
         if (!wait_until(&memory->record.written, before + 10)) {

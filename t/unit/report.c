@@ -12,8 +12,8 @@
 #include "apr_atomic.h"
 #include "apr_general.h"
 
-#include "fw2_clock.h"
-#include "fw2_report.h"
+#include "base/clock.h"
+#include "page/metrics.h"
 #include "child.h"
 #include "clock.h"
 #include "tap.h"
@@ -103,7 +103,7 @@ static void happens(int vhost, int n, fw2_cause cause, fw2_ending ending)
     fw2_rates *of = &rates[ids[vhost]];
 
     of->causes[cause] += n;
-    if (ending != FW2_ENDINGS && fw2_ending_leaves_open(ending)) {
+    if (ending != FW2_ENDINGS && fw2_outcome_is_open(ending)) {
         of->left_open += n;
     }
 }
@@ -111,7 +111,7 @@ static void happens(int vhost, int n, fw2_cause cause, fw2_ending ending)
 static void look(void)
 {
     fw2_report_make(&report, &sources, pool);
-    fw2_report_choose(&report, &sources, FW2_VHOSTS_ALL, pool);
+    fw2_metrics_choose(&report, &sources, FW2_VHOSTS_ALL, pool);
     fw2_report_facts(&report, &facts);
 }
 
@@ -139,11 +139,11 @@ static void test_before(void)
 static void publish_fin_timeout(void)
 {
     fw2_tally tally = { .backlog = 0 };
-    fw2_shot shot;
+    fw2_board_count shot;
 
     memset(&shot, 0, sizeof(shot));
-    shot.census.backend = FW2_NOTHING;
-    shot.census.tallies = &tally;
+    shot.count.backend = FW2_NOTHING;
+    shot.count.tallies = &tally;
     shot.limits.tcp_fin_timeout = 60;
     shot.counts = 1;
     fw2_board_publish(board, &shot);
@@ -309,16 +309,16 @@ static int answer(void *data)
     fw2_received received[FW2_RECEIVE_MAX];
     struct pollfd end = { queue.receive, POLLIN, 0 };
     fw2_tally tally = { .backlog = 5, .backlog_limit = 50 };
-    fw2_shot shot;
+    fw2_board_count shot;
 
     memset(&shot, 0, sizeof(shot));
-    shot.census.tallies = &tally;
+    shot.count.tallies = &tally;
     shot.counts = *(const int *)data;
-    shot.at = fw2_monotonic_now();
-    shot.census.backend = FW2_NETLINK;
+    shot.at = fw2_clock_now();
+    shot.count.backend = FW2_NETLINK;
     tally.n[FW2_FIN_WAIT2][FW2_KERNEL] = 9;
     if (poll(&end, 1, 60000) != 1
-        || fw2_handoff_receive(&queue, 1, received) != 1) {
+        || fw2_queue_receive(&queue, 1, received) != 1) {
         return 1;
     }
     fw2_board_publish(board, &shot);
@@ -338,7 +338,7 @@ static void test_answer(void)
     fw2_report_last(&report, &sources, pool);
     is_int(report.snapshot.counts, 1, "a report has the last count");
     look();
-    is_int(fw2_handoff_receive(&queue, 1, received), 0,
+    is_int(fw2_queue_receive(&queue, 1, received), 0,
            "no process is asked while none runs");
     fw2_board_begin(board, 1, 100);
     look();
@@ -368,8 +368,8 @@ static void hold_some(void)
     fw2_board_hold(board, ids[1], 3);
     fw2_board_hold(former, ids[1], 4);
     fw2_board_hold(other, ids[1], 50);
-    fw2_board_oldest(board, fw2_monotonic_now() - SEC(5));
-    fw2_board_oldest(former, fw2_monotonic_now() - SEC(500));
+    fw2_board_oldest(board, fw2_clock_now() - SEC(5));
+    fw2_board_oldest(former, fw2_clock_now() - SEC(500));
 }
 
 static void test_processes(void)
@@ -386,7 +386,7 @@ static void test_processes(void)
     is_int(report.closer.capacity, 154,
            "a former process has no capacity but for what it holds");
     ok(report.closer.oldest >= SEC(500), "the oldest of all is reported");
-    fw2_report_choose(&report, &sources, FW2_VHOSTS_ALL, pool);
+    fw2_metrics_choose(&report, &sources, FW2_VHOSTS_ALL, pool);
     is_int(report.vhosts[ids[1]].held, 7,
            "a virtual host has the sockets of all processes of its layout");
     is_int(report.vhosts[ids[4]].held, 0,
@@ -419,7 +419,7 @@ static void test_counters(void)
     ok(report.closer.invalid == 1 && report.closer.lost == 6,
        "invalid messages and lost lingers are reported");
     is_int(report.nvhosts, 0, "no virtual host is written until it is chosen");
-    fw2_report_choose(&report, &sources, FW2_VHOSTS_ALL, pool);
+    fw2_metrics_choose(&report, &sources, FW2_VHOSTS_ALL, pool);
     is_str(report.vhosts[ids[4]].totals.vhost, "theirs",
            "a virtual host has its name");
 }
@@ -436,7 +436,7 @@ static void close_some(int vhost, int n)
 static void choose(apr_int64_t most)
 {
     fw2_report_last(&report, &sources, pool);
-    fw2_report_choose(&report, &sources, most, pool);
+    fw2_metrics_choose(&report, &sources, most, pool);
 }
 
 static apr_int64_t ends_of(int i)
@@ -506,7 +506,7 @@ static void test_choose_meanwhile(void)
     }
     while (apr_atomic_read32(&counting)) {
         fw2_report_last(&report, &sources, scratch);
-        fw2_report_choose(&report, &sources, 2, scratch);
+        fw2_metrics_choose(&report, &sources, 2, scratch);
         most = report.nvhosts > most ? report.nvhosts : most;
         apr_pool_clear(scratch);
     }
@@ -528,9 +528,9 @@ static void test_clients(void)
     fw2_report_last(&report, &sources, pool);
     ok(!report.clients.over && !report.lists[FW2_AGENTS].n,
        "no client is reported before the first");
-    end.net = fw2_client_net(at);
+    end.net = fw2_clients_net(at);
     fw2_clients_begin(clients, pool);
-    fw2_clients_ended(clients, &end, fw2_monotonic_now());
+    fw2_clients_ended(clients, &end, fw2_clock_now());
     fw2_clients_publish(clients);
     ahead += 60;
     fw2_report_last(&report, &sources, pool);

@@ -15,9 +15,9 @@
 #include "apr_shm.h"
 #include "apr_strings.h"
 
-#include "fw2_clock.h"
-#include "fw2_record.h"
-#include "fw2_report.h"
+#include "base/clock.h"
+#include "base/record.h"
+#include "page/metrics.h"
 #include "child.h"
 #include "tap.h"
 
@@ -263,7 +263,7 @@ typedef struct {
     } periods[2];
 } clients_content;
 
-#define SHOT_SIZE  (sizeof(fw2_shot) + ENDPOINTS * sizeof(fw2_tally))
+#define SHOT_SIZE  (sizeof(fw2_board_count) + ENDPOINTS * sizeof(fw2_tally))
 #define RATES_SIZE (VHOSTS * sizeof(fw2_rates) + sizeof(apr_int64_t))
 #define BOARD_HEAD ((5 + VHOSTS) * sizeof(fw2_shared))
 
@@ -285,7 +285,7 @@ static void test_layouts(void)
 static void forge_clients(int fill)
 {
     static clients_content content;
-    apr_time_t now = fw2_monotonic_now();
+    apr_time_t now = fw2_clock_now();
     int i, j;
 
     fill_with(&content, sizeof(content), fill);
@@ -304,7 +304,7 @@ static void forge_clients(int fill)
 static void forge_board(int fill)
 {
     static union {
-        fw2_shot shot;
+        fw2_board_count shot;
         fw2_rates rates[VHOSTS + 1];
         unsigned char bytes[SHOT_SIZE + RATES_SIZE];
     } content;
@@ -312,9 +312,9 @@ static void forge_board(int fill)
 
     fill_with(&content, sizeof(content), fill);
     if (random_number() & 1) {
-        content.shot.census.backend =
+        content.shot.count.backend =
             random_number() & 1 ? FW2_NETLINK : FW2_PROCFS;
-        content.shot.census.peers.n = FW2_PEERS_MAX;
+        content.shot.count.peers.n = FW2_PEERS_MAX;
     }
     fw2_record_write((fw2_record *)at, &content, SHOT_SIZE);
     fill_with(&content, sizeof(content), fill);
@@ -447,8 +447,8 @@ static int is_elsewhere(const fw2_elsewhere *elsewhere)
 
 static void read_board(void)
 {
-    const fw2_shot *shot = fw2_board_shot(board, scratch);
-    const fw2_census *census = &shot->census;
+    const fw2_board_count *shot = fw2_board_last(board, scratch);
+    const fw2_count *census = &shot->count;
     apr_int64_t fallback = -9;
     const fw2_rates *rates = fw2_board_rates(board, &fallback, scratch);
     fw2_board_state state;
@@ -485,12 +485,12 @@ static void publish(int counts)
 {
     fw2_tally tallies[ENDPOINTS];
     fw2_rates rates[VHOSTS];
-    fw2_shot shot;
+    fw2_board_count shot;
 
     memset(tallies, 0, sizeof(tallies));
     memset(rates, 0, sizeof(rates));
     memset(&shot, 0, sizeof(shot));
-    shot.census.tallies = tallies;
+    shot.count.tallies = tallies;
     shot.counts = counts;
     tallies[ENDPOINTS - 1].backlog = counts;
     rates[VHOSTS - 1].evicted = counts;
@@ -509,7 +509,7 @@ static void use_board(void)
     for (i = 0; i < VHOSTS; i++) {
         fw2_board_hold(board, i, i & 1 ? 1 : -1);
     }
-    fw2_board_oldest(board, fw2_monotonic_now());
+    fw2_board_oldest(board, fw2_clock_now());
     publish(2);
     read_board();
 }
@@ -556,7 +556,7 @@ static void use_clients(void)
         end.net = i % 5 ? random_number() : FW2_NO_NET;
         end.ending = (fw2_ending)(i % FW2_ENDINGS);
         end.agent = i & 1 ? "agent/1" : "an agent";
-        fw2_clients_ended(clients, &end, fw2_monotonic_now());
+        fw2_clients_ended(clients, &end, fw2_clock_now());
     }
     fw2_clients_publish(clients);
     read_clients();
@@ -578,8 +578,8 @@ static void read_history(apr_time_t now)
                      || samples[i].by_server < -1 || samples[i].interval < 0
                      || samples[i].time > now;
             if (i) {
-                (void)fw2_sample_follows(&samples[i], &samples[i - 1]);
-                wrong += fw2_sample_rate(&samples[i], &samples[i - 1]) > 9e18;
+                (void)fw2_history_follows(&samples[i], &samples[i - 1]);
+                wrong += fw2_history_rate(&samples[i], &samples[i - 1]) > 9e18;
                 wrong += samples[i].time <= samples[i - 1].time;
             }
         }
@@ -610,21 +610,21 @@ static void read_section(const fw2_section *section, const fw2_report *report)
     const fw2_metric *metric;
     int i, cell;
 
-    for (i = 0; i < fw2_section_count(section, report); i++) {
-        const void *element = fw2_section_element(section, report, i);
+    for (i = 0; i < fw2_metrics_count(section, report); i++) {
+        const void *element = fw2_metrics_element(section, report, i);
 
         for (metric = section->metrics; metric->key; metric++) {
             if (metric->kind == FW2_TEXT) {
-                const char *text = fw2_metric_text(metric, element);
+                const char *text = fw2_metrics_text(metric, element);
 
                 wrong += text && !memchr(text, '\0', 1000);
                 continue;
             }
-            for (cell = 0; cell < fw2_metric_cells(metric); cell++) {
-                wrong += fw2_metric_number(metric, element, cell) < -1;
+            for (cell = 0; cell < fw2_metrics_cells(metric); cell++) {
+                wrong += fw2_metrics_number(metric, element, cell) < -1;
             }
             if (metric->kind == FW2_TIMES) {
-                wrong += fw2_metric_times(metric, element).sum < -1;
+                wrong += fw2_metrics_times(metric, element).sum < -1;
             }
         }
     }
@@ -637,9 +637,9 @@ static void use_report(void)
     static const char *const names[ENDPOINTS] = { "*:80", "*:443", "*:8080" };
     static const fw2_queue none = { -1, -1 };
     const fw2_board *boards[] = { board, board };
-    const fw2_sources sources = { &none,   boards,    2,        1,
-                                  names,   ENDPOINTS, counters, settings,
-                                  clients, history,   5 };
+    const fw2_sources sources = { 1,        &none,   boards,    2,
+                                  1,        names,   ENDPOINTS, counters,
+                                  settings, clients, history,   5 };
     const fw2_section *section;
     fw2_report report;
     fw2_facts facts;
@@ -651,9 +651,9 @@ static void use_report(void)
     fw2_report_last(&report, &sources, scratch);
     fw2_report_facts(&report, &facts);
     fw2_report_advise(&report, &facts, scratch);
-    fw2_report_choose(&report, &sources, 2, scratch);
-    read_section(fw2_section_find("vhosts"), &report);
-    fw2_report_choose(&report, &sources, FW2_VHOSTS_ALL, scratch);
+    fw2_metrics_choose(&report, &sources, 2, scratch);
+    read_section(fw2_metrics_section("vhosts"), &report);
+    fw2_metrics_choose(&report, &sources, FW2_VHOSTS_ALL, scratch);
     for (section = fw2_sections; section->key; section++) {
         read_section(section, &report);
     }
@@ -686,9 +686,9 @@ static int is_repaired(int which)
 
     switch (which) {
     case BOARD:
-        return fw2_board_shot(board, scratch)->counts == 2
-               && fw2_board_shot(board, scratch)
-                          ->census.tallies[ENDPOINTS - 1]
+        return fw2_board_last(board, scratch)->counts == 2
+               && fw2_board_last(board, scratch)
+                          ->count.tallies[ENDPOINTS - 1]
                           .backlog
                       == 2
                && fw2_board_rates(board, &fallback, scratch)[VHOSTS - 1].evicted
@@ -794,12 +794,12 @@ static int scribble_forever(void *data)
         mapping *m = &mappings[random_number() % MAPPINGS];
         size_t words = (size_t)(m->end - m->begin) / sizeof(fw2_shared);
 
-        fw2_shared_write((fw2_shared *)m->begin + random_number() % words,
-                         word_of((int)(random_number() % FILLS)));
+        fw2_sync_write((fw2_shared *)m->begin + random_number() % words,
+                       word_of((int)(random_number() % FILLS)));
         if (i % 1000 == 0) {
             forges[i / 1000 % 3]((int)(random_number() % FILLS));
         }
-        fw2_shared_add(data, 1);
+        fw2_sync_add(data, 1);
     }
     return 0;
 }
@@ -812,11 +812,11 @@ static void test_beside(void)
     int round, which;
 
     ok(wait_until(written, 1), "another process scribbles without a pause");
-    before = fw2_shared_read(written);
+    before = fw2_sync_read(written);
     wrong = 0;
     for (round = 0;
          round < 100
-         || (round < 3000 && fw2_shared_read(written) < before + 100000);
+         || (round < 3000 && fw2_sync_read(written) < before + 100000);
          round++) {
         for (which = 0; which < MAPPINGS; which++) {
             uses[which]();

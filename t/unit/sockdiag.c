@@ -36,7 +36,7 @@
 #include "apr_general.h"
 #include "apr_strings.h"
 
-#include "fw2_sockdiag_impl.h"
+#include "kernel/sockdiag_impl.h"
 #include "tap.h"
 
 #define BACKLOG 16
@@ -48,7 +48,7 @@ static fw2_source *const sources[SOURCES] = {
 };
 
 static apr_pool_t *pool;
-static fw2_census census;
+static fw2_count census;
 
 /* ---------------------------------------- between libc and the room ----- */
 
@@ -390,23 +390,23 @@ static const char *only_fw2(const char *fw2, int source)
                     source == FW2_NETLINK ? BACKLOG : -1);
 }
 
-static fw2_count counting(const fw2_endpoint *endpoints, int n)
+static fw2_counting counting(const fw2_endpoint *endpoints, int n)
 {
-    fw2_count count;
+    fw2_counting count;
 
     memset(&count, 0, sizeof(count));
     count.endpoints = endpoints;
     count.n = n;
     count.tallies = apr_palloc(pool, (size_t)n * sizeof(fw2_tally));
-    fw2_count_reset(&count);
+    fw2_counting_reset(&count);
     return count;
 }
 
-static void count_from(int source, fw2_count *count)
+static void count_from(int source, fw2_counting *count)
 {
     const char *attempt;
 
-    fw2_count_reset(count);
+    fw2_counting_reset(count);
     if (sources[source](count, &attempt, pool) != APR_SUCCESS) {
         count->complete = -1;
     }
@@ -415,7 +415,7 @@ static void count_from(int source, fw2_count *count)
 static fw2_tally *count_by(int source, const fw2_endpoint *endpoints, int n,
                            int *complete)
 {
-    fw2_count count = counting(endpoints, n);
+    fw2_counting count = counting(endpoints, n);
 
     count_from(source, &count);
     *complete = count.complete;
@@ -454,7 +454,7 @@ static fw2_endpoint endpoint(const char *addr, int port, int v6only)
     else {
         e.v4 = 1;
         inet_pton(AF_INET, addr, &v4);
-        fw2_address_map(e.addr, &v4);
+        fw2_endpoint_map(e.addr, &v4);
     }
     return e;
 }
@@ -665,7 +665,7 @@ static const char *undelivered_text(const fw2_undelivered *u)
 static fw2_left has_left(int source, const fw2_endpoint *e, const char *wanted,
                          const char *what)
 {
-    fw2_count count = counting(e, 1);
+    fw2_counting count = counting(e, 1);
     apr_time_t until = deadline();
 
     do {
@@ -782,7 +782,7 @@ static long make_shut(int listener, const char *addr, int held)
 static void is_undelivered(int source, const fw2_endpoint *e,
                            const char *wanted, const char *what)
 {
-    fw2_count count = counting(e, 1);
+    fw2_counting count = counting(e, 1);
     apr_time_t until = deadline();
 
     do {
@@ -837,15 +837,15 @@ static const char *peers_text(const fw2_peers *peers)
 
     for (i = 0; i < peers->n; i++) {
         text = apr_psprintf(pool, "%s %s %d", text,
-                            fw2_peer_text(pool, &peers->top[i]),
+                            fw2_sockdiag_peer_text(pool, &peers->top[i]),
                             (int)peers->top[i].n);
     }
     return text;
 }
 
-static fw2_count counting_peers(const fw2_endpoint *e)
+static fw2_counting counting_peers(const fw2_endpoint *e)
 {
-    fw2_count count = counting(e, 1);
+    fw2_counting count = counting(e, 1);
 
     count.peers = fw2_peers_make(pool);
     fw2_peers_reset(count.peers);
@@ -863,7 +863,7 @@ static void half_close_from(const char *own, int listener, const char *addr,
 
 static void has_peers(int source, const fw2_endpoint *e, const char *wanted)
 {
-    fw2_count count = counting_peers(e);
+    fw2_counting count = counting_peers(e);
     apr_time_t until = deadline();
     fw2_peers peers;
 
@@ -1092,7 +1092,7 @@ static void test_census(void)
  * sockets are in the first of /proc is its own affair. */
 static void spends(int source, const fw2_endpoint *e)
 {
-    fw2_count count = counting(e, 1);
+    fw2_counting count = counting(e, 1);
     const apr_int64_t *n = &count.tallies->n[FW2_FIN_WAIT2][FW2_TIMEWAIT];
 
     count.budget = 1;
@@ -1227,7 +1227,7 @@ static const char *census_text(void)
 /* A census that was copied, and whose pool is gone: ASan would see it. */
 static void count_and_copy(const fw2_endpoint *e)
 {
-    fw2_census counted;
+    fw2_count counted;
     apr_pool_t *own;
 
     apr_pool_create_unmanaged(&own);
@@ -1431,7 +1431,7 @@ static void test_refusals(void)
 /* -------------------------------------------------------------- parsers -- */
 
 /* The last parsed, in a block of exactly its size, for ASan's eyes. */
-static apr_status_t parse_netlink(fw2_count *count, const void *bytes,
+static apr_status_t parse_netlink(fw2_counting *count, const void *bytes,
                                   size_t len)
 {
     unsigned char *exact = malloc(len ? len : 1);
@@ -1440,7 +1440,7 @@ static apr_status_t parse_netlink(fw2_count *count, const void *bytes,
     if (len) {
         memcpy(exact, bytes, len);
     }
-    fw2_count_reset(count);
+    fw2_counting_reset(count);
     rv = fw2_netlink_parse(count, exact, len);
     free(exact);
     return rv;
@@ -1451,7 +1451,7 @@ static fw2_endpoint dumped;
 /* At each length no more may be counted than there are whole messages. */
 static void test_netlink_truncated(const unsigned char *dump, size_t size)
 {
-    fw2_count count = counting(&dumped, 1);
+    fw2_counting count = counting(&dumped, 1);
     apr_int64_t whole, before = 0;
     size_t len;
     int wrong = 0, cut = 0;
@@ -1482,7 +1482,7 @@ static unsigned int lcg(void)
 static void test_netlink_hostile(const unsigned char *dump, size_t size)
 {
     unsigned char *bytes = malloc(size);
-    fw2_count count = counting(&dumped, 1);
+    fw2_counting count = counting(&dumped, 1);
     int turn, i;
 
     for (turn = 0; turn < 20000; turn++) {
@@ -1504,7 +1504,7 @@ static void test_netlink_hostile(const unsigned char *dump, size_t size)
 }
 
 /* A message with 4 bytes of payload. */
-static apr_status_t message(fw2_count *count, unsigned short type,
+static apr_status_t message(fw2_counting *count, unsigned short type,
                             unsigned int seq, unsigned short flags, int code,
                             unsigned int len)
 {
@@ -1528,7 +1528,7 @@ static void test_netlink_messages(void)
         struct nlmsghdr header;
         char payload[4];
     } odd = { { 18, NLMSG_NOOP, 0, 1, 0 }, "" };
-    fw2_count c = counting(&dumped, 1);
+    fw2_counting c = counting(&dumped, 1);
 
     is_int(message(&c, NLMSG_DONE, 1, 0, 0, 20), APR_SUCCESS, "the end");
     ok(c.complete, "complete");
@@ -1577,7 +1577,7 @@ static void test_netlink(void)
 /* ------------------------------------------------------ single sockets -- */
 
 /* Counts a socket of ours, of which both sources say this. */
-static void add_row(fw2_count *count, unsigned int state, apr_uint64_t inode,
+static void add_row(fw2_counting *count, unsigned int state, apr_uint64_t inode,
                     unsigned int timer, apr_interval_time_t expires,
                     apr_int64_t wqueue)
 {
@@ -1591,11 +1591,11 @@ static void add_row(fw2_count *count, unsigned int state, apr_uint64_t inode,
     row.timer = timer;
     row.expires = expires;
     row.wqueue = wqueue;
-    fw2_count_row(count, &row);
+    fw2_counting_row(count, &row);
 }
 
 /* Counts half-closed sockets of a peer. */
-static void add_peer(fw2_count *count, const char *addr, int times)
+static void add_peer(fw2_counting *count, const char *addr, int times)
 {
     fw2_endpoint peer = endpoint(addr, 0, 0);
     fw2_row row;
@@ -1606,14 +1606,14 @@ static void add_peer(fw2_count *count, const char *addr, int times)
     row.port = count->endpoints[0].port;
     row.state = 5;
     while (times-- > 0) {
-        fw2_count_row(count, &row);
+        fw2_counting_row(count, &row);
     }
 }
 
 static void test_peers_folded(void)
 {
     fw2_endpoint e = endpoint("::", 80, 0);
-    fw2_count c = counting_peers(&e);
+    fw2_counting c = counting_peers(&e);
     fw2_peers peers;
 
     add_peer(&c, "2001:db8::1", 1);
@@ -1629,7 +1629,7 @@ static void test_peers_folded(void)
            "5 of 5, other 0: 192.0.2.7 4 2001:db8::/64 3 ::/64 2 0.0.0.0 1 "
            "2001:db8:0:1::/64 1",
            "IPv4 as it is, IPv6 by /64; as many by address");
-    fw2_count_reset(&c);
+    fw2_counting_reset(&c);
     fw2_peers_top(c.peers, 50, &peers);
     is_str(peers_text(&peers), "0 of 0, other 0:", "begun again: none");
 }
@@ -1638,7 +1638,7 @@ static void test_peers_folded(void)
 static void test_peers_order(void)
 {
     fw2_endpoint e = endpoint("0.0.0.0", 80, 0);
-    fw2_count c = counting_peers(&e);
+    fw2_counting c = counting_peers(&e);
     fw2_peers peers;
     int i, n, wrong = 0;
 
@@ -1657,7 +1657,7 @@ static void test_peers_order(void)
         wrong += peers.n != n || peers.top[n - 1].n != 121 - n;
     }
     is_int(wrong, 0, "or fewer");
-    fw2_count_reset(&c);
+    fw2_counting_reset(&c);
     for (i = 0; i < 60; i++) {
         add_peer(&c, apr_psprintf(pool, "10.0.0.%d", i * 23 % 60), 1);
     }
@@ -1668,7 +1668,7 @@ static void test_peers_order(void)
     is_int(wrong, 0, "of as many each, the lower address first");
 }
 
-static void add_strangers(fw2_count *count, int from, int upto)
+static void add_strangers(fw2_counting *count, int from, int upto)
 {
     for (; from < upto; from++) {
         add_peer(count,
@@ -1681,7 +1681,7 @@ static void add_strangers(fw2_count *count, int from, int upto)
 static void test_peers_full(void)
 {
     fw2_endpoint e = endpoint("::", 80, 0);
-    fw2_count c = counting_peers(&e);
+    fw2_counting c = counting_peers(&e);
     fw2_peers peers;
 
     add_peer(&c, "192.0.2.7", 3);
@@ -1700,7 +1700,7 @@ static void test_peers_full(void)
 static void test_classes(void)
 {
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
-    fw2_count c = counting(&e, 1);
+    fw2_counting c = counting(&e, 1);
     int i;
 
     for (i = 0; i < FW2_LEFT_BOUNDS; i++) {
@@ -1710,7 +1710,7 @@ static void test_classes(void)
     }
     is_str(left_text(&c.left), "1 1 1 1 1 1 1 0 unknown 0 unbounded 0",
            "a bound is in its class");
-    fw2_count_reset(&c);
+    fw2_counting_reset(&c);
     for (i = 0; i < FW2_LEFT_BOUNDS; i++) {
         add_row(&c, 5, 0, 3, fw2_left_bounds[i] + 1, 0);
     }
@@ -1718,7 +1718,7 @@ static void test_classes(void)
            "what is above it is not");
     is_int(c.left.longest, 120000001, "the longest");
     is_int(c.left.sum, 246000007, "the sum");
-    fw2_count_reset(&c);
+    fw2_counting_reset(&c);
     is_str(left_text(&c.left), "0 0 0 0 0 0 0 0 unknown 0 unbounded 0",
            "begun again: no time left");
     is_int(c.left.longest + c.left.sum, 0, "nor the longest, nor the sum");
@@ -1728,7 +1728,7 @@ static void test_classes(void)
 static void test_timers(void)
 {
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
-    fw2_count c = counting(&e, 1);
+    fw2_counting c = counting(&e, 1);
 
     c.orphan_rest = 40 * APR_USEC_PER_SEC;
     add_row(&c, 5, 0, 2, 30 * APR_USEC_PER_SEC, 0);
@@ -1755,7 +1755,7 @@ static void test_timers(void)
 static void test_queues(void)
 {
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
-    fw2_count c = counting(&e, 1);
+    fw2_counting c = counting(&e, 1);
 
     add_row(&c, 4, 7, 1, 0, 0);
     add_row(&c, 4, 7, 1, 0, 1);
@@ -1768,7 +1768,7 @@ static void test_queues(void)
     add_row(&c, 10, 7, 4, 0, 50);
     is_str(undelivered_text(&c.undelivered),
            "2:101,1 shut 0:0,0 shut 0:0,0 shut ", "bytes behind a FIN");
-    fw2_count_reset(&c);
+    fw2_counting_reset(&c);
     is_str(undelivered_text(&c.undelivered),
            "0:0,0 shut 0:0,0 shut 0:0,0 shut ", "begun again: none");
 }
@@ -1781,7 +1781,7 @@ static void test_netlink_numbers(void)
         struct inet_diag_msg body;
     } m;
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
-    fw2_count c = counting(&e, 1);
+    fw2_counting c = counting(&e, 1);
 
     memset(&m, 0, sizeof(m));
     m.header.nlmsg_len = sizeof(m);
@@ -1820,13 +1820,13 @@ static void test_netlink_numbers(void)
     "00000000000000000000000001000000:D431 05 00000000:00000000 "              \
     "03:00001768 00000000     0        0 0 3 000000007a1a67c2\n"
 
-static size_t parse_procfs(fw2_count *count, const char *text, size_t len)
+static size_t parse_procfs(fw2_counting *count, const char *text, size_t len)
 {
     char *exact = malloc(len ? len : 1);
     size_t used;
 
     memcpy(exact, text, len);
-    fw2_count_reset(count);
+    fw2_counting_reset(count);
     used = fw2_procfs_parse(count, exact, len);
     free(exact);
     return used;
@@ -1842,7 +1842,7 @@ static const char *orphan_line(const char *rest)
 static void test_procfs_numbers(void)
 {
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
-    fw2_count c = counting(&e, 1);
+    fw2_counting c = counting(&e, 1);
     const char *line;
 
     line = orphan_line("05 00000000:00000000 03:00001768 00000000 0 0 0 3");
@@ -1858,7 +1858,7 @@ static void test_procfs_numbers(void)
 }
 
 /* That a line is not understood. */
-static void malformed(fw2_count *count, const char *line)
+static void malformed(fw2_counting *count, const char *line)
 {
     size_t len = strlen(line);
 
@@ -1867,7 +1867,7 @@ static void malformed(fw2_count *count, const char *line)
        "malformed: %.40s", *line == '\n' ? "(empty)" : line);
 }
 
-static void test_procfs_malformed(fw2_count *c)
+static void test_procfs_malformed(fw2_counting *c)
 {
     malformed(c, "\n");
     malformed(c, "   0:\n");
@@ -1893,7 +1893,7 @@ static void test_procfs_lines(void)
     static const char both[] = HEADING LINE LINE6 LINE;
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
     fw2_endpoint e6 = endpoint("::1", 81, 0);
-    fw2_count c = counting(&e, 1), c6 = counting(&e6, 1);
+    fw2_counting c = counting(&e, 1), c6 = counting(&e6, 1);
     size_t len, used;
     int wrong = 0;
 
@@ -1924,7 +1924,7 @@ static void test_procfs_lines(void)
 static const char *through_pipe(const char *text, size_t step, size_t size)
 {
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
-    fw2_count c = counting(&e, 1);
+    fw2_counting c = counting(&e, 1);
     size_t len = strlen(text), at;
     int ends[2], status;
     pid_t child;
@@ -1955,7 +1955,7 @@ static const char *through_pipe(const char *text, size_t step, size_t size)
 static void test_procfs_spent(const char *lines)
 {
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
-    fw2_count c = counting(&e, 1);
+    fw2_counting c = counting(&e, 1);
     char buffer[1000];
     int fd;
 
@@ -1976,7 +1976,7 @@ static void test_procfs(void)
 {
     char *lines = apr_pstrdup(pool, HEADING), *junk;
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
-    fw2_count c = counting(&e, 1);
+    fw2_counting c = counting(&e, 1);
     int i, turn;
 
     test_procfs_lines();
@@ -2097,7 +2097,8 @@ static const char *elsewhere_text(void)
     }
     return apr_psprintf(pool, "%s; full %d %d/%d; drops %d, there %d; ", text,
                         e->full_port, (int)e->full, (int)e->full_limit,
-                        (int)fw2_tally_drops(census.tallies, 1), (int)e->drops);
+                        (int)fw2_sockdiag_drops(census.tallies, 1),
+                        (int)e->drops);
 }
 
 /* Connections that this end closes, and the server does not. */
@@ -2199,13 +2200,13 @@ static const char *elsewhere_full(const void *unused)
     client_to("127.0.0.1", MANY);
     overfill("::1", FULL, 3);
     fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
-    if (fw2_tally_drops(census.tallies, 1)) {
+    if (fw2_sockdiag_drops(census.tallies, 1)) {
         return "another program's drops are ours";
     }
     overfill("127.0.0.1", OURS, 2);
     do {
         fw2_sockdiag_count(&e, 1, 0, 0, &census, pool);
-    } while (fw2_tally_drops(census.tallies, 1) < 2 && nap(until));
+    } while (fw2_sockdiag_drops(census.tallies, 1) < 2 && nap(until));
     return elsewhere_of_both(&e);
 }
 

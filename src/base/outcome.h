@@ -1,0 +1,86 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#ifndef FW2_OUTCOME_H
+#define FW2_OUTCOME_H
+
+/*
+ * outcome: how connections and lingers end, and the names of that on the page,
+ * in the metrics and in the log.
+ *
+ * Knows APR and nothing of httpd. The tables are constant.
+ */
+
+/** How a linger ended. */
+typedef enum {
+    FW2_ACKED,       /**< the peer has everything, and has nothing to say */
+    FW2_PEER_CLOSED, /**< the peer's FIN came */
+    FW2_PEER_RESET,  /**< the peer's reset came, or another socket error */
+    FW2_SILENCE,     /**< the peer said nothing for too long, or (with a user
+                          timeout) acknowledged nothing */
+    FW2_TOTAL,       /**< it took too long altogether */
+    FW2_BYTES,       /**< the peer sent too much */
+    FW2_EVICTED,     /**< its place was needed */
+    FW2_STOPPED,     /**< the process stops */
+    FW2_ENDINGS
+} fw2_ending;
+
+/** Their names, as the page and the metrics spell them. */
+extern const char *const fw2_ending_names[FW2_ENDINGS];
+
+/** Whether the peer had not closed by then, as far as it was waited for. */
+int fw2_outcome_is_open(fw2_ending ending);
+
+/** Why a connection came to its end. */
+typedef enum {
+    FW2_CAUSE_PEER,             /**< the peer closed first, or reset */
+    FW2_CAUSE_KEEPALIVE,        /**< it was idle for its keep-alive time */
+    FW2_CAUSE_CONNECTION_CLOSE, /**< the client or the configuration asked for
+                                     no more than this response */
+    FW2_CAUSE_ERROR,            /**< a status after which httpd wants no more */
+    FW2_CAUSE_REQUEST_LIMIT,    /**< MaxKeepAliveRequests */
+    FW2_CAUSE_TIMEOUT, /**< the peer was too slow, in either direction */
+    FW2_CAUSE_STOP,    /**< the process stops */
+    FW2_CAUSE_OTHER,
+    FW2_CAUSES
+} fw2_cause;
+extern const char *const fw2_cause_names[FW2_CAUSES];
+
+/** Why httpd lingered on a connection itself, as ever. */
+typedef enum {
+    FW2_QUEUE_FULL,    /**< the closer process did not accept fast enough, or is
+                           stopped by a signal */
+    FW2_NO_PROCESS,    /**< the closer process does not run */
+    FW2_CANNOT_LINGER, /**< it runs, but has no queue, no epoll, or may not have
+                            descriptors of children */
+    FW2_SEND_REFUSED,  /**< the system refused to pass the descriptor */
+    FW2_REFUSALS
+} fw2_refusal;
+extern const char *const fw2_refusal_names[FW2_REFUSALS];
+
+/** Who closed a connection first. */
+typedef enum {
+    FW2_BY_PEER,   /**< its FIN, or its reset, came before httpd closed */
+    FW2_BY_SERVER, /**< httpd did */
+    FW2_SIDES
+} fw2_side;
+extern const char *const fw2_side_names[FW2_SIDES];
+
+/** Which side ended an idle connection of HTTP/1, and when. */
+typedef enum {
+    FW2_IDLE_IN_TIME, /**< the client, before the promised end */
+    FW2_IDLE_LATE,    /**< the client, after the promised end */
+    FW2_IDLE_EXPIRED, /**< httpd, when the real time was over */
+    FW2_IDLES         /**< neither: it was not idle */
+} fw2_idle;
+extern const char *const fw2_idle_names[FW2_IDLES];
+
+/** What was spoken on a connection at last. */
+typedef enum {
+    FW2_HTTP1,
+    FW2_HTTP2,
+    FW2_NEITHER, /**< no request came, or it became a tunnel */
+    FW2_PROTOCOLS
+} fw2_protocol;
+extern const char *const fw2_protocol_names[FW2_PROTOCOLS];
+
+#endif /* FW2_OUTCOME_H */

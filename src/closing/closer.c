@@ -1,0 +1,391 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The slots, the epoll set and the order in which sockets are due.
+ *
+ * A socket is looked at before it is given a slot. Most clients have closed by
+ * then, so that one recv() and one close() are all there is to do. Others go
+ * into the epoll set, and into the heap with the time when the linger is over
+ * at the latest.
+ */
+
+#include "closing/closer_impl.h"
+
+#include "base/clock.h"
+
+#ifdef __linux__
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <sys/epoll.h>
+
+/* How often to look at a socket that the epoll set had no room for. */
+#define WITHOUT_EPOLL 50000
+
+/* Events fetched at once. */
+#define EVENTS 64
+
+/* The events of watched descriptors; no slot and generation make these. */
+#define WATCH_EVENT(watch) (~(apr_uint64_t)(watch))
+
+struct fw2_closer {
+    int epoll;
+    int slots;
+    int limit; /* how many to hold at most: `slots`, or fewer */
+    fw2_observer observer;
+    fw2_held *held; /* `slots` of them */
+    fw2_heap heap;  /* all that are held, by `due` */
+    int unused;     /* slots from here on were never used */
+    int first_free; /* of those that were */
+    int oldest, newest;
+    int watched[FW2_WATCH_MAX]; /* the descriptor, or -1 */
+};
+
+/* ---------------------------------------------------------------- slots -- */
+
+/* There is one: fewer than `slots` sockets are held. */
+static int slot_reserve(fw2_closer *closer)
+{
+    int slot = closer->first_free;
+
+    if (slot != FW2_NO_SLOT) {
+        closer->first_free = closer->held[slot].newer;
+    }
+    else {
+        slot = closer->unused++;
+        closer->held[slot].generation = 0;
+    }
+    return slot;
+}
+
+static void slot_fill(fw2_closer *closer, int slot, const fw2_held *from)
+{
+    fw2_held *held = &closer->held[slot];
+    apr_uint32_t generation = held->generation;
+
+    *held = *from;
+    held->generation = generation;
+    held->newer = FW2_NO_SLOT;
+    held->older = closer->newest;
+    if (closer->newest != FW2_NO_SLOT) {
+        closer->held[closer->newest].newer = slot;
+    }
+    else {
+        closer->oldest = slot;
+    }
+    closer->newest = slot;
+    fw2_heap_add(&closer->heap, slot);
+}
+
+static void slot_free(fw2_closer *closer, int slot)
+{
+    fw2_held *held = &closer->held[slot];
+
+    fw2_heap_remove(&closer->heap, slot);
+    if (held->older != FW2_NO_SLOT) {
+        closer->held[held->older].newer = held->newer;
+    }
+    else {
+        closer->oldest = held->newer;
+    }
+    if (held->newer != FW2_NO_SLOT) {
+        closer->held[held->newer].older = held->older;
+    }
+    else {
+        closer->newest = held->older;
+    }
+    held->fd = -1;
+    held->generation++;
+    held->newer = closer->first_free;
+    closer->first_free = slot;
+}
+
+/* ------------------------------------------------------- one linger's end -- */
+
+static void epoll_del(const fw2_closer *closer, fw2_held *held)
+{
+    if (held->in_epoll) {
+        (void)epoll_ctl(closer->epoll, EPOLL_CTL_DEL, held->fd, NULL);
+        held->in_epoll = 0;
+    }
+}
+
+static void report(fw2_closer *closer, const fw2_held *held, int slot,
+                   fw2_ending ending)
+{
+    fw2_ended ended;
+    apr_interval_time_t lingered = fw2_clock_now() - held->handover.begun;
+
+    ended.tag = held->handover.tag;
+    ended.ending = ending;
+    ended.slot = slot;
+    ended.lingered = lingered > 0 ? lingered : 0;
+    ended.drained = held->drained;
+    closer->observer.ended(closer->observer.context, &ended);
+}
+
+static void slot_end(fw2_closer *closer, int slot, fw2_ending ending)
+{
+    fw2_held *held = &closer->held[slot];
+
+    /* close() alone does not take the socket out of the epoll set: httpd may
+     * not have closed its own descriptor of the same open file yet. */
+    epoll_del(closer, held);
+    fw2_held_close(held);
+    report(closer, held, slot, ending);
+    slot_free(closer, slot);
+}
+
+int fw2_closer_end_oldest(fw2_closer *closer, fw2_ending ending)
+{
+    if (closer->oldest == FW2_NO_SLOT) {
+        return 0;
+    }
+    fw2_held_discard(&closer->held[closer->oldest]);
+    slot_end(closer, closer->oldest, ending);
+    return 1;
+}
+
+static void evict_down_to(fw2_closer *closer, int most)
+{
+    while (closer->heap.n > most) {
+        fw2_closer_end_oldest(closer, FW2_EVICTED);
+    }
+}
+
+/* ----------------------------------------------------- looking at sockets -- */
+
+/* Have the epoll set report what happens to a socket. A flooding one is looked
+ * at when it is due, whatever happens, so its events are not wanted. */
+static void epoll_add(fw2_closer *closer, int slot, apr_time_t now)
+{
+    fw2_held *held = &closer->held[slot];
+    struct epoll_event event;
+
+    if (held->throttled) {
+        epoll_del(closer, held);
+    }
+    if (held->throttled || held->in_epoll) {
+        return;
+    }
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.data.u64 = (apr_uint64_t)held->generation << 32 | (apr_uint32_t)slot;
+    held->in_epoll = !epoll_ctl(closer->epoll, EPOLL_CTL_ADD, held->fd, &event);
+    if (!held->in_epoll && held->due > now + WITHOUT_EPOLL) {
+        held->due = now + WITHOUT_EPOLL;
+    }
+}
+
+static void look_at(fw2_closer *closer, int slot, apr_time_t now)
+{
+    fw2_ending ending = fw2_held_look(&closer->held[slot], now);
+
+    if (ending != FW2_ENDINGS) {
+        slot_end(closer, slot, ending);
+        return;
+    }
+    epoll_add(closer, slot, now);
+    fw2_heap_move(&closer->heap, slot);
+}
+
+static void look_at_due(fw2_closer *closer)
+{
+    apr_time_t now = fw2_clock_now();
+
+    while (closer->heap.n && closer->held[closer->heap.slots[0]].due <= now) {
+        look_at(closer, closer->heap.slots[0], now);
+    }
+}
+
+void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handover *handover)
+{
+    apr_time_t now = fw2_clock_now();
+    fw2_held held;
+    fw2_ending ending;
+    int slot;
+
+    fw2_held_begin(&held, fd, handover, now);
+    ending = fw2_held_look(&held, now);
+    if (ending != FW2_ENDINGS) {
+        fw2_held_close(&held);
+        report(closer, &held, FW2_NO_SLOT, ending);
+        return;
+    }
+    evict_down_to(closer, closer->limit - 1);
+    slot = slot_reserve(closer);
+    slot_fill(closer, slot, &held);
+    closer->observer.held(closer->observer.context, &handover->tag, slot);
+    epoll_add(closer, slot, now);
+    fw2_heap_move(&closer->heap, slot);
+}
+
+/* -------------------------------------------------------------- waiting -- */
+
+/* Milliseconds to sleep at most; -1: until something happens. */
+static int patience(const fw2_closer *closer, apr_time_t until)
+{
+    apr_time_t now = fw2_clock_now();
+
+    if (closer->heap.n) {
+        apr_time_t due = closer->held[closer->heap.slots[0]].due;
+
+        until = !until || due < until ? due : until;
+    }
+    if (!until) {
+        return -1;
+    }
+    if (until <= now) {
+        return 0;
+    }
+    return until - now > apr_time_from_sec(60)
+               ? 60000
+               : (int)((until - now + 999) / 1000);
+}
+
+static unsigned int handle(fw2_closer *closer, const struct epoll_event *event)
+{
+    int slot = (int)(apr_uint32_t)event->data.u64, watch;
+    apr_uint32_t generation = (apr_uint32_t)(event->data.u64 >> 32);
+
+    for (watch = 0; watch < FW2_WATCH_MAX; watch++) {
+        if (event->data.u64 == WATCH_EVENT(watch)) {
+            return 1U << watch;
+        }
+    }
+    if (closer->held[slot].fd >= 0
+        && closer->held[slot].generation == generation) {
+        look_at(closer, slot, fw2_clock_now());
+    }
+    return 0;
+}
+
+unsigned int fw2_closer_wait(fw2_closer *closer, apr_time_t until,
+                             const void *unblocked)
+{
+    struct epoll_event events[EVENTS];
+    unsigned int ready = 0;
+    int i, n = epoll_pwait(closer->epoll, events, EVENTS,
+                           patience(closer, until), unblocked);
+
+    for (i = 0; i < n; i++) {
+        ready |= handle(closer, &events[i]);
+    }
+    look_at_due(closer);
+    return ready;
+}
+
+apr_status_t fw2_closer_watch(fw2_closer *closer, int fd, int watch)
+{
+    struct epoll_event event;
+    int again = closer->watched[watch] == fd;
+
+    event.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
+    event.data.u64 = WATCH_EVENT(watch);
+    if (epoll_ctl(closer->epoll, again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd,
+                  &event)) {
+        return errno;
+    }
+    closer->watched[watch] = fd;
+    return APR_SUCCESS;
+}
+
+/* ----------------------------------------------------------------- state -- */
+
+int fw2_closer_count(const fw2_closer *closer)
+{
+    return closer->heap.n;
+}
+
+apr_time_t fw2_closer_oldest(const fw2_closer *closer)
+{
+    return closer->oldest == FW2_NO_SLOT
+               ? 0
+               : closer->held[closer->oldest].handover.begun;
+}
+
+void fw2_closer_limit(fw2_closer *closer, int most)
+{
+    closer->limit = most < 1 ? 1 : most < closer->slots ? most : closer->slots;
+    evict_down_to(closer, closer->limit);
+}
+
+static apr_status_t close_epoll(void *data)
+{
+    fw2_closer *closer = data;
+
+    close(closer->epoll);
+    return APR_SUCCESS;
+}
+
+apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
+                               const fw2_observer *observer, apr_pool_t *pool)
+{
+    fw2_closer *made = apr_pcalloc(pool, sizeof(*made));
+    apr_size_t n = (apr_size_t)slots;
+    int i;
+
+    made->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (made->epoll < 0) {
+        return errno;
+    }
+    made->slots = made->limit = slots;
+    made->observer = *observer;
+    /* Not cleared: memory of slots that are never used is never touched. */
+    made->held = apr_palloc(pool, n * sizeof(*made->held));
+    made->heap.held = made->held;
+    made->heap.slots = apr_palloc(pool, n * sizeof(*made->heap.slots));
+    made->first_free = made->oldest = made->newest = FW2_NO_SLOT;
+    for (i = 0; i < FW2_WATCH_MAX; i++) {
+        made->watched[i] = -1;
+    }
+    apr_pool_cleanup_register(pool, made, close_epoll, apr_pool_cleanup_null);
+    *closer = made;
+    return APR_SUCCESS;
+}
+
+#else /* !__linux__ */
+
+/* Without epoll httpd lingers itself; nothing below is ever called. */
+apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
+                               const fw2_observer *observer, apr_pool_t *pool)
+{
+    return APR_ENOTIMPL;
+}
+
+apr_status_t fw2_closer_watch(fw2_closer *closer, int fd, int watch)
+{
+    return APR_ENOTIMPL;
+}
+
+void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handover *handover)
+{
+}
+
+unsigned int fw2_closer_wait(fw2_closer *closer, apr_time_t until,
+                             const void *unblocked)
+{
+    return 0;
+}
+
+int fw2_closer_end_oldest(fw2_closer *closer, fw2_ending ending)
+{
+    return 0;
+}
+
+int fw2_closer_count(const fw2_closer *closer)
+{
+    return 0;
+}
+
+apr_time_t fw2_closer_oldest(const fw2_closer *closer)
+{
+    return 0;
+}
+
+void fw2_closer_limit(fw2_closer *closer, int most)
+{
+}
+
+#endif /* __linux__ */

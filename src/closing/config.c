@@ -1,0 +1,626 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "closing/config.h"
+#include "kernel/sockopts.h"
+
+#include "apr_lib.h"
+#include "apr_strings.h"
+#include "http_core.h"
+#include "http_log.h"
+
+APLOG_USE_MODULE(finwait2);
+
+#define SECOND APR_USEC_PER_SEC
+
+/* No post_config has given the server its number. */
+#define NO_VHOST ((apr_uint32_t)-1)
+
+/** One server's configuration, or one section's, such as a <Location>'s. */
+typedef struct {
+    fw2_policy policy;
+    apr_int64_t status; /**< the page answers */
+    apr_int64_t peers;  /**< and shows addresses */
+    apr_int64_t slots;  /**< sockets to hold; FW2_SLOTS_AUTO */
+    apr_int64_t sample; /**< microseconds between samples; FW2_SAMPLE_OFF */
+    apr_uint32_t vhost; /**< not a directive's: see the header */
+    apr_uint32_t set;   /**< bit i: row i was given, here or inherited */
+    /* A server's alone: what its sections may make of its policy. */
+    int section_lingers;       /**< true: one has it linger */
+    apr_int64_t section_total; /**< the longest FinWait2LingerTotal */
+} fw2_config;
+
+/** A word that stands for a value, such as `system`. */
+typedef struct {
+    const char *word;
+    apr_int64_t value;
+} fw2_word;
+
+/** A directive: where its value goes and what it may be. */
+typedef struct {
+    apr_size_t offset;     /**< of its apr_int64_t in fw2_config */
+    apr_int64_t fallback;  /**< the value where nobody gives one */
+    const fw2_word *words; /**< up to one without a word */
+    const char *(*parse)(const char *arg, apr_int64_t *number); /**< why it
+                                is no such number, or NULL; itself NULL: takes
+                                words only */
+    apr_int64_t unit;     /**< of what is parsed, to one of the value */
+    apr_int64_t min, max; /**< of the value */
+    unsigned int context; /**< where it may not stand, or 0 */
+    /* Each of these gives a reason or NULL, and may itself be NULL. */
+    const char *(*refuse)(apr_int64_t value); /**< why not, though in range */
+    const char *(*warn)(apr_int64_t value);   /**< what one may not expect */
+} fw2_directive;
+
+/*
+ * ap_timeout_parameter_parse() takes "soon" for 0 and "2shoes" for 2 s, so
+ * look at the spelling first and let it do no more than count.
+ */
+static const char *parse_time(const char *arg, apr_int64_t *number)
+{
+    static const char *const units[] = { "", "ms", "s", "min", "h", NULL };
+    const char *unit = arg + strspn(arg, "0123456789");
+    int i;
+
+    if (*arg == '-' && apr_isdigit(arg[1])) {
+        return "a time cannot be negative";
+    }
+    if (unit == arg) {
+        return "it is neither one of its words nor a time";
+    }
+    if (*unit == '.' || *unit == ',') {
+        return "a time has no fraction; take a smaller unit";
+    }
+    for (i = 0; units[i] && strcmp(unit, units[i]); i++) {
+    }
+    if (!units[i]) {
+        return "there is no such unit of time";
+    }
+    errno = 0; /* which ap_timeout_parameter_parse() believes */
+    if (ap_timeout_parameter_parse(arg, number, "s") != APR_SUCCESS) {
+        return "no clock counts that far";
+    }
+    return NULL;
+}
+
+static const char *parse_size(const char *arg, apr_int64_t *number)
+{
+    static const char units[] = "KMG";
+    const char *unit = arg + strspn(arg, "0123456789");
+    const char *known = *unit ? strchr(units, *unit) : NULL;
+    int shift = known ? 10 * (int)(known - units + 1) : 0;
+
+    if (unit == arg) {
+        return "it is neither one of its words nor a size";
+    }
+    if (*unit && (!known || unit[1])) {
+        return "there is no such unit of size";
+    }
+    errno = 0;
+    *number = apr_strtoi64(arg, NULL, 10);
+    if (errno || *number > APR_INT64_MAX >> shift) {
+        return "no machine counts that far";
+    }
+    *number <<= shift;
+    return NULL;
+}
+
+static const char *parse_count(const char *arg, apr_int64_t *number)
+{
+    if (!*arg || arg[strspn(arg, "0123456789")]) {
+        return "it is neither one of its words nor a whole number";
+    }
+    return parse_size(arg, number);
+}
+
+static const char *refuse_timeout(apr_int64_t seconds)
+{
+    if (seconds != FW2_TIMEOUT_SYSTEM && !fw2_sockopts_has_linger2()) {
+        return "this platform has no TCP_LINGER2, only a setting of the whole "
+               "system (docs/operating-systems.md)";
+    }
+    if (seconds > FW2_TIMEOUT_EXACT_MAX && seconds < FW2_TIMEOUT_MAX) {
+        return "the kernel would keep it for twice what is above 60 s, not "
+               "for what you ask";
+    }
+    return NULL;
+}
+
+static const char *refuse_user_timeout(apr_int64_t time)
+{
+    if (time != FW2_USER_TIMEOUT_SYSTEM && !fw2_sockopts_has_user_timeout()) {
+        return "this platform has no TCP_USER_TIMEOUT";
+    }
+    return NULL;
+}
+
+static const char *warn_socket_linger(apr_int64_t seconds)
+{
+    if (seconds == FW2_SOCKET_LINGER_RESET) {
+        return "close() throws away what the peer has not acknowledged yet: "
+               "slow readers get truncated responses";
+    }
+    if (seconds > 0) {
+        return "close() blocks its thread until the peer has acknowledged "
+               "everything or the time is over, about 45 ms even for a "
+               "healthy client";
+    }
+    return NULL;
+}
+
+static const fw2_word on_off[] = { { "On", 1 }, { "Off", 0 }, { NULL, 0 } };
+static const fw2_word timeout_words[] = { { "system", FW2_TIMEOUT_SYSTEM },
+                                          { "none", FW2_TIMEOUT_NONE },
+                                          { NULL, 0 } };
+static const fw2_word socket_linger_words[] = {
+    { "off", FW2_SOCKET_LINGER_OFF },
+    { "reset", FW2_SOCKET_LINGER_RESET },
+    { NULL, 0 }
+};
+static const fw2_word keepalive_words[] = {
+    { "inherit", FW2_KEEPALIVE_INHERIT }, { NULL, 0 }
+};
+static const fw2_word advertise_words[] = { { "inherit",
+                                              FW2_ADVERTISE_INHERIT },
+                                            { "off", FW2_ADVERTISE_OFF },
+                                            { NULL, 0 } };
+
+static const fw2_word linger_words[] = { { "auto", FW2_LINGER_AUTO },
+                                         { "always", FW2_LINGER_ALWAYS },
+                                         { "off", FW2_LINGER_OFF },
+                                         { "httpd", FW2_LINGER_HTTPD },
+                                         { NULL, 0 } };
+static const fw2_word idle_words[] = { { "auto", FW2_IDLE_AUTO }, { NULL, 0 } };
+static const fw2_word bytes_words[] = { { "unlimited", FW2_BYTES_UNLIMITED },
+                                        { NULL, 0 } };
+static const fw2_word user_timeout_words[] = {
+    { "system", FW2_USER_TIMEOUT_SYSTEM }, { NULL, 0 }
+};
+static const fw2_word slots_words[] = { { "auto", FW2_SLOTS_AUTO },
+                                        { NULL, 0 } };
+static const fw2_word sample_words[] = { { "Off", FW2_SAMPLE_OFF },
+                                         { NULL, 0 } };
+static const fw2_word no_words[] = { { NULL, 0 } };
+
+enum {
+    ENGINE,
+    LINGER,
+    LINGER_IDLE,
+    LINGER_TOTAL,
+    LINGER_BYTES,
+    TIMEOUT,
+    USER_TIMEOUT,
+    SOCKET_LINGER,
+    KEEPALIVE_TIMEOUT,
+    KEEPALIVE_ADVERTISE,
+    LINGER_SLOTS,
+    STATUS,
+    STATUS_PEERS,
+    SAMPLE,
+    ROWS
+};
+
+#define SERVER(field) .offset = APR_OFFSETOF(fw2_config, field)
+#define POLICY(field) SERVER(policy.field)
+#define TIME(unit_, min_, max_)                                                \
+    .parse = parse_time, .unit = (unit_), .min = (min_), .max = (max_)
+
+static const fw2_directive rows[ROWS] = {
+    [ENGINE] = { POLICY(engine), .fallback = 1, .words = on_off },
+    [LINGER] = { POLICY(linger), .fallback = FW2_LINGER_AUTO,
+                 .words = linger_words },
+    [LINGER_IDLE] = { POLICY(linger_idle), .fallback = FW2_IDLE_AUTO,
+                      .words = idle_words,
+                      TIME(1, FW2_LINGER_MIN, FW2_LINGER_MAX) },
+    [LINGER_TOTAL] = { POLICY(linger_total), .fallback = 30 * SECOND,
+                       .words = no_words,
+                       TIME(1, FW2_LINGER_MIN, FW2_LINGER_MAX) },
+    [LINGER_BYTES] = { POLICY(linger_bytes), .fallback = FW2_BYTES_UNLIMITED,
+                       .words = bytes_words, .parse = parse_size, .unit = 1,
+                       .min = 1, .max = APR_INT64_MAX },
+    [TIMEOUT] = { POLICY(timeout), .fallback = FW2_TIMEOUT_SYSTEM,
+                  .words = timeout_words, TIME(SECOND, 1, FW2_TIMEOUT_MAX),
+                  .refuse = refuse_timeout },
+    [USER_TIMEOUT] = { POLICY(user_timeout),
+                       .fallback = FW2_USER_TIMEOUT_SYSTEM,
+                       .words = user_timeout_words,
+                       TIME(1, FW2_USER_TIMEOUT_MIN, FW2_USER_TIMEOUT_MAX),
+                       .refuse = refuse_user_timeout },
+    [SOCKET_LINGER] = { POLICY(socket_linger),
+                        .fallback = FW2_SOCKET_LINGER_OFF,
+                        .words = socket_linger_words, TIME(SECOND, 1, 3600),
+                        .warn = warn_socket_linger },
+    [KEEPALIVE_TIMEOUT] = { POLICY(keepalive_timeout),
+                            .fallback = FW2_KEEPALIVE_INHERIT,
+                            .words = keepalive_words,
+                            TIME(1, 0, 86400 * SECOND) },
+    [KEEPALIVE_ADVERTISE] = { POLICY(advertise),
+                              .fallback = FW2_ADVERTISE_INHERIT,
+                              .words = advertise_words,
+                              TIME(SECOND, 1, 86400) },
+    [LINGER_SLOTS] = { SERVER(slots), .fallback = FW2_SLOTS_AUTO,
+                       .words = slots_words, .parse = parse_count, .unit = 1,
+                       .min = 1, .max = 1 << 20, .context = GLOBAL_ONLY },
+    [STATUS] = { SERVER(status), .fallback = 0, .words = on_off,
+                 .context = GLOBAL_ONLY },
+    [STATUS_PEERS] = { SERVER(peers), .fallback = 0, .words = on_off,
+                       .context = GLOBAL_ONLY },
+    [SAMPLE] = { SERVER(sample), .fallback = 5 * SECOND, .words = sample_words,
+                 TIME(1, SECOND, 3600 * SECOND), .context = GLOBAL_ONLY },
+};
+
+static fw2_config *config_of(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &finwait2_module);
+}
+
+static apr_int64_t *value_of(fw2_config *conf, int row)
+{
+    return (apr_int64_t *)((char *)conf + rows[row].offset);
+}
+
+void *fw2_config_create(apr_pool_t *pool, server_rec *s)
+{
+    fw2_config *conf = apr_pcalloc(pool, sizeof(*conf));
+    int row;
+
+    for (row = 0; row < ROWS; row++) {
+        *value_of(conf, row) = rows[row].fallback;
+    }
+    conf->vhost = NO_VHOST;
+    return conf;
+}
+
+void *fw2_config_create_section(apr_pool_t *pool, char *path)
+{
+    return fw2_config_create(pool, NULL);
+}
+
+/* Give a configuration the values that another one was given. */
+static void take_given(fw2_config *to, fw2_config *from)
+{
+    int row;
+
+    for (row = 0; row < ROWS; row++) {
+        if (from->set & (1U << row)) {
+            *value_of(to, row) = *value_of(from, row);
+        }
+    }
+    to->set |= from->set;
+}
+
+void *fw2_config_merge(apr_pool_t *pool, void *base, void *add)
+{
+    fw2_config *merged = apr_pmemdup(pool, base, sizeof(*merged));
+    fw2_config *own = add;
+
+    take_given(merged, own);
+    merged->section_lingers |= own->section_lingers;
+    if (own->section_total > merged->section_total) {
+        merged->section_total = own->section_total;
+    }
+    return merged;
+}
+
+/* The value that a number means to a row, or why it means none. */
+static const char *parse_number(const fw2_directive *row, const char *arg,
+                                apr_int64_t *value)
+{
+    const char *why = row->parse(arg, value);
+
+    if (why) {
+        return why;
+    }
+    if (*value % row->unit) {
+        return "it takes whole seconds";
+    }
+    *value /= row->unit;
+    if (*value < row->min || *value > row->max) {
+        return "it is out of range";
+    }
+    return NULL;
+}
+
+/* The value that an argument means to a row, or why it means none. */
+static const char *parse_value(const fw2_directive *row, const char *arg,
+                               apr_int64_t *value)
+{
+    const fw2_word *word;
+
+    for (word = row->words; word->word; word++) {
+        if (!ap_cstr_casecmp(arg, word->word)) {
+            *value = word->value;
+            return NULL;
+        }
+    }
+    return row->parse ? parse_number(row, arg, value)
+                      : "it is none of its words";
+}
+
+static int is_lingering(apr_int64_t linger)
+{
+    return linger == FW2_LINGER_AUTO || linger == FW2_LINGER_ALWAYS;
+}
+
+/* httpd has no list of sections: what is to be known of them all is noted when
+ * they are read. httpd reads them once to check them, before it starts. */
+static void note_section(const cmd_parms *cmd, const fw2_directive *row,
+                         apr_int64_t value)
+{
+    fw2_config *of = config_of(cmd->server);
+    const char *why = row->warn ? row->warn(value) : NULL;
+
+    if (row == &rows[LINGER] && is_lingering(value)) {
+        of->section_lingers = 1;
+    }
+    if (row == &rows[LINGER_TOTAL] && value > of->section_total) {
+        of->section_total = value;
+    }
+    if (why && ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
+                     "%s in line %d of %s: %s. It is applied as configured",
+                     cmd->cmd->name, cmd->directive->line_num,
+                     cmd->directive->filename, why);
+    }
+}
+
+static const char *set_value(cmd_parms *cmd, void *section, const char *arg)
+{
+    fw2_config *conf = cmd->path ? section : config_of(cmd->server);
+    const fw2_directive *row = cmd->info;
+    apr_int64_t value = row->fallback;
+    const char *why;
+
+    why = ap_check_cmd_context(cmd,
+                               row->context | NOT_IN_HTACCESS | NOT_IN_LIMIT);
+    if (why) {
+        return why;
+    }
+    why = parse_value(row, arg, &value);
+    if (!why && row->refuse) {
+        why = row->refuse(value);
+    }
+    if (why) {
+        return apr_psprintf(cmd->pool,
+                            "%s cannot be '%s': %s. Allowed: %s. The "
+                            "configuration is refused",
+                            cmd->cmd->name, arg, why, cmd->cmd->errmsg);
+    }
+    *value_of(conf, (int)(row - rows)) = value;
+    conf->set |= 1U << (row - rows);
+    if (cmd->path) {
+        note_section(cmd, row, value);
+    }
+    return NULL;
+}
+
+#define DIRECTIVE(name, row, allowed)                                          \
+    AP_INIT_TAKE1(name, set_value, (void *)&rows[row], RSRC_CONF, allowed)
+
+/* Also in sections, since the last request of a connection may decide it. */
+#define SECTIONAL(name, row, allowed)                                          \
+    AP_INIT_TAKE1(name, set_value, (void *)&rows[row],                         \
+                  RSRC_CONF | ACCESS_CONF, allowed)
+
+/* In the order of the rows. The last of each is `httpd -L`'s help as well as
+ * the errors' "Allowed". */
+const command_rec fw2_config_commands[] = {
+    DIRECTIVE("FinWait2Engine", ENGINE,
+              "On (the default), or Off to leave a server's connections "
+              "alone"),
+    SECTIONAL("FinWait2Linger", LINGER,
+              "auto (the default), always, off, or httpd: who lingers on a "
+              "closed connection, and until when"),
+    SECTIONAL("FinWait2LingerIdle", LINGER_IDLE,
+              "auto (the default), or a time from 10ms to 1h: the longest "
+              "silence while lingering"),
+    SECTIONAL("FinWait2LingerTotal", LINGER_TOTAL,
+              "a time from 10ms to 1h (30s is the default): the longest "
+              "linger altogether"),
+    SECTIONAL("FinWait2LingerBytes", LINGER_BYTES,
+              "unlimited (the default), or a size such as 65536, 64K, 16M or "
+              "1G: the most bytes drained from one connection"),
+    SECTIONAL("FinWait2Timeout", TIMEOUT,
+              "system (the default), none, 1s to 60s, or 120s: how long the "
+              "kernel keeps a closed connection whose peer does not close"),
+    SECTIONAL("FinWait2UserTimeout", USER_TIMEOUT,
+              "system (the default), or a time from 100ms to 1h: how long a "
+              "closing connection's peer may acknowledge nothing"),
+    SECTIONAL("FinWait2SocketLinger", SOCKET_LINGER,
+              "off (the default), reset, or 1s to 1h: SO_LINGER of accepted "
+              "connections"),
+    DIRECTIVE("FinWait2KeepAliveTimeout", KEEPALIVE_TIMEOUT,
+              "inherit (the default, httpd's KeepAliveTimeout), or 0 to 24h "
+              "in ms, s, min or h"),
+    DIRECTIVE("FinWait2KeepAliveAdvertise", KEEPALIVE_ADVERTISE,
+              "inherit (the default, the real time), off, or 1s to 24h in "
+              "whole seconds: the time that responses promise in Keep-Alive"),
+    DIRECTIVE("FinWait2LingerSlots", LINGER_SLOTS,
+              "auto (the default, 65536 or what descriptors allow), or 1 to "
+              "1048576: how many connections the whole server may linger on"),
+    DIRECTIVE("FinWait2Status", STATUS,
+              "On, or Off (the default): whether the handler finwait-status "
+              "answers"),
+    DIRECTIVE("FinWait2StatusPeers", STATUS_PEERS,
+              "On, or Off (the default): whether its page shows the clients' "
+              "addresses"),
+    DIRECTIVE("FinWait2Sample", SAMPLE,
+              "Off, or a time from 1s to 1h (5s is the default): how often "
+              "the page's history gets a sample"),
+    { NULL }
+};
+
+const fw2_policy *fw2_config_policy(const server_rec *s)
+{
+    return &config_of(s)->policy;
+}
+
+int fw2_config_server(const server_rec *s, fw2_owner *owner)
+{
+    const fw2_config *conf = s->module_config ? config_of(s) : NULL;
+
+    if (!conf || conf->vhost == NO_VHOST) {
+        return 0;
+    }
+    owner->policy = conf->policy;
+    owner->vhost = conf->vhost;
+    return 1;
+}
+
+void fw2_config_request(const request_rec *r, fw2_owner *owner)
+{
+    fw2_config *section =
+        ap_get_module_config(r->per_dir_config, &finwait2_module);
+    fw2_config wanted = { .set = 0 };
+
+    (void)fw2_config_server(r->server, owner);
+    if (section && section->set) {
+        wanted.policy = owner->policy;
+        take_given(&wanted, section);
+        owner->policy = wanted.policy;
+    }
+}
+
+int fw2_config_lingers(const server_rec *s)
+{
+    const fw2_config *conf = config_of(s);
+
+    return conf->policy.engine
+           && (is_lingering(conf->policy.linger) || conf->section_lingers);
+}
+
+apr_interval_time_t fw2_config_longest(const server_rec *s)
+{
+    const fw2_config *conf = config_of(s);
+
+    return conf->policy.linger_total > conf->section_total
+               ? conf->policy.linger_total
+               : conf->section_total;
+}
+
+void fw2_config_set_vhost(server_rec *s, apr_uint32_t vhost, apr_pool_t *pool)
+{
+    fw2_config *own = apr_pmemdup(pool, config_of(s), sizeof(*own));
+
+    own->vhost = vhost;
+    ap_set_module_config(s->module_config, &finwait2_module, own);
+}
+
+apr_uint32_t fw2_config_vhost(const server_rec *s)
+{
+    return config_of(s)->vhost;
+}
+
+int fw2_config_slots(const server_rec *s)
+{
+    return (int)config_of(s)->slots;
+}
+
+int fw2_config_status(const server_rec *s)
+{
+    return config_of(s)->status != 0;
+}
+
+int fw2_config_status_peers(const server_rec *s)
+{
+    return config_of(s)->peers != 0;
+}
+
+apr_interval_time_t fw2_config_sample(const server_rec *s)
+{
+    const fw2_config *conf = config_of(s);
+
+    return conf->status ? conf->sample : FW2_SAMPLE_OFF;
+}
+
+static const char *name_of(const server_rec *s)
+{
+    return s->server_hostname ? s->server_hostname : "(no ServerName)";
+}
+
+/* A virtual host that has a value from the main server needs no warning of
+ * its own: the main server's covers it. */
+static void warn_values(const server_rec *s, const server_rec *main_server)
+{
+    fw2_config *conf = config_of(s);
+    int row;
+
+    for (row = 0; conf->policy.engine && row < ROWS; row++) {
+        apr_int64_t value = *value_of(conf, row);
+        const char *why = rows[row].warn ? rows[row].warn(value) : NULL;
+
+        if (why
+            && (s == main_server
+                || value != *value_of(config_of(main_server), row))) {
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                         "%s of %s %s: %s. It is applied as configured",
+                         fw2_config_commands[row].name,
+                         s->is_virtual ? "virtual host" : "server", name_of(s),
+                         why);
+        }
+    }
+}
+
+/* FNV-1a. */
+static apr_uint64_t digest(apr_uint64_t so_far, const void *data,
+                           apr_size_t length)
+{
+    const unsigned char *byte = data;
+
+    while (length--) {
+        so_far = (so_far ^ *byte++) * APR_UINT64_C(0x100000001b3);
+    }
+    return so_far;
+}
+
+apr_uint64_t fw2_config_digest(const server_rec *main_server)
+{
+    apr_uint64_t so_far = APR_UINT64_C(0xcbf29ce484222325);
+    const server_rec *s;
+    int row;
+
+    for (s = main_server; s; s = s->next) {
+        so_far = digest(so_far, name_of(s), strlen(name_of(s)) + 1);
+        so_far = digest(so_far, &s->port, sizeof(s->port));
+        so_far = digest(so_far, &s->keep_alive, sizeof(s->keep_alive));
+        so_far = digest(so_far, &s->keep_alive_max, sizeof(s->keep_alive_max));
+        so_far = digest(so_far, &s->keep_alive_timeout,
+                        sizeof(s->keep_alive_timeout));
+        so_far = digest(so_far, &s->timeout, sizeof(s->timeout));
+        for (row = 0; row < ROWS; row++) {
+            so_far = digest(so_far, value_of(config_of(s), row),
+                            sizeof(apr_int64_t));
+        }
+    }
+    return so_far;
+}
+
+static int anyone_follows_system(const server_rec *s)
+{
+    for (; s; s = s->next) {
+        if (fw2_sockopts_of(fw2_config_policy(s)).linger2
+            == FW2_TIMEOUT_SYSTEM) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void fw2_config_warn(const server_rec *main_server, apr_int64_t tcp_fin_timeout)
+{
+    const server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        warn_values(s, main_server);
+    }
+    if (tcp_fin_timeout > FW2_TIMEOUT_EXACT_MAX
+        && tcp_fin_timeout < FW2_TIMEOUT_MAX
+        && anyone_follows_system(main_server)) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
+                     "net.ipv4.tcp_fin_timeout is %d s, but the kernel then "
+                     "keeps a closed connection for %d s: twice what is above "
+                     "60 s. Set it to 60 or less, or 120, or set "
+                     "FinWait2Timeout; it is left as it is for now",
+                     (int)tcp_fin_timeout,
+                     2 * ((int)tcp_fin_timeout - FW2_TIMEOUT_EXACT_MAX));
+    }
+}

@@ -1,0 +1,563 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* The loop: batches of handed-off sockets, signals, asks, and the end. */
+
+#include "closing/process_impl.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "apr_strings.h"
+
+#include "base/clock.h"
+
+/* From the first message of a batch until everything queued is taken. A
+ * wake-up costs more than all else that is done for a polite client; a silent
+ * one shall not stay for more than 100 ms. */
+#define BATCH (20 * (apr_interval_time_t)1000)
+
+/* Messages taken before sockets and pages have their turn. */
+#define ROUNDS 64
+
+/* Descriptors beside those of held sockets: the process's own, one batch of
+ * sockets that are about to be held, and the asks. */
+#define SPARE ((rlim_t)128)
+
+/* Sockets held by default, where there are descriptors for as many. */
+#define AUTO_SLOTS 65536
+
+/* Pages that wait for a count at the same time. */
+#define ASKS 32
+
+/* The number of the queue among watched descriptors. */
+#define QUEUE 0
+
+typedef struct {
+    const fw2_setup *setup;
+    fw2_closer *closer; /* NULL: there is no epoll, or nobody lingers */
+    fw2_publisher publisher;
+    sigset_t unblocked;             /* while the process sleeps */
+    char (*agents)[FW2_AGENT_SIZE]; /* by slot; NULL: no lists are wanted */
+    const char *arriving; /* the agent of the socket that is being accepted */
+    apr_time_t batch;     /* when to take what is queued; 0: when woken */
+    apr_time_t told;      /* when the oldest was accepted, as published */
+    apr_time_t end_by;    /* 0: children may still send */
+    int queue_ended;      /* and nothing is in it */
+    int asks[ASKS];
+    int nasks;
+    int retired;
+} process;
+
+/* ------------------------------------------------------------- signals -- */
+
+static volatile sig_atomic_t stop_asked, retire_asked, last_asked, orphaned;
+
+static void on_signal(int signal)
+{
+    if (signal == FW2_SIGNAL_RETIRE) {
+        retire_asked = 1;
+    }
+    else if (signal == FW2_SIGNAL_LAST) {
+        last_asked = 1;
+    }
+    else if (signal == FW2_SIGNAL_ORPHANED) {
+        orphaned = 1;
+    }
+    else {
+        stop_asked = 1;
+    }
+}
+
+/* Signals arrive while the process sleeps, and at no other time: the parent has
+ * blocked them before it forked, and here they stay blocked. */
+static void obey_signals(process *p)
+{
+    static const int obeyed[] = { FW2_SIGNAL_STOP,
+                                  FW2_SIGNAL_RETIRE,
+                                  FW2_SIGNAL_ORPHANED,
+                                  FW2_SIGNAL_LAST,
+                                  SIGINT,
+                                  SIGHUP };
+    static const int ignored[] = { SIGPIPE, SIGALRM };
+    struct sigaction action;
+    unsigned int i;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = SIG_IGN;
+    for (i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
+        sigaction(ignored[i], &action, NULL);
+    }
+    action.sa_handler = on_signal;
+    for (i = 0; i < sizeof(obeyed) / sizeof(obeyed[0]); i++) {
+        sigaction(obeyed[i], &action, NULL);
+    }
+    sigfillset(&action.sa_mask);
+    pthread_sigmask(SIG_SETMASK, &action.sa_mask, NULL);
+    sigemptyset(&p->unblocked);
+}
+
+/* ------------------------------------------------------------- observing -- */
+
+static void on_held(void *context, const fw2_tag *tag, int slot)
+{
+    process *p = context;
+
+    fw2_board_hold(p->setup->board, tag->vhost, 1);
+    if (p->agents) {
+        apr_cpystrn(p->agents[slot], p->arriving, FW2_AGENT_SIZE);
+    }
+}
+
+/* A client that closed first leaves nothing open. */
+static void note_client(const process *p, const fw2_ended *ended)
+{
+    fw2_client_end end;
+
+    if (!p->agents || p->retired || ended->tag.cause == FW2_CAUSE_PEER) {
+        return;
+    }
+    end.agent =
+        ended->slot == FW2_NO_SLOT ? p->arriving : p->agents[ended->slot];
+    end.net = ended->tag.net;
+    end.ending = ended->ending;
+    end.expired = ended->tag.cause == FW2_CAUSE_KEEPALIVE;
+    fw2_clients_ended(p->setup->clients, &end, fw2_clock_now());
+}
+
+static void on_ended(void *context, const fw2_ended *ended)
+{
+    const process *p = context;
+
+    if (ended->slot != FW2_NO_SLOT) {
+        fw2_board_hold(p->setup->board, ended->tag.vhost, -1);
+    }
+    fw2_counters_ended(p->setup->counters, ended->tag.vhost, ended->ending,
+                       ended->lingered, ended->drained);
+    note_client(p, ended);
+}
+
+/* ------------------------------------------------------------- receiving -- */
+
+static int held_by(const process *p)
+{
+    return p->closer ? fw2_closer_count(p->closer) : 0;
+}
+
+/* Close a descriptor that another process has sent, of any kind. SO_LINGER with
+ * seconds would block. */
+static void close_foreign(int fd)
+{
+    static const struct linger none = { 0, 0 };
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    close(fd);
+}
+
+static void refuse(const process *p, int fd)
+{
+    if (fd >= 0) {
+        close_foreign(fd);
+    }
+    fw2_counters_invalid(p->setup->counters);
+}
+
+/* Descriptors of this batch did not arrive. Where there are none left, hold
+ * fewer sockets. Where there are, the system does not let this process have
+ * those of children: then no child shall send any more. */
+static void make_room(const process *p)
+{
+    int fd = dup(p->setup->queue.receive);
+
+    if (fd >= 0) {
+        close(fd);
+        fw2_board_refuse(p->setup->board);
+    }
+    else if (p->closer) {
+        fw2_closer_limit(p->closer, held_by(p) - FW2_RECEIVE_MAX);
+    }
+}
+
+static void accept_socket(process *p, const fw2_received *received)
+{
+    if (!p->closer
+        || (!received->truncated && !fw2_queue_is_closing(received->fd))) {
+        refuse(p, received->fd);
+    }
+    else if (received->truncated) {
+        fw2_counters_ended(p->setup->counters, received->handover.tag.vhost,
+                           FW2_EVICTED, 0, 0);
+    }
+    else {
+        p->arriving = *received->agent ? received->agent : "(none)";
+        fw2_closer_accept(p->closer, received->fd, &received->handover);
+    }
+}
+
+static void accept_ask(process *p, const fw2_received *received)
+{
+    if (received->fd < 0) {
+        refuse(p, -1);
+    }
+    else if (p->nasks < ASKS && !p->retired) {
+        p->asks[p->nasks++] = received->fd;
+    }
+    else {
+        close_foreign(received->fd); /* the page shows the last count */
+    }
+}
+
+static void accept_message(process *p, const fw2_received *received)
+{
+    switch (received->kind) {
+    case FW2_MESSAGE_SOCKET:
+        accept_socket(p, received);
+        break;
+    case FW2_MESSAGE_ASK:
+        accept_ask(p, received);
+        break;
+    default:
+        refuse(p, received->fd);
+    }
+}
+
+/* Take what is queued, at most so many rounds.
+ * @return How many messages there were; -1: the queue has ended. */
+static int take_queued(process *p, int rounds)
+{
+    fw2_received received[FW2_RECEIVE_MAX];
+    int i, n, all = 0, truncated;
+
+    do {
+        n = fw2_queue_receive(
+            &p->setup->queue,
+            (apr_uint32_t)fw2_counters_places(p->setup->counters), received);
+        for (i = 0, truncated = 0; i < n; i++) {
+            truncated += received[i].truncated;
+        }
+        if (truncated) {
+            make_room(p);
+        }
+        for (i = 0; i < n; i++) {
+            fw2_board_arriving(p->setup->board, n - i);
+            accept_message(p, &received[i]);
+        }
+        fw2_board_arriving(p->setup->board, 0);
+        all += n > 0 ? n : 0;
+    } while (n == FW2_RECEIVE_MAX && --rounds);
+    return n < 0 ? -1 : all;
+}
+
+static void watch_queue(process *p)
+{
+    p->batch = 0;
+    if (p->closer
+        && fw2_closer_watch(p->closer, p->setup->queue.receive, QUEUE)
+               != APR_SUCCESS) {
+        p->batch = fw2_clock_now() + BATCH;
+    }
+}
+
+/* True if no child can send any more. As long as httpd wants this process, a
+ * queue that has ended was shut down by a hostile child: then httpd lingers
+ * itself, and the process goes on to count. */
+static int has_all(const process *p)
+{
+    return last_asked || (p->queue_ended && (p->retired || orphaned));
+}
+
+/* Take the rest of the queue. The sockets that are held then are the last. */
+static void expect_no_more(process *p)
+{
+    (void)take_queued(p, -1);
+    p->batch = 0;
+    p->end_by = fw2_clock_now() + p->setup->longest;
+}
+
+/* While messages come the process looks by the clock, every 20 ms; else it is
+ * woken by the next one. */
+static void take_batch(process *p)
+{
+    int n = take_queued(p, ROUNDS);
+
+    if (n > 0) {
+        p->batch = fw2_clock_now() + BATCH;
+    }
+    else if (n == 0) {
+        watch_queue(p);
+    }
+    else {
+        p->batch = 0;
+        p->queue_ended = 1;
+    }
+}
+
+/* --------------------------------------------------------------- waiting -- */
+
+static apr_time_t earlier(apr_time_t a, apr_time_t b)
+{
+    return !a || (b && b < a) ? b : a;
+}
+
+/* As fw2_closer_wait(), where there is no closer. */
+static unsigned int wait_without_closer(const process *p, apr_time_t until)
+{
+    int ended = p->queue_ended || p->end_by;
+    struct pollfd end = { ended ? -1 : p->setup->queue.receive, POLLIN, 0 };
+    apr_time_t now = fw2_clock_now();
+    apr_interval_time_t left = until > now ? until - now : 0;
+    struct timespec patience = { (time_t)apr_time_sec(left),
+                                 (long)apr_time_usec(left) * 1000 };
+
+    return ppoll(&end, 1, until ? &patience : NULL, &p->unblocked) > 0
+               ? 1U << QUEUE
+               : 0;
+}
+
+static void sleep_and_work(process *p)
+{
+    apr_time_t until = earlier(p->batch, p->publisher.sample_due);
+    unsigned int ready;
+
+    until = earlier(until, p->end_by);
+    ready = p->closer ? fw2_closer_wait(p->closer, until, &p->unblocked)
+                      : wait_without_closer(p, until);
+    if (ready & 1U << QUEUE && !p->batch) {
+        p->batch = fw2_clock_now() + (p->closer ? BATCH : 0);
+    }
+}
+
+/* ------------------------------------------------------------- publishing -- */
+
+static void answer_asks(process *p)
+{
+    if (p->nasks) {
+        fw2_publisher_count(&p->publisher, held_by(p));
+    }
+    while (p->nasks) {
+        close_foreign(p->asks[--p->nasks]);
+    }
+}
+
+static void publish_oldest(process *p)
+{
+    apr_time_t oldest = p->closer ? fw2_closer_oldest(p->closer) : 0;
+
+    if (oldest != p->told) {
+        p->told = oldest;
+        fw2_board_oldest(p->setup->board, oldest);
+    }
+}
+
+static void retire(process *p)
+{
+    p->retired = 1;
+    p->publisher.sample_due = 0;
+    if (p->setup->queue.receive < 0) {
+        stop_asked = 1;
+    }
+}
+
+/* ------------------------------------------------------------- the whole -- */
+
+static int is_over(const process *p)
+{
+    return stop_asked || (orphaned && p->setup->queue.receive < 0)
+           || (p->end_by
+               && (orphaned || !held_by(p) || fw2_clock_now() >= p->end_by));
+}
+
+static void work(process *p)
+{
+    while (!is_over(p)) {
+        sleep_and_work(p);
+        if (retire_asked && !p->retired) {
+            retire(p);
+        }
+        if (p->batch && fw2_clock_now() >= p->batch) {
+            take_batch(p);
+        }
+        if (!p->end_by && has_all(p)) {
+            expect_no_more(p);
+        }
+        answer_asks(p);
+        fw2_publisher_sample(&p->publisher, held_by(p));
+        publish_oldest(p);
+    }
+    (void)take_queued(p, -1);
+    while (p->closer && fw2_closer_end_oldest(p->closer, FW2_STOPPED)) {
+    }
+    answer_asks(p);
+    fw2_board_abandon(p->setup->board);
+}
+
+static void make_closer(process *p, apr_pool_t *pool)
+{
+    const fw2_observer observer = { p, on_held, on_ended };
+    apr_size_t slots = (apr_size_t)p->setup->slots;
+
+    if (!p->setup->lingers || p->setup->queue.receive < 0
+        || fw2_closer_create(&p->closer, p->setup->slots, &observer, pool)
+               != APR_SUCCESS) {
+        p->closer = NULL;
+        return;
+    }
+    if (p->setup->clients) {
+        p->agents = apr_palloc(pool, slots * sizeof(*p->agents));
+    }
+}
+
+static void begin(process *p, apr_pool_t *pool)
+{
+    const fw2_setup *setup = p->setup;
+    apr_int64_t lost;
+
+    if (setup->inherit) {
+        fw2_counters_inherit(setup->counters);
+    }
+    if (setup->clients) {
+        fw2_clients_begin(setup->clients, pool);
+    }
+    make_closer(p, pool);
+    lost = fw2_board_begin(setup->board, (apr_uint64_t)getpid(),
+                           p->closer ? setup->slots : 0);
+    if (lost) {
+        fw2_counters_lost(setup->counters, lost);
+    }
+    fw2_publisher_init(&p->publisher, setup, pool);
+    if (setup->queue.receive >= 0) {
+        watch_queue(p);
+        p->batch = 1; /* another process may have left something */
+    }
+}
+
+/* ------------------------------------------------------- what is inherited -- */
+
+/* Raise the limit of descriptors to this, beyond the hard limit if that is
+ * allowed, or else as far as it is.
+ * @return How many there may be now, at most `wanted`. */
+static rlim_t raise_limit(rlim_t wanted)
+{
+    struct rlimit limit, more;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted) {
+        return wanted;
+    }
+    more.rlim_cur = wanted;
+    more.rlim_max = limit.rlim_max < wanted ? wanted : limit.rlim_max;
+    if (!setrlimit(RLIMIT_NOFILE, &more)) {
+        return wanted;
+    }
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur;
+}
+
+void fw2_process_prepare(fw2_setup *setup)
+{
+    rlim_t slots = (rlim_t)(setup->slots ? setup->slots : AUTO_SLOTS);
+    rlim_t wanted = slots + SPARE, have = raise_limit(wanted);
+
+    setup->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+#ifdef __linux__
+    (void)prctl(PR_SET_NAME, "finwait2", 0, 0, 0);
+#endif
+    if (have < wanted) {
+        rlim_t room = have > 2 * SPARE ? have - SPARE : have / 4;
+
+        slots = room < slots ? room : slots;
+    }
+    setup->slots = slots ? (int)slots : 1;
+}
+
+static void close_from(int first)
+{
+    struct rlimit limit;
+    int fd;
+
+#ifdef SYS_close_range
+    if (!syscall(SYS_close_range, first, ~0U, 0)) {
+        return;
+    }
+#endif
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > 1 << 20) {
+        limit.rlim_cur = 1 << 20;
+    }
+    for (fd = first; fd < (int)limit.rlim_cur; fd++) {
+        close(fd);
+    }
+}
+
+/* Move a descriptor to a number that is not in use; -1 stays. */
+static int moved(int fd, int to)
+{
+    return fd < 0 ? -1 : dup2(fd, to);
+}
+
+/* Keep the queue and nothing else: no listening socket, no log, no pipe to a
+ * logger, no file of the configuration. */
+static void close_inherited(fw2_queue *queue, int null)
+{
+    enum { FIRST = 3, KEPT = 1 };
+    int high = fcntl(queue->receive, F_DUPFD, FIRST + KEPT);
+    int fd;
+
+    for (fd = 0; fd < FIRST; fd++) {
+        if (null < 0) {
+            close(fd);
+        }
+        else if (null != fd) {
+            dup2(null, fd);
+        }
+    }
+    queue->send = -1;
+    queue->receive = moved(high, FIRST);
+    close_from(FIRST + KEPT);
+}
+
+/* Be told of the parent's death; a change of user would clear that. */
+static void watch_parent(pid_t parent)
+{
+#ifdef __linux__
+    (void)prctl(PR_SET_PDEATHSIG, FW2_SIGNAL_ORPHANED, 0, 0, 0);
+#endif
+    if (getppid() != parent) {
+        orphaned = 1;
+    }
+}
+
+static void sleep_for(const process *p, apr_interval_time_t time)
+{
+    struct timespec left = { (time_t)apr_time_sec(time),
+                             (long)apr_time_usec(time) * 1000 };
+
+    (void)ppoll(NULL, 0, &left, &p->unblocked);
+}
+
+void fw2_process_run(const fw2_setup *setup, apr_pool_t *pool)
+{
+    fw2_setup own = *setup;
+    process p;
+
+    memset(&p, 0, sizeof(p));
+    p.setup = &own;
+    close_inherited(&own.queue, own.null);
+    obey_signals(&p);
+    watch_parent(own.parent);
+    if (own.delay) {
+        sleep_for(&p, own.delay);
+    }
+    begin(&p, pool);
+    work(&p);
+}

@@ -1,0 +1,453 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "closing/vhosts.h"
+
+#include "apr_hash.h"
+#include "apr_portable.h"
+#include "apr_strings.h"
+#include "ap_listen.h"
+#include "http_log.h"
+
+#include "closing/config.h"
+
+APLOG_USE_MODULE(finwait2);
+
+/* An address as fw2_endpoint has it: IPv4 mapped, or NULL if it is neither. */
+static const unsigned char *address_bytes(const apr_sockaddr_t *sa,
+                                          unsigned char addr[16])
+{
+    if (sa->family == APR_INET6) {
+        memcpy(addr, sa->ipaddr_ptr, 16);
+        return addr;
+    }
+    if (sa->family != APR_INET) {
+        return NULL;
+    }
+    memset(addr, 0, 10);
+    memset(addr + 10, 0xff, 2);
+    memcpy(addr + 12, sa->ipaddr_ptr, 4);
+    return addr;
+}
+
+static int is_any(const unsigned char addr[16])
+{
+    static const unsigned char any6[16];
+    static const unsigned char any4[16] = { [10] = 0xff, [11] = 0xff };
+
+    return !memcmp(addr, any6, 16) || !memcmp(addr, any4, 16);
+}
+
+/* How an address of a virtual host meets a listening socket. */
+typedef enum {
+    APART,   /**< no connection there is for it */
+    PARTLY,  /**< some connections there may be for it */
+    ENTIRELY /**< any connection there is for it, or for one more specific */
+} meeting;
+
+static meeting meets(const server_addr_rec *sar, const fw2_endpoint *at)
+{
+    unsigned char addr[16];
+
+    if (sar->host_port && sar->host_port != at->port) {
+        return APART;
+    }
+    if (!address_bytes(sar->host_addr, addr)) {
+        return APART;
+    }
+    if (is_any(addr)) {
+        return ENTIRELY;
+    }
+    if (is_any(at->addr)) {
+        return PARTLY;
+    }
+    return memcmp(addr, at->addr, 16) ? APART : ENTIRELY;
+}
+
+static meeting server_meets(const server_rec *s, const fw2_endpoint *at)
+{
+    const server_addr_rec *sar;
+    meeting best = APART;
+
+    for (sar = s->addrs; sar; sar = sar->next) {
+        meeting here = meets(sar, at);
+
+        if (here > best) {
+            best = here;
+        }
+    }
+    return best;
+}
+
+/* Servers that may answer at one listening socket, and what they want. */
+typedef struct {
+    int asked;
+    int agree;
+    fw2_sockopts wanted;
+} agreement;
+
+static void ask(agreement *so_far, const server_rec *s)
+{
+    fw2_sockopts wants = fw2_sockopts_of(fw2_config_policy(s));
+
+    so_far->agree =
+        !so_far->asked++
+        || (so_far->agree && fw2_sockopts_equal(so_far->wanted, wants));
+    so_far->wanted = wants;
+}
+
+/*
+ * What all servers that may answer at a listening socket want of it, or the
+ * system's if they differ. The main server answers what no virtual host takes.
+ */
+static fw2_sockopts agreed_at(const fw2_endpoint *at,
+                              const server_rec *main_server)
+{
+    agreement servers = { 0 };
+    int main_answers = 1;
+    const server_rec *s;
+
+    for (s = main_server->next; s; s = s->next) {
+        meeting here = server_meets(s, at);
+
+        if (here != APART) {
+            ask(&servers, s);
+        }
+        if (here == ENTIRELY) {
+            main_answers = 0;
+        }
+    }
+    if (main_answers) {
+        ask(&servers, main_server);
+    }
+    return servers.agree ? servers.wanted : fw2_sockopts_system;
+}
+
+/* Set what the socket shall carry; the system's if that cannot be. */
+static fw2_sockopts set_on_listener(int fd, const char *name, fw2_sockopts want,
+                                    const server_rec *s)
+{
+    apr_status_t rv = fw2_sockopts_apply(fd, NULL, want);
+
+    if (rv == APR_SUCCESS) {
+        return want;
+    }
+    ap_log_error(APLOG_MARK, APLOG_INFO, rv, s,
+                 "the listening socket %s does not take TCP_LINGER2 %d and "
+                 "SO_LINGER %d for all its connections; each gets them when "
+                 "it is accepted",
+                 name, want.linger2, want.so_linger);
+    fw2_sockopts_apply(fd, NULL, fw2_sockopts_system);
+    return fw2_sockopts_system;
+}
+
+static void add_listener(fw2_listeners *all, apr_socket_t *socket,
+                         const server_rec *s, apr_pool_t *pool)
+{
+    fw2_endpoint *at = &all->endpoints[all->n];
+    apr_os_sock_t fd;
+    apr_status_t rv = apr_os_sock_get(&fd, socket);
+
+    if (rv == APR_SUCCESS) {
+        rv = fw2_endpoint_of(fd, at);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
+                     "cannot read the address of a listening socket; its "
+                     "connections are left alone and not counted");
+        return;
+    }
+    all->names[all->n] = fw2_endpoint_text(pool, at);
+    all->carries[all->n] =
+        set_on_listener(fd, all->names[all->n], agreed_at(at, s), s);
+    all->n++;
+}
+
+const fw2_listeners *fw2_vhosts_listen(const server_rec *main_server,
+                                       apr_pool_t *pool)
+{
+    fw2_listeners *all = apr_pcalloc(pool, sizeof(*all));
+    apr_array_header_t *reversed =
+        apr_array_make(pool, 4, sizeof(apr_socket_t *));
+    const ap_listen_rec *lr;
+    apr_size_t n;
+    int i;
+
+    /* httpd's list begins with what was configured last. */
+    for (lr = ap_listeners; lr; lr = lr->next) {
+        APR_ARRAY_PUSH(reversed, apr_socket_t *) = lr->sd;
+    }
+    n = (apr_size_t)reversed->nelts;
+    all->endpoints = apr_pcalloc(pool, n * sizeof(*all->endpoints));
+    all->names = apr_pcalloc(pool, n * sizeof(*all->names));
+    all->carries = apr_pcalloc(pool, n * sizeof(*all->carries));
+    for (i = reversed->nelts; i-- > 0;) {
+        add_listener(all, APR_ARRAY_IDX(reversed, i, apr_socket_t *),
+                     main_server, pool);
+    }
+    return all;
+}
+
+int fw2_vhosts_accepted_at(const fw2_listeners *listeners, const conn_rec *c)
+{
+    unsigned char addr[16];
+
+    if (!address_bytes(c->local_addr, addr)) {
+        return -1;
+    }
+    return fw2_endpoint_find(listeners->endpoints, listeners->n, addr,
+                             c->local_addr->port);
+}
+
+fw2_sockopts fw2_vhosts_carried(const fw2_listeners *listeners, int at)
+{
+    return ap_num_listen_buckets > 1 ? fw2_sockopts_system
+                                     : listeners->carries[at];
+}
+
+static const char *name_of(const server_rec *s, apr_pool_t *pool)
+{
+    const char *name = s->server_hostname;
+    apr_port_t port = s->port;
+
+    if (s->addrs && s->addrs->host_port) {
+        port = s->addrs->host_port;
+    }
+    if (!name) {
+        name = s->addrs && s->addrs->virthost ? s->addrs->virthost : "*";
+    }
+    return port ? apr_psprintf(pool, "%s:%u", name, port)
+                : apr_pstrdup(pool, name);
+}
+
+const char **fw2_vhosts_names(const server_rec *main_server, int *n,
+                              apr_pool_t *pool)
+{
+    const server_rec *s;
+    const char **names;
+
+    *n = 0;
+    for (s = main_server; s; s = s->next) {
+        (*n)++;
+    }
+    names = apr_palloc(pool, (apr_size_t)*n * sizeof(*names));
+    *n = 0;
+    for (s = main_server; s; s = s->next) {
+        names[(*n)++] = name_of(s, pool);
+    }
+    return names;
+}
+
+int fw2_vhosts_linger(const server_rec *main_server)
+{
+    const server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        if (fw2_config_lingers(s)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+apr_interval_time_t fw2_vhosts_longest(const server_rec *main_server)
+{
+    apr_interval_time_t longest = 0;
+    const server_rec *s;
+
+    for (s = main_server; s; s = s->next) {
+        apr_interval_time_t here = fw2_config_longest(s);
+
+        longest = here > longest ? here : longest;
+    }
+    return longest;
+}
+
+/* An address as a key: the port, then the bytes of the host. */
+static const void *address_key(const server_addr_rec *sar, apr_ssize_t *length,
+                               apr_pool_t *pool)
+{
+    apr_size_t bytes = (apr_size_t)sar->host_addr->ipaddr_len;
+    char *key = apr_palloc(pool, sizeof(sar->host_port) + bytes);
+
+    memcpy(key, &sar->host_port, sizeof(sar->host_port));
+    memcpy(key + sizeof(sar->host_port), sar->host_addr->ipaddr_ptr, bytes);
+    *length = (apr_ssize_t)(sizeof(sar->host_port) + bytes);
+    return key;
+}
+
+/* Each address's own virtual host, whose KeepAliveTimeout httpd takes for a
+ * named one that has none: the first with that address, and so the last in
+ * httpd's list, which begins with what was configured last. */
+static apr_hash_t *first_servers(const server_rec *main_server,
+                                 apr_pool_t *pool)
+{
+    apr_hash_t *first = apr_hash_make(pool);
+    const server_addr_rec *sar;
+    const server_rec *s;
+    apr_ssize_t length;
+
+    for (s = main_server->next; s; s = s->next) {
+        for (sar = s->addrs; sar; sar = sar->next) {
+            const void *key = address_key(sar, &length, pool);
+
+            apr_hash_set(first, key, length, s);
+        }
+    }
+    return first;
+}
+
+static int has_keepalive(const server_rec *s)
+{
+    const fw2_policy *policy = fw2_config_policy(s);
+
+    return policy->engine && policy->keepalive_timeout != FW2_KEEPALIVE_INHERIT;
+}
+
+/* The own virtual host of one of this server's addresses, if it has a
+ * FinWait2KeepAliveTimeout; or NULL. */
+static const server_rec *address_server(const server_rec *s, apr_hash_t *first,
+                                        apr_pool_t *pool)
+{
+    const server_addr_rec *sar;
+    apr_ssize_t length;
+
+    for (sar = s->addrs; sar; sar = sar->next) {
+        const void *key = address_key(sar, &length, pool);
+        const server_rec *own = apr_hash_get(first, key, length);
+
+        if (own && own != s && has_keepalive(own)) {
+            return own;
+        }
+    }
+    return NULL;
+}
+
+static int anyone_has_keepalive(const server_rec *s)
+{
+    while (s && !has_keepalive(s)) {
+        s = s->next;
+    }
+    return s != NULL;
+}
+
+/* Before an address's own virtual host gets its new time, those that only share
+ * its address must be given its old one to keep. */
+static void keep_old_times(server_rec *main_server, apr_pool_t *ptemp)
+{
+    apr_hash_t *first = first_servers(main_server, ptemp);
+    server_rec *s;
+
+    for (s = main_server->next; s; s = s->next) {
+        if (!has_keepalive(s) && !s->keep_alive_timeout_set) {
+            const server_rec *own = address_server(s, first, ptemp);
+
+            if (own) {
+                s->keep_alive_timeout = own->keep_alive_timeout;
+                s->keep_alive_timeout_set = 1;
+            }
+        }
+    }
+}
+
+void fw2_vhosts_keepalive(server_rec *main_server, apr_pool_t *ptemp)
+{
+    server_rec *s;
+
+    if (!anyone_has_keepalive(main_server)) {
+        return;
+    }
+    keep_old_times(main_server, ptemp);
+    for (s = main_server; s; s = s->next) {
+        if (has_keepalive(s)) {
+            s->keep_alive_timeout = fw2_config_policy(s)->keepalive_timeout;
+            s->keep_alive_timeout_set = s->is_virtual != 0;
+        }
+    }
+}
+
+static int has_promise(const server_rec *s)
+{
+    const fw2_policy *policy = fw2_config_policy(s);
+
+    return policy->engine && policy->advertise != FW2_ADVERTISE_INHERIT;
+}
+
+static apr_interval_time_t promise_of(const server_rec *s)
+{
+    return has_promise(s) ? apr_time_from_sec(fw2_config_policy(s)->advertise)
+                          : 0;
+}
+
+static int anyone_has_promise(const server_rec *s)
+{
+    while (s && !has_promise(s)) {
+        s = s->next;
+    }
+    return s != NULL;
+}
+
+/* Return the time that httpd waits for the next request to this server: a
+ * virtual host without one has that of each address's own, here the shortest. */
+static apr_interval_time_t real_time(const server_rec *s, apr_hash_t *first,
+                                     apr_pool_t *pool)
+{
+    apr_interval_time_t shortest = APR_INT64_MAX;
+    const server_addr_rec *sar;
+    apr_ssize_t length;
+
+    if (!s->is_virtual || s->keep_alive_timeout_set) {
+        return s->keep_alive_timeout;
+    }
+    for (sar = s->addrs; sar; sar = sar->next) {
+        const void *key = address_key(sar, &length, pool);
+        const server_rec *own = apr_hash_get(first, key, length);
+
+        if (own->keep_alive_timeout < shortest) {
+            shortest = own->keep_alive_timeout;
+        }
+    }
+    return shortest;
+}
+
+static void warn_promise(const server_rec *s, apr_interval_time_t real)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                 "FinWait2KeepAliveAdvertise of %s %s promises "
+                 "%" APR_INT64_T_FMT " ms, but httpd closes an idle connection "
+                 "after %" APR_INT64_T_FMT " ms: clients that trust the "
+                 "promise send requests into connections that httpd is "
+                 "closing. Promise less, or set FinWait2KeepAliveTimeout at "
+                 "least 2 s longer. It is applied as configured",
+                 s->is_virtual ? "virtual host" : "server",
+                 s->server_hostname ? s->server_hostname : "(no ServerName)",
+                 apr_time_as_msec(promise_of(s)), apr_time_as_msec(real));
+}
+
+/* True if the main server's warning covers this virtual host. */
+static int is_as_in(const server_rec *main_server, const server_rec *s,
+                    apr_interval_time_t real)
+{
+    return s != main_server && main_server->keep_alive
+           && promise_of(s) == promise_of(main_server)
+           && real == main_server->keep_alive_timeout;
+}
+
+int fw2_vhosts_promise(const server_rec *main_server, apr_pool_t *ptemp)
+{
+    apr_hash_t *first;
+    const server_rec *s;
+
+    if (!anyone_has_promise(main_server)) {
+        return 0;
+    }
+    first = first_servers(main_server, ptemp);
+    for (s = main_server; s; s = s->next) {
+        apr_interval_time_t real = real_time(s, first, ptemp);
+
+        if (s->keep_alive && real > 0 && real <= promise_of(s)
+            && !is_as_in(main_server, s, real)) {
+            warn_promise(s, real);
+        }
+    }
+    return 1;
+}

@@ -1,0 +1,397 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The room's front: the one tally that both sources feed, and the choice of a
+ * source.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "apr_strings.h"
+
+#include "kernel/sockdiag_impl.h"
+
+const char *const fw2_state_names[FW2_STATES] = {
+    "fin_wait1", "fin_wait2", "closing", "close_wait", "last_ack",
+};
+
+const char *const fw2_holder_names[FW2_HOLDERS] = {
+    "process",
+    "kernel",
+    "timewait",
+};
+
+const char *const fw2_backend_names[FW2_BACKENDS] = {
+    "netlink",
+    "procfs",
+    "sockstat",
+    "nothing",
+};
+
+const apr_int64_t fw2_left_bounds[FW2_LEFT_BOUNDS] = {
+    1 * APR_USEC_PER_SEC,   5 * APR_USEC_PER_SEC,  10 * APR_USEC_PER_SEC,
+    20 * APR_USEC_PER_SEC,  30 * APR_USEC_PER_SEC, 60 * APR_USEC_PER_SEC,
+    120 * APR_USEC_PER_SEC,
+};
+
+/* ---------------------------------------------------------- the tally -- */
+
+fw2_holder fw2_holder_of(unsigned int timer, apr_uint64_t inode)
+{
+    /* The timer of mini-sockets and of nothing else: inet_diag's
+     * inet_twsk_diag_fill(), /proc's get_timewait4_sock(). The user id tells
+     * nothing: mini-sockets have 0, and so has all that is root's. */
+    if (timer == FW2_TIMER_TIMEWAIT) {
+        return FW2_TIMEWAIT;
+    }
+    return inode ? FW2_PROCESS : FW2_KERNEL;
+}
+
+void fw2_counting_reset(fw2_counting *counting)
+{
+    int i;
+
+    counting->complete = 1;
+    memset(&counting->left, 0, sizeof(counting->left));
+    memset(&counting->undelivered, 0, sizeof(counting->undelivered));
+    if (counting->peers) {
+        fw2_peers_reset(counting->peers);
+    }
+    if (counting->foreign) {
+        fw2_foreign_reset(counting->foreign);
+    }
+    memset(counting->tallies, 0,
+           (apr_size_t)counting->n * sizeof(*counting->tallies));
+    for (i = 0; i < counting->n; i++) {
+        counting->tallies[i].backlog_limit = -1;
+        counting->tallies[i].drops = -1;
+    }
+}
+
+void fw2_sockdiag_add(apr_int64_t *sum, apr_int64_t n)
+{
+    if (n >= 0) {
+        *sum = n + (*sum < 0 ? 0 : *sum);
+    }
+}
+
+/* A listener is its endpoint's own or nobody's: a foreign 10.0.0.1:80 beside
+ * our 0.0.0.0:80 is no part of our backlog. Several with one address share it
+ * by SO_REUSEPORT, and each has a queue of its own. */
+static void count_listener(fw2_counting *counting, int i, const fw2_row *row)
+{
+    int own =
+        i >= 0
+        && !memcmp(counting->endpoints[i].addr, row->addr, sizeof(row->addr));
+
+    if (counting->foreign) {
+        fw2_foreign_listener(counting->foreign, row, own);
+    }
+    if (own) {
+        counting->tallies[i].backlog += row->rqueue;
+        fw2_sockdiag_add(&counting->tallies[i].backlog_limit, row->wqueue);
+        fw2_sockdiag_add(&counting->tallies[i].drops, row->drops);
+    }
+}
+
+static fw2_state state_of(unsigned int linux_state)
+{
+    switch (linux_state) {
+    case FW2_TCP_FIN_WAIT1:
+        return FW2_FIN_WAIT1;
+    case FW2_TCP_FIN_WAIT2:
+        return FW2_FIN_WAIT2;
+    case FW2_TCP_CLOSING:
+        return FW2_CLOSING;
+    case FW2_TCP_CLOSE_WAIT:
+        return FW2_CLOSE_WAIT;
+    case FW2_TCP_LAST_ACK:
+        return FW2_LAST_ACK;
+    default:
+        return FW2_STATES;
+    }
+}
+
+static int is_half_closed(fw2_state state)
+{
+    return state == FW2_FIN_WAIT1 || state == FW2_FIN_WAIT2
+           || state == FW2_CLOSING;
+}
+
+static void count_left(fw2_left *left, apr_interval_time_t time)
+{
+    int i;
+
+    for (i = 0; i < FW2_LEFT_BOUNDS && time > fw2_left_bounds[i]; i++) {
+    }
+    left->n[i]++;
+    left->sum += time;
+    if (time > left->longest) {
+        left->longest = time;
+    }
+}
+
+/* The keep-alive timer is an orphan's end in FIN_WAIT_2 only; that of a socket
+ * with a descriptor is what SO_KEEPALIVE has set, two hours most often. */
+static void count_orphan(fw2_counting *counting, fw2_state state,
+                         const fw2_row *row)
+{
+    if (row->holder == FW2_TIMEWAIT) {
+        count_left(&counting->left, row->expires);
+    }
+    else if (state != FW2_FIN_WAIT2) {
+        counting->left.unbounded++;
+    }
+    else if (row->timer == FW2_TIMER_KEEPALIVE) {
+        count_left(&counting->left, row->expires + counting->orphan_rest);
+    }
+    else {
+        counting->left.unknown++;
+    }
+}
+
+/* The FIN counts as a byte: tcp_diag_get_info(). */
+static void count_undelivered(fw2_undelivered *sum, const fw2_row *row)
+{
+    if (row->wqueue > 1) {
+        sum->sockets[row->holder]++;
+        sum->bytes[row->holder] += row->wqueue - 1;
+        sum->shut[row->holder] += row->timer == FW2_TIMER_PROBE;
+    }
+}
+
+static void count_closing(fw2_counting *counting, fw2_state state,
+                          const fw2_row *row)
+{
+    if (state == FW2_FIN_WAIT1) {
+        count_undelivered(&counting->undelivered, row);
+    }
+    if (!is_half_closed(state)) {
+        return;
+    }
+    if (row->holder != FW2_PROCESS) {
+        count_orphan(counting, state, row);
+    }
+    if (counting->peers) {
+        fw2_peers_add(counting->peers, row->peer);
+    }
+}
+
+void fw2_counting_row(fw2_counting *counting, const fw2_row *row)
+{
+    fw2_state state = state_of(row->state);
+    int i;
+
+    if (state == FW2_STATES && row->state != FW2_TCP_LISTEN) {
+        return;
+    }
+    i = fw2_endpoint_find(counting->endpoints, counting->n, row->addr,
+                          row->port);
+    if (state == FW2_STATES) {
+        count_listener(counting, i, row);
+    }
+    else if (i >= 0) {
+        counting->tallies[i].n[state][row->holder]++;
+        count_closing(counting, state, row);
+    }
+    else if (counting->foreign) {
+        fw2_foreign_closing(counting->foreign, row, is_half_closed(state));
+    }
+}
+
+static apr_interval_time_t thread_cpu(void)
+{
+    struct timespec now = { 0, 0 };
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
+}
+
+int fw2_counting_is_spent(fw2_counting *counting)
+{
+    if (counting->budget <= 0
+        || thread_cpu() - counting->begun < counting->budget) {
+        return 0;
+    }
+    counting->complete = 0;
+    return 1;
+}
+
+/* -------------------------------------------------------- counting all -- */
+
+/* What stands behind an error, most often. Which confinement refuses what is
+ * from the policies' own texts; errnos of SELinux, seccomp and the kernel. */
+static const struct {
+    fw2_backend backend;
+    apr_status_t error;
+    const char *hint;
+} hints[] = {
+    { FW2_NETLINK, EACCES,
+      "SELinux refuses it without `allow httpd_t self:"
+      "netlink_tcpdiag_socket { create read write getattr bind "
+      "nlmsg_read };`" },
+    { FW2_NETLINK, EPERM,
+      "a seccomp filter refuses it; it must let socket(AF_NETLINK) pass" },
+    { FW2_NETLINK, EAFNOSUPPORT,
+      "systemd's RestrictAddressFamilies= must list AF_NETLINK" },
+    { FW2_NETLINK, EPROTONOSUPPORT, "this kernel is without INET_DIAG" },
+    { FW2_NETLINK, ENOENT,
+      "this kernel is without INET_DIAG, or may not load its module" },
+    { FW2_NETLINK, APR_TIMEUP, "the kernel did not answer" },
+    { FW2_PROCFS, EACCES,
+      "an AppArmor profile must allow `@{PROC}/@{pid}/net/tcp{,6} r,`" },
+    { FW2_PROCFS, ENOENT, "/proc is not mounted here" },
+    { FW2_SOCKSTAT, EACCES,
+      "an AppArmor profile must allow `@{PROC}/@{pid}/net/sockstat r,`" },
+    { FW2_SOCKSTAT, ENOENT, "/proc is not mounted here" }
+};
+
+static void refusal(char sentence[FW2_REFUSED_MAX], fw2_backend backend,
+                    const char *attempt, apr_status_t rv)
+{
+    char said[128];
+    apr_size_t i;
+
+    apr_strerror(rv, said, sizeof(said));
+    for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
+        if (hints[i].backend == backend && hints[i].error == rv) {
+            apr_snprintf(sentence, FW2_REFUSED_MAX, "%s: %s (%s)", attempt,
+                         said, hints[i].hint);
+            return;
+        }
+    }
+    apr_snprintf(sentence, FW2_REFUSED_MAX, "%s: %s", attempt, said);
+}
+
+static fw2_source *const sources[FW2_NOTHING] = {
+    fw2_netlink_count,
+    fw2_procfs_count,
+    fw2_sockstat_count,
+};
+
+static fw2_backend count_from_best(fw2_counting *counting, fw2_count *count,
+                                   apr_pool_t *scratch)
+{
+    const char *attempt = "";
+    apr_status_t rv;
+    int i;
+
+    for (i = FW2_NETLINK; i < FW2_NOTHING; i++) {
+        fw2_counting_reset(counting);
+        rv = sources[i](counting, &attempt, scratch);
+        if (rv == APR_SUCCESS) {
+            return (fw2_backend)i;
+        }
+        refusal(count->refused[i], (fw2_backend)i, attempt, rv);
+    }
+    fw2_counting_reset(counting);
+    counting->complete = 0;
+    return FW2_NOTHING;
+}
+
+/* With a timeout above 60 s an orphan is a full socket for the part above it
+ * (__tcp_close()), then a mini-socket for as long again, and not for 60 s
+ * (tcp_keepalive_timer(); measured). */
+static apr_interval_time_t orphan_rest(void)
+{
+    apr_int64_t timeout = fw2_procfs_fin_timeout();
+
+    return timeout > 60 ? apr_time_from_sec(timeout - 60) : 0;
+}
+
+/* What a walk costs at least (measured): looking into the 524,288 buckets that
+ * the kernel's table has at most unless told otherwise. */
+#define EMPTY_WALK 340
+
+static apr_int64_t known(apr_int64_t sockets)
+{
+    return sockets < 0 ? 0 : sockets;
+}
+
+/* A mini-socket is 0.4 us; a full one 1 us if it is wanted, and else 0.3 us
+ * (measured). Most are connections at work, which are not wanted. */
+apr_interval_time_t fw2_sockdiag_predict(const fw2_limits *limits)
+{
+    return EMPTY_WALK + known(limits->timewait) * 2 / 5
+           + (known(limits->inuse) + known(limits->inuse6)) * 3 / 10;
+}
+
+static void count_all(fw2_count *count, fw2_counting *counting, int peers,
+                      apr_pool_t *scratch)
+{
+    counting->orphan_rest = orphan_rest();
+    counting->peers = peers > 0 ? fw2_peers_make(scratch) : NULL;
+    counting->foreign = fw2_foreign_make(scratch);
+    count->backend = count_from_best(counting, count, scratch);
+    fw2_foreign_sum(count->backend < FW2_SOCKSTAT ? counting->foreign : NULL,
+                    &count->elsewhere);
+    count->complete = counting->complete;
+    count->left = counting->left;
+    count->undelivered = counting->undelivered;
+    if (counting->peers) {
+        fw2_peers_top(counting->peers,
+                      peers < FW2_PEERS_MAX ? peers : FW2_PEERS_MAX,
+                      &count->peers);
+    }
+}
+
+void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n, int peers,
+                        apr_interval_time_t budget, fw2_count *count,
+                        apr_pool_t *pool)
+{
+    apr_pool_t *scratch = NULL;
+    fw2_counting counting;
+
+    counting.begun = thread_cpu();
+    memset(count, 0, sizeof(*count));
+    count->backend = FW2_NETLINK;
+    count->complete = 1;
+    fw2_foreign_sum(NULL, &count->elsewhere);
+    count->tallies = apr_palloc(pool, (apr_size_t)n * sizeof(fw2_tally));
+    if (n > 0) {
+        counting.endpoints = endpoints;
+        counting.n = n;
+        counting.tallies = count->tallies;
+        counting.budget = budget;
+        apr_pool_create(&scratch, pool);
+        count_all(count, &counting, peers, scratch);
+        apr_pool_destroy(scratch);
+    }
+    count->cost = thread_cpu() - counting.begun;
+}
+
+apr_int64_t fw2_sockdiag_drops(const fw2_tally *tallies, int n)
+{
+    apr_int64_t drops = -1;
+    int i;
+
+    for (i = 0; i < n; i++) {
+        fw2_sockdiag_add(&drops, tallies[i].drops);
+    }
+    return drops;
+}
+
+void fw2_sockdiag_half_closed(const fw2_tally *tallies, int n,
+                              apr_int64_t *held, apr_int64_t *orphan)
+{
+    static const fw2_state half[] = { FW2_FIN_WAIT1, FW2_FIN_WAIT2,
+                                      FW2_CLOSING };
+    unsigned int state;
+    int i;
+
+    *held = *orphan = 0;
+    for (i = 0; i < n; i++) {
+        for (state = 0; state < sizeof(half) / sizeof(half[0]); state++) {
+            const apr_int64_t *of = tallies[i].n[half[state]];
+
+            *held += of[FW2_PROCESS];
+            *orphan += of[FW2_KERNEL] + of[FW2_TIMEWAIT];
+        }
+    }
+}

@@ -1,0 +1,480 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The best source: a dump of the kernel's socket table through netlink
+ * (sock_diag(7)), filtered by state and port in the kernel before a socket is
+ * even referenced. Needs no capability. One request gets both families: the
+ * legacy one, older than sock_diag; the newer one would walk the table twice.
+ */
+
+#include "kernel/sockdiag_impl.h"
+
+#ifdef __linux__
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+/* The kernel never puts more of a dump into one datagram (netlink_dump()). */
+#define DATAGRAM_MAX ((apr_size_t)32 * 1024)
+
+/* A dump is made inside of recvmsg(), so that a wait at all means that
+ * something is lost; a worker must not hang on it. */
+#define ANSWER_SECONDS 2
+
+/* Costs less than walking the table unfiltered up to here (measured). */
+#define RANGES_MAX 32
+
+/* Without TIME_WAIT, which is nobody's trouble and may be 100,000 rows. */
+#define STATES                                                                 \
+    (1u << FW2_TCP_FIN_WAIT1 | 1u << FW2_TCP_FIN_WAIT2                         \
+     | 1u << FW2_TCP_CLOSE_WAIT | 1u << FW2_TCP_LAST_ACK                       \
+     | 1u << FW2_TCP_LISTEN | 1u << FW2_TCP_CLOSING)
+
+/* A condition of the kernel's filter, with its port; each jumps `yes` or `no`
+ * bytes ahead, and to jump to the very end is to take the socket, 4 bytes
+ * past it to leave it. */
+typedef struct condition {
+    struct inet_diag_bc_op op;
+    struct inet_diag_bc_op port;
+} condition;
+
+/* One range of ports: from AND up to, else on to the next range; a match goes
+ * by `found` to the end. The detour is for inet_diag_bc_audit(), which lets
+ * `no` jump only to where a chain of `yes` leads, too. */
+typedef struct range {
+    condition from;
+    condition upto;
+    struct inet_diag_bc_op found;
+} range;
+
+/* The header, the older and larger one of two bodies, and the filter. */
+#define REQUEST_MAX                                                            \
+    (NLMSG_HDRLEN + sizeof(struct inet_diag_req) + sizeof(struct rtattr)       \
+     + RANGES_MAX * sizeof(range))
+
+/* --------------------------------------------------------- the request -- */
+
+static int port_order(const void *a, const void *b)
+{
+    return *(const apr_uint16_t *)a - *(const apr_uint16_t *)b;
+}
+
+static apr_uint16_t *ports_sorted(const fw2_counting *counting,
+                                  apr_pool_t *scratch)
+{
+    apr_uint16_t *ports;
+    int i;
+
+    ports = apr_palloc(scratch, (apr_size_t)counting->n * sizeof(*ports));
+    for (i = 0; i < counting->n; i++) {
+        ports[i] = counting->endpoints[i].port;
+    }
+    qsort(ports, (size_t)counting->n, sizeof(*ports), port_order);
+    return ports;
+}
+
+static void range_set(range *r, apr_uint16_t from, apr_uint16_t upto)
+{
+    static const range blank = {
+        { { INET_DIAG_BC_S_GE, sizeof(condition), sizeof(range) },
+          { 0, 0, 0 } },
+        { { INET_DIAG_BC_S_LE, sizeof(condition),
+            sizeof(range) - sizeof(condition) },
+          { 0, 0, 0 } },
+        { INET_DIAG_BC_JMP, sizeof(struct inet_diag_bc_op), 0 }
+    };
+
+    *r = blank;
+    r->from.port.no = from;
+    r->upto.port.no = upto;
+}
+
+/* The fewest ranges that hold these ports, or if those are too many, one that
+ * holds them all: the tally matches ports exactly anyway. */
+static int ranges_of(range ranges[RANGES_MAX], const apr_uint16_t *ports, int n)
+{
+    int used = 0, i;
+
+    for (i = 0; i < n; i++) {
+        if (used && ports[i] - ranges[used - 1].upto.port.no <= 1) {
+            ranges[used - 1].upto.port.no = ports[i];
+        }
+        else if (used == RANGES_MAX) {
+            range_set(&ranges[0], ports[0], ports[n - 1]);
+            return 1;
+        }
+        else {
+            range_set(&ranges[used++], ports[i], ports[i]);
+        }
+    }
+    return used;
+}
+
+/* The last range needs no `found`: its end is the end, and the 4 bytes that
+ * are missing make its `no` jump past it. */
+static apr_size_t filter_build(range ranges[RANGES_MAX],
+                               const fw2_counting *counting,
+                               apr_pool_t *scratch)
+{
+    int n = ranges_of(ranges, ports_sorted(counting, scratch), counting->n);
+    apr_size_t len = (apr_size_t)n * sizeof(range) - sizeof(ranges[0].found);
+    int i;
+
+    for (i = 0; i < n - 1; i++) {
+        ranges[i].found.no =
+            (unsigned short)(len - (apr_size_t)(i + 1) * sizeof(range)
+                             + sizeof(ranges[i].found));
+    }
+    return len;
+}
+
+/* The part of a request that says which sockets; AF_UNSPEC, which means both
+ * families, exists in the legacy request only. */
+static apr_size_t body_build(unsigned char *at, unsigned char family)
+{
+    struct inet_diag_req_v2 v2;
+    struct inet_diag_req legacy;
+
+    if (family == AF_UNSPEC) {
+        memset(&legacy, 0, sizeof(legacy));
+        legacy.idiag_states = STATES;
+        legacy.idiag_ext = 1U << (INET_DIAG_SKMEMINFO - 1);
+        memcpy(at, &legacy, sizeof(legacy));
+        return sizeof(legacy);
+    }
+    memset(&v2, 0, sizeof(v2));
+    v2.sdiag_family = family;
+    v2.sdiag_protocol = IPPROTO_TCP;
+    v2.idiag_states = STATES;
+    v2.idiag_ext = 1U << (INET_DIAG_SKMEMINFO - 1);
+    memcpy(at, &v2, sizeof(v2));
+    return sizeof(v2);
+}
+
+/* The part that leaves out other ports than the endpoints'. */
+static apr_size_t filter_attach(unsigned char *at, const fw2_counting *counting,
+                                apr_pool_t *scratch)
+{
+    range ranges[RANGES_MAX];
+    apr_size_t len = filter_build(ranges, counting, scratch);
+    struct rtattr attribute;
+
+    attribute.rta_type = INET_DIAG_REQ_BYTECODE;
+    attribute.rta_len = (unsigned short)(sizeof(attribute) + len);
+    memcpy(at, &attribute, sizeof(attribute));
+    memcpy(at + sizeof(attribute), ranges, len);
+    return sizeof(attribute) + len;
+}
+
+static apr_size_t request_build(unsigned char request[REQUEST_MAX],
+                                unsigned char family,
+                                const fw2_counting *counting,
+                                apr_pool_t *scratch)
+{
+    apr_size_t len = NLMSG_HDRLEN;
+    struct nlmsghdr header;
+
+    len += body_build(request + len, family);
+    if (!counting->foreign) {
+        len += filter_attach(request + len, counting, scratch);
+    }
+    memset(&header, 0, sizeof(header));
+    header.nlmsg_len = (apr_uint32_t)len;
+    header.nlmsg_type =
+        family == AF_UNSPEC ? TCPDIAG_GETSOCK : SOCK_DIAG_BY_FAMILY;
+    header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    header.nlmsg_seq = FW2_NETLINK_SEQ;
+    memcpy(request, &header, sizeof(header));
+    return len;
+}
+
+/* ---------------------------------------------------------- the answer -- */
+
+/* Older kernels let it run below 0 (jiffies_to_msecs() of a difference). */
+static apr_interval_time_t time_of(apr_uint32_t milliseconds)
+{
+    return milliseconds <= APR_INT32_MAX
+               ? apr_time_from_msec((apr_interval_time_t)milliseconds)
+               : 0;
+}
+
+static void address_of(unsigned char addr[16], unsigned char family,
+                       const void *words)
+{
+    if (family == AF_INET) {
+        fw2_endpoint_map(addr, words);
+    }
+    else {
+        memcpy(addr, words, 16);
+    }
+}
+
+/* What follows a listening socket's message, as far as it is of interest. */
+static apr_int64_t drops_of(const unsigned char *at, apr_size_t left)
+{
+    struct rtattr attribute;
+    apr_uint32_t memory[SK_MEMINFO_DROPS + 1];
+    apr_size_t step;
+
+    while (left >= sizeof(attribute)) {
+        memcpy(&attribute, at, sizeof(attribute));
+        if (attribute.rta_len < sizeof(attribute) || attribute.rta_len > left) {
+            break;
+        }
+        if (attribute.rta_type == INET_DIAG_SKMEMINFO
+            && attribute.rta_len >= sizeof(attribute) + sizeof(memory)) {
+            memcpy(memory, at + sizeof(attribute), sizeof(memory));
+            return memory[SK_MEMINFO_DROPS];
+        }
+        step = RTA_ALIGN((apr_size_t)attribute.rta_len);
+        step = step < left ? step : left;
+        at += step;
+        left -= step;
+    }
+    return -1;
+}
+
+static void message_count(fw2_counting *counting, const unsigned char *payload,
+                          apr_size_t len)
+{
+    struct inet_diag_msg msg;
+    fw2_row row;
+
+    if (len < sizeof(msg)) {
+        counting->complete = 0;
+        return;
+    }
+    memcpy(&msg, payload, sizeof(msg));
+    address_of(row.addr, msg.idiag_family, msg.id.idiag_src);
+    address_of(row.peer, msg.idiag_family, msg.id.idiag_dst);
+    row.state = msg.idiag_state;
+    row.holder = fw2_holder_of(msg.idiag_timer, msg.idiag_inode);
+    row.port = ntohs(msg.id.idiag_sport);
+    row.peer_port = ntohs(msg.id.idiag_dport);
+    row.rqueue = msg.idiag_rqueue;
+    row.wqueue = msg.idiag_wqueue;
+    row.drops = row.state == FW2_TCP_LISTEN
+                    ? drops_of(payload + sizeof(msg), len - sizeof(msg))
+                    : -1;
+    row.timer = msg.idiag_timer;
+    row.expires = time_of(msg.idiag_expires);
+    fw2_counting_row(counting, &row);
+}
+
+/* The code that NLMSG_ERROR and NLMSG_DONE begin with: 0 or an errno's
+ * negative. (A dump that fails once it has begun says so in NLMSG_DONE:
+ * netlink_dump_done().) */
+static apr_status_t message_status(const unsigned char *payload, apr_size_t len)
+{
+    apr_int32_t code;
+
+    if (len < sizeof(code)) {
+        return EBADMSG;
+    }
+    memcpy(&code, payload, sizeof(code));
+    return code <= 0 && code > -4096 ? -code : EBADMSG;
+}
+
+static apr_status_t message_parse(fw2_counting *counting,
+                                  const struct nlmsghdr *header,
+                                  const unsigned char *payload)
+{
+    apr_size_t len = header->nlmsg_len - NLMSG_HDRLEN;
+    apr_status_t rv;
+
+    if (header->nlmsg_seq != FW2_NETLINK_SEQ) {
+        return APR_INCOMPLETE;
+    }
+    if (header->nlmsg_flags & NLM_F_DUMP_INTR) {
+        counting->complete = 0;
+    }
+    switch (header->nlmsg_type) {
+    case TCPDIAG_GETSOCK:
+    case SOCK_DIAG_BY_FAMILY:
+        message_count(counting, payload, len);
+        return APR_INCOMPLETE;
+    case NLMSG_DONE:
+        return message_status(payload, len);
+    case NLMSG_ERROR:
+        rv = message_status(payload, len);
+        return rv == APR_SUCCESS ? APR_INCOMPLETE : rv;
+    default:
+        return APR_INCOMPLETE;
+    }
+}
+
+apr_status_t fw2_netlink_parse(fw2_counting *counting, const unsigned char *at,
+                               apr_size_t left)
+{
+    struct nlmsghdr header;
+    apr_size_t step;
+    apr_status_t rv;
+
+    while (left >= sizeof(header)) {
+        memcpy(&header, at, sizeof(header));
+        if (header.nlmsg_len < sizeof(header) || header.nlmsg_len > left) {
+            break;
+        }
+        rv = message_parse(counting, &header, at + sizeof(header));
+        if (rv != APR_INCOMPLETE) {
+            return rv;
+        }
+        step = NLMSG_ALIGN((apr_size_t)header.nlmsg_len);
+        if (step > left) {
+            step = left;
+        }
+        at += step;
+        left -= step;
+    }
+    if (left) {
+        counting->complete = 0;
+    }
+    return APR_INCOMPLETE;
+}
+
+/* ------------------------------------------------------------ the dump -- */
+
+/* One datagram; of length 0 if it is not from the kernel, whose number is
+ * 0, but from another process. */
+static apr_status_t datagram_read(fw2_counting *counting, int fd,
+                                  unsigned char *buffer, apr_size_t *len)
+{
+    struct sockaddr_nl sender;
+    struct iovec part;
+    struct msghdr msg;
+    ssize_t got;
+
+    memset(&msg, 0, sizeof(msg));
+    memset(&sender, 0, sizeof(sender));
+    part.iov_base = buffer;
+    part.iov_len = DATAGRAM_MAX;
+    msg.msg_iov = &part;
+    msg.msg_iovlen = 1;
+    msg.msg_name = &sender;
+    msg.msg_namelen = sizeof(sender);
+    do {
+        got = recvmsg(fd, &msg, 0);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        return errno == EAGAIN ? APR_TIMEUP : errno;
+    }
+    if (msg.msg_flags & MSG_TRUNC) {
+        counting->complete = 0;
+    }
+    *len = sender.nl_pid == 0 ? (apr_size_t)got : 0;
+    return APR_SUCCESS;
+}
+
+static int is_crowded(const fw2_counting *counting)
+{
+    return counting->foreign && fw2_foreign_is_crowd(counting->foreign);
+}
+
+static apr_status_t dump_read(fw2_counting *counting, int fd,
+                              apr_pool_t *scratch)
+{
+    unsigned char *buffer = apr_palloc(scratch, DATAGRAM_MAX);
+    apr_size_t len = 0;
+    apr_status_t rv;
+
+    do {
+        rv = datagram_read(counting, fd, buffer, &len);
+        if (rv == APR_SUCCESS) {
+            rv = fw2_netlink_parse(counting, buffer, len);
+        }
+    } while (rv == APR_INCOMPLETE && !is_crowded(counting)
+             && !fw2_counting_is_spent(counting));
+    return rv == APR_INCOMPLETE ? APR_SUCCESS : rv;
+}
+
+static apr_status_t dump_ask(const fw2_counting *counting, int fd,
+                             unsigned char family, apr_pool_t *scratch)
+{
+    static const struct timeval patience = { ANSWER_SECONDS, 0 };
+    unsigned char request[REQUEST_MAX];
+    apr_size_t len = request_build(request, family, counting, scratch);
+    ssize_t sent;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience))) {
+        return errno;
+    }
+    do {
+        sent = send(fd, request, len, 0);
+    } while (sent < 0 && errno == EINTR);
+    return sent < 0 ? errno : APR_SUCCESS;
+}
+
+/* On a socket of its own: while a dump is under way the kernel answers EBUSY
+ * to a second one. SOCK_RAW, because AppArmor's abstractions allow that and
+ * not SOCK_DGRAM. */
+static apr_status_t dump(fw2_counting *counting, unsigned char family,
+                         const char **attempt, apr_pool_t *scratch)
+{
+    apr_status_t rv;
+    int fd;
+
+    *attempt = "socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG)";
+    fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+    if (fd < 0) {
+        return errno;
+    }
+    *attempt = "a netlink sock_diag dump";
+    rv = dump_ask(counting, fd, family, scratch);
+    if (rv == APR_SUCCESS) {
+        rv = dump_read(counting, fd, scratch);
+    }
+    close(fd);
+    return rv;
+}
+
+static apr_status_t dump_families(fw2_counting *counting, const char **attempt,
+                                  apr_pool_t *scratch)
+{
+    apr_status_t rv = dump(counting, AF_UNSPEC, attempt, scratch);
+
+    /* A kernel, or what poses as one, that knows only the newer request. */
+    if (rv == EINVAL || rv == ENOENT || rv == EOPNOTSUPP) {
+        fw2_counting_reset(counting);
+        rv = dump(counting, AF_INET, attempt, scratch);
+        if (rv == APR_SUCCESS && !fw2_counting_is_spent(counting)) {
+            rv = dump(counting, AF_INET6, attempt, scratch);
+        }
+    }
+    return rv;
+}
+
+apr_status_t fw2_netlink_count(fw2_counting *counting, const char **attempt,
+                               apr_pool_t *scratch)
+{
+    apr_status_t rv = dump_families(counting, attempt, scratch);
+
+    if (rv == APR_SUCCESS && is_crowded(counting)) {
+        counting->foreign = NULL;
+        fw2_counting_reset(counting);
+        rv = dump_families(counting, attempt, scratch);
+    }
+    return rv;
+}
+
+#else /* !__linux__ */
+
+apr_status_t fw2_netlink_count(fw2_counting *counting, const char **attempt,
+                               apr_pool_t *scratch)
+{
+    (void)counting;
+    (void)scratch;
+    *attempt = "netlink";
+    return APR_ENOTIMPL;
+}
+
+#endif /* __linux__ */

@@ -1,0 +1,388 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "page/advice_impl.h"
+
+#include <string.h>
+
+#include "apr_strings.h"
+
+const char *const fw2_level_names[FW2_LEVELS] = { "ok", "watch", "danger" };
+
+/* No machine has more of anything. A figure above it is a mistake of its
+ * source; any other, in seconds, can be written in microseconds. */
+#define FACT_MAX APR_INT64_C(1000000000000)
+
+/* Of a socket in the kernel, in bytes: the IPv6 ones, as a dual-stack listener
+ * makes for all its clients. (Measured on Linux 6.18.) */
+#define ORPHAN_BYTES 2496
+#define HELD_BYTES   3976 /* with its file, and its place in an epoll set */
+
+#define SILENT (-1)
+
+/* The part of all orphans from which on a virtual host is named, in percent. */
+#define PART 10
+
+/* All facts but the names, which come last. */
+#define FIGURES (APR_OFFSETOF(fw2_facts, vhost) / sizeof(apr_int64_t))
+
+void fw2_advice_clear(fw2_facts *facts)
+{
+    apr_int64_t *figure = (apr_int64_t *)facts;
+    unsigned int i;
+
+    memset(facts, 0, sizeof(*facts)); /* names that are not known, too */
+    for (i = 0; i < FIGURES; i++) {
+        figure[i] = FW2_FACT_UNKNOWN;
+    }
+}
+
+/* What is too large to be true is not known, and what is not known is small. */
+static fw2_facts believable(const fw2_facts *facts)
+{
+    fw2_facts copy = *facts;
+    apr_int64_t *figure = (apr_int64_t *)&copy;
+    unsigned int i;
+
+    for (i = 0; i < FIGURES; i++) {
+        if (figure[i] > FACT_MAX || figure[i] < FW2_FACT_NONE) {
+            figure[i] = FW2_FACT_UNKNOWN;
+        }
+    }
+    return copy;
+}
+
+int fw2_known(apr_int64_t fact)
+{
+    return fact >= 0;
+}
+
+apr_int64_t fw2_share(apr_int64_t part, apr_int64_t whole)
+{
+    double percent;
+
+    if (!fw2_known(part) || whole <= 0) {
+        return FW2_FACT_UNKNOWN;
+    }
+    percent = (double)part * 100 / (double)whole;
+    return percent < 1000 ? (apr_int64_t)percent : 1000;
+}
+
+apr_int64_t fw2_advice_steady_state(apr_int64_t per_minute,
+                                    apr_interval_time_t life)
+{
+    double n;
+
+    if (!fw2_known(per_minute) || !fw2_known(life)) {
+        return FW2_FACT_UNKNOWN;
+    }
+    n = (double)per_minute * (double)life / (double)apr_time_from_sec(60);
+    return n < (double)FACT_MAX ? (apr_int64_t)(n + 0.5) : FACT_MAX;
+}
+
+apr_int64_t fw2_advice_orphan_life(apr_int64_t seconds)
+{
+    if (!fw2_known(seconds)) {
+        return FW2_FACT_UNKNOWN;
+    }
+    if (seconds > 60) {
+        return seconds - 60 < FACT_MAX ? 2 * (seconds - 60) : FACT_MAX;
+    }
+    return seconds ? seconds : 1;
+}
+
+apr_interval_time_t fw2_orphan_time(const fw2_facts *facts)
+{
+    apr_int64_t seconds = facts->vhost_timeout;
+
+    if (fw2_known(facts->left_open_life)) {
+        return facts->left_open_life;
+    }
+    if (seconds == FW2_FACT_NONE) {
+        return 0;
+    }
+    if (seconds == 0) {
+        seconds = facts->tcp_fin_timeout;
+    }
+    return fw2_known(seconds)
+               ? apr_time_from_sec(fw2_advice_orphan_life(seconds))
+               : FW2_FACT_UNKNOWN;
+}
+
+/* By the rate of late, and by those that are there, of which a part stays: the
+ * rate knows only an upper bound. */
+apr_int64_t fw2_fewer_orphans(const fw2_facts *facts)
+{
+    apr_interval_time_t life = fw2_orphan_time(facts);
+    apr_interval_time_t shorter = fw2_known(facts->left_open_short_life)
+                                      ? facts->left_open_short_life
+                                      : FW2_SHORT_LIFE;
+    apr_int64_t later = fw2_advice_steady_state(facts->left_open, shorter);
+
+    if (fw2_known(later) && life > shorter) {
+        double rest =
+            (double)facts->orphan_mini * (double)shorter / (double)life;
+
+        later = rest < (double)later ? (apr_int64_t)(rest + 0.5) : later;
+    }
+    return later < facts->orphan_mini ? later : FW2_FACT_UNKNOWN;
+}
+
+apr_int64_t fw2_held_by_httpd(const fw2_facts *facts)
+{
+    if (!fw2_known(facts->held) || !fw2_known(facts->closer_held)) {
+        return FW2_FACT_UNKNOWN;
+    }
+    return facts->held > facts->closer_held ? facts->held - facts->closer_held
+                                            : 0;
+}
+
+apr_int64_t fw2_half_closed(const fw2_facts *facts)
+{
+    if (!fw2_known(facts->held) || !fw2_known(facts->orphan_mini)
+        || !fw2_known(facts->orphan_full)) {
+        return FW2_FACT_UNKNOWN;
+    }
+    return facts->held + facts->orphan_mini + facts->orphan_full;
+}
+
+apr_int64_t fw2_kernel_memory(const fw2_facts *facts)
+{
+    apr_int64_t bytes = 0;
+
+    if (fw2_known(facts->held)) {
+        bytes += facts->held * HELD_BYTES;
+    }
+    if (fw2_known(facts->orphan_full)) {
+        bytes += facts->orphan_full * ORPHAN_BYTES;
+    }
+    if (fw2_known(facts->orphan_mini)) {
+        bytes += facts->orphan_mini * FW2_MINI_BYTES;
+    }
+    if (fw2_known(facts->undelivered_bytes)) {
+        bytes += facts->undelivered_bytes;
+    }
+    return bytes;
+}
+
+/* What lingering costs httpd itself, to go on with the kernel's memory. */
+static const char *workers(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = fw2_held_by_httpd(facts);
+
+    if (n == 0 || (fw2_known(n) && facts->linger_blocks == 0)) {
+        return " and no worker";
+    }
+    if (fw2_known(n) && facts->linger_blocks > 0) {
+        return apr_pstrcat(pool, " and at most ",
+                           fw2_text_count(pool, n, "worker"), NULL);
+    }
+    return "";
+}
+
+/* `; about 2,400 are normal for this traffic` */
+static const char *normally(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = fw2_predicted_orphans(facts);
+
+    return n > 0 && facts->orphan_mini > 0 ? apr_psprintf(
+               pool, "; about %s orphan%s normal for this traffic",
+               fw2_text_about(pool, n), FW2_PLURAL(n, " is", "s are"))
+                                           : "";
+}
+
+/* The sentence where nothing is wrong, as far as is known. */
+static const char *all_is_well(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = fw2_half_closed(facts);
+
+    if (n == 0) {
+        return "there are no half-closed connections.";
+    }
+    return apr_psprintf(pool, "%s cost%s %s of kernel memory%s%s.",
+                        fw2_text_count(pool, n, "half-closed connection"),
+                        n == 1 ? "s" : "",
+                        fw2_text_bytes(pool, fw2_kernel_memory(facts)),
+                        workers(facts, pool), normally(facts, pool));
+}
+
+static const fw2_rule *rule_at(int i)
+{
+    static const fw2_rule *const tables[] = { fw2_limit_rules, fw2_linger_rules,
+                                              fw2_traffic_rules };
+    unsigned int t;
+
+    for (t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
+        const fw2_rule *rule;
+
+        for (rule = tables[t]; rule->name; rule++) {
+            if (i-- == 0) {
+                return rule;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The worst that a rule may be. */
+static int worst_of(const fw2_rule *rule, const fw2_facts *facts)
+{
+    static const fw2_level worst[] = { [FW2_WHOSE_OTHERS] = FW2_OK,
+                                       [FW2_WHOSE_UNKNOWN] = FW2_WATCH,
+                                       [FW2_WHOSE_OURS] = FW2_DANGER };
+
+    return (int)worst[rule->whose ? rule->whose(facts) : FW2_WHOSE_OURS];
+}
+
+/* How loudly a rule speaks, or SILENT. */
+static int judge(const fw2_rule *rule, const fw2_facts *facts)
+{
+    apr_int64_t figure = rule->measure(facts);
+    int level = FW2_LEVELS;
+
+    if (!fw2_known(figure)) {
+        return SILENT;
+    }
+    while (level-- > 0) {
+        if (rule->from[level] > 0 && figure >= rule->from[level]) {
+            int worst = worst_of(rule, facts);
+
+            return level < worst ? level : worst;
+        }
+    }
+    return SILENT;
+}
+
+/* `FinWait2Timeout 5s`, with a line before it, or a sysctl's:
+ * `sysctl -w net.ipv4.tcp_max_tw_buckets=65536` */
+static const char *line_of(const fw2_words *words, apr_pool_t *pool)
+{
+    if (!words->directive) {
+        return NULL;
+    }
+    return strncmp(words->directive, "net.", 4)
+               ? apr_pstrcat(pool, words->before ? words->before : "",
+                             words->before ? "\n" : "", words->directive, " ",
+                             words->value, NULL)
+               : apr_pstrcat(pool, "sysctl -w ", words->directive, "=",
+                             words->value, NULL);
+}
+
+static void advise(fw2_advice *advice, fw2_level level, const char *rule,
+                   const fw2_words *words, apr_pool_t *pool)
+{
+    advice->level = level;
+    advice->rule = rule;
+    advice->finding = words->finding;
+    advice->remedy = words->remedy;
+    advice->risk = words->risk;
+    advice->directive = words->directive;
+    advice->value = words->value;
+    advice->before = words->before;
+    advice->line = line_of(words, pool);
+    advice->now = words->now;
+    advice->after = words->after;
+    advice->text = apr_pstrcat(pool, words->finding, words->remedy ? " " : "",
+                               words->remedy ? words->remedy : "",
+                               words->risk ? " " : "", words->risk, NULL);
+}
+
+/* Have the rules of one level speak, behind those that have spoken. */
+static void speak(fw2_verdict *verdict, fw2_advice *advice, int level,
+                  const fw2_facts *facts, apr_pool_t *pool)
+{
+    const fw2_rule *rule;
+    int i;
+
+    for (i = 0; (rule = rule_at(i)); i++) {
+        fw2_advice *next = &advice[verdict->n];
+        fw2_words words;
+
+        if (judge(rule, facts) != level) {
+            continue;
+        }
+        words = rule->say(facts, pool);
+        advise(next, (fw2_level)level, rule->name, &words, pool);
+        if (verdict->n++ == 0 && level != FW2_OK) {
+            verdict->level = next->level;
+            verdict->rule = next->rule;
+            verdict->finding = next->finding;
+        }
+    }
+}
+
+/* A verdict that no rule has decided. */
+static void decide_well(fw2_verdict *verdict, const fw2_facts *facts,
+                        apr_pool_t *pool)
+{
+    if (fw2_known(fw2_half_closed(facts))) {
+        verdict->finding = all_is_well(facts, pool);
+        return;
+    }
+    verdict->finding = "half-closed connections could not be counted.";
+    verdict->text =
+        apr_pstrcat(pool, "ok as far as is known: ", verdict->finding, NULL);
+}
+
+const fw2_verdict *fw2_advice_give(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_facts believed = believable(facts);
+    fw2_verdict *verdict = apr_pcalloc(pool, sizeof(*verdict));
+    fw2_advice *advice;
+    int level, rules = 0;
+
+    while (rule_at(rules)) {
+        rules++;
+    }
+    advice = apr_pcalloc(pool, rules * sizeof(*advice));
+    verdict->advice = advice;
+    for (level = FW2_DANGER; level >= FW2_OK; level--) {
+        speak(verdict, advice, level, &believed, pool);
+    }
+    if (!verdict->finding) {
+        decide_well(verdict, &believed, pool);
+    }
+    if (!verdict->text) {
+        verdict->text = apr_pstrcat(pool, fw2_level_names[verdict->level], ": ",
+                                    verdict->finding, NULL);
+    }
+    return verdict;
+}
+
+const char *fw2_advice_rule(int i)
+{
+    const fw2_rule *rule = rule_at(i);
+
+    return rule ? rule->name : NULL;
+}
+
+/* ` and 30 % of api.example.com:80` */
+static const char *and_whose(apr_pool_t *pool, const fw2_facts *facts, int i)
+{
+    return facts->also[i] && facts->also_share[i] >= PART
+               ? apr_psprintf(pool, " and %s %% of %s",
+                              fw2_text_number(pool, facts->also_share[i]),
+                              fw2_text_name(pool, facts->also[i], NULL))
+               : "";
+}
+
+const char *fw2_advice_vhosts(apr_pool_t *pool, const fw2_facts *facts)
+{
+    static const char *const causes[FW2_FACT_CAUSES] = {
+        [FW2_FACT_CAUSE_KEEPALIVE] =
+            ", mostly when the keep-alive time is over",
+        [FW2_FACT_CAUSE_CLOSE] = ", mostly after Connection: close",
+        [FW2_FACT_CAUSE_ERROR] = ", mostly after an error",
+        [FW2_FACT_CAUSE_PROBE] = ", mostly without any request"
+    };
+    apr_int64_t cause = facts->vhost_cause;
+
+    if (!facts->vhost || facts->vhost_share < PART) {
+        return "";
+    }
+    return apr_psprintf(
+        pool, "; %s %% of them are of %s%s%s%s",
+        fw2_text_number(pool, facts->vhost_share),
+        fw2_text_name(pool, facts->vhost, NULL), and_whose(pool, facts, 0),
+        and_whose(pool, facts, 1),
+        fw2_known(cause) && cause < FW2_FACT_CAUSES ? causes[cause] : "");
+}

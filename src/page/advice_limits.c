@@ -1,0 +1,585 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * What may run out. Here as in the other tables, a sentence is true whenever
+ * its rule speaks, whatever is unknown: what needs another fact is said only
+ * where that is known.
+ */
+
+#include "page/advice_impl.h"
+
+#include "apr_strings.h"
+
+/* The value that this is raised to at least. */
+#define BUCKETS        "net.ipv4.tcp_max_tw_buckets"
+#define BUCKETS_PLENTY 65536
+
+/* From which share on mini-sockets run short, in percent. */
+#define BUCKETS_SHORT 40
+
+/* The part of mini-sockets, in percent, below which orphans in FIN_WAIT_2 make
+ * no difference. */
+#define SMALL_PART 20
+
+/* From which share on the closer process is short of descriptors, percent. */
+#define FEW_DESCRIPTORS 60
+
+/* Workers that linger, from which on they may be why nobody accepts. */
+#define MANY_WORKERS 50
+
+/* The part of mini-sockets that httpd has at least where they are its affair,
+ * in percent: a page that is read now and then leaves some, too. */
+#define OWN_PART 1
+
+/* Connections that httpd closes in a minute at least if it is at work. */
+#define AT_WORK 30
+
+/* httpd's bytes on their way to clients that are a part of what all buffers
+ * have. */
+#define MUCH_UNDELIVERED 64000000
+
+/* Mini-sockets live for a minute at most, or little more: what httpd closed
+ * first in the last one are in TIME_WAIT, or in FIN_WAIT_2. */
+static fw2_whose whose_minis(const fw2_facts *facts)
+{
+    apr_int64_t own = facts->orphan_mini, share;
+
+    if (fw2_known(own) && fw2_known(facts->by_server)) {
+        own += facts->by_server;
+    }
+    share = fw2_share(own, facts->timewait);
+    if (!fw2_known(share)) {
+        return FW2_WHOSE_UNKNOWN;
+    }
+    return share >= OWN_PART ? FW2_WHOSE_OURS : FW2_WHOSE_OTHERS;
+}
+
+/* The kernel resets orphans that are full sockets, and no others. */
+static fw2_whose whose_orphans(const fw2_facts *facts)
+{
+    if (!fw2_known(facts->orphan_full)) {
+        return FW2_WHOSE_UNKNOWN;
+    }
+    return facts->orphan_full > 0 ? FW2_WHOSE_OURS : FW2_WHOSE_OTHERS;
+}
+
+static int is_idle(const fw2_facts *facts)
+{
+    return fw2_known(facts->by_server) && facts->by_server < AT_WORK;
+}
+
+/* Those that were reset are gone: httpd may have had some. */
+static fw2_whose whose_aborts(const fw2_facts *facts)
+{
+    fw2_whose whose = whose_orphans(facts);
+
+    return whose == FW2_WHOSE_OTHERS && !is_idle(facts) ? FW2_WHOSE_UNKNOWN
+                                                        : whose;
+}
+
+/* The buffers of connections at work are not known. */
+static fw2_whose whose_memory(const fw2_facts *facts)
+{
+    if (facts->undelivered_bytes >= MUCH_UNDELIVERED) {
+        return FW2_WHOSE_OURS;
+    }
+    return fw2_known(facts->undelivered_bytes) && is_idle(facts)
+               ? FW2_WHOSE_OTHERS
+               : FW2_WHOSE_UNKNOWN;
+}
+
+/* ` Of what is half-closed elsewhere, most are 4,000 connections of another
+ * program at port 8080.`, or "". */
+static const char *most_elsewhere(const fw2_facts *facts, apr_pool_t *pool)
+{
+    if (facts->elsewhere <= 0 || !fw2_known(facts->elsewhere_port)) {
+        return "";
+    }
+    return apr_psprintf(
+        pool,
+        " Of what is half-closed elsewhere, most are %s %s port "
+        "%" APR_INT64_T_FMT ".",
+        fw2_text_count(pool, facts->elsewhere, "connection"),
+        facts->elsewhere_opened > 0 ? "of this machine to"
+                                    : "of another program at",
+        facts->elsewhere_port);
+}
+
+void fw2_recommend_user_timeout(fw2_words *words)
+{
+    words->directive = "FinWait2UserTimeout";
+    words->value = "60s";
+    words->risk = "A client that is out of reach for 60 s loses the rest of "
+                  "its response.";
+}
+
+static apr_int64_t memory_aborts(const fw2_facts *facts)
+{
+    return facts->memory_aborts;
+}
+
+static fw2_words say_memory_aborts(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = facts->memory_aborts;
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "%s %s reset in the last minute for want of memory or of room for "
+        "orphans (TCPAbortOnMemory).",
+        fw2_text_count(pool, n, "connection"), FW2_PLURAL(n, "was", "were"));
+    if (whose_aborts(facts) == FW2_WHOSE_OTHERS) {
+        words.remedy = apr_psprintf(
+            pool,
+            "They are another program's: httpd is idle, and has no orphan "
+            "that could be reset.%s",
+            most_elsewhere(facts, pool));
+        return words;
+    }
+    words.remedy =
+        "FinWait2UserTimeout 60s resets closing connections whose client takes "
+        "nothing for 60 s; the limits, net.ipv4.tcp_mem and "
+        "net.ipv4.tcp_max_orphans, are the whole machine's.";
+    fw2_recommend_user_timeout(&words);
+    return words;
+}
+
+static apr_int64_t plenty_of_buckets(const fw2_facts *facts)
+{
+    apr_int64_t twice = 2 * facts->tcp_max_tw_buckets;
+
+    return twice < BUCKETS_PLENTY ? BUCKETS_PLENTY : twice;
+}
+
+/* The sysctl to raise, and to what, without a full stop. */
+static const char *more_buckets(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t to = plenty_of_buckets(facts);
+
+    if (!fw2_known(facts->tcp_max_tw_buckets)) {
+        return BUCKETS;
+    }
+    return apr_psprintf(pool, BUCKETS " from %s to %s (%s when all are taken)",
+                        fw2_text_number(pool, facts->tcp_max_tw_buckets),
+                        fw2_text_number(pool, to),
+                        fw2_text_bytes(pool, to * FW2_MINI_BYTES));
+}
+
+/* Recommend to raise it. `then` is appended to what that takes. */
+static void recommend_buckets(const fw2_facts *facts, fw2_words *words,
+                              const char *then, apr_pool_t *pool)
+{
+    words->remedy =
+        apr_psprintf(pool, "Raise %s%s.", more_buckets(facts, pool), then);
+    words->risk = "A lower value would not end connections, but lose them.";
+    if (fw2_known(facts->tcp_max_tw_buckets)) {
+        words->directive = BUCKETS;
+        words->value =
+            apr_psprintf(pool, "%" APR_INT64_T_FMT, plenty_of_buckets(facts));
+    }
+}
+
+/* Whether FinWait2Timeout would help, and how much, where that is known. */
+static const char *fewer_minis(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = facts->orphan_mini, later = fw2_fewer_orphans(facts);
+    apr_int64_t share = fw2_share(n, facts->timewait);
+
+    if (!fw2_known(share)) {
+        return "";
+    }
+    if (share < SMALL_PART) {
+        return apr_psprintf(
+            pool,
+            "; FinWait2Timeout would hardly help, since only "
+            "%s of them %s httpd's in FIN_WAIT_2, and TIME_WAIT "
+            "lasts 60 s whatever is set",
+            fw2_text_number(pool, n), FW2_PLURAL(n, "is", "are"));
+    }
+    if (!fw2_known(later)) {
+        return "";
+    }
+    return apr_psprintf(pool,
+                        "; or let " FW2_SHORT_LIFE_TEXT " and a graceful "
+                        "restart take the %s of httpd's in FIN_WAIT_2 to about "
+                        "%s%s",
+                        fw2_text_number(pool, n), fw2_text_about(pool, later),
+                        fw2_advice_vhosts(pool, facts));
+}
+
+/* The remedy where httpd has hardly any of the mini-sockets. */
+static const char *of_others(const fw2_facts *facts, apr_pool_t *pool)
+{
+    return apr_psprintf(pool,
+                        "They are another program's, or of connections that "
+                        "this machine opened: httpd has hardly any. Raise "
+                        "%s.%s",
+                        more_buckets(facts, pool), most_elsewhere(facts, pool));
+}
+
+static apr_int64_t timewait_overflows(const fw2_facts *facts)
+{
+    return facts->timewait_overflows;
+}
+
+static fw2_words say_timewait_overflows(const fw2_facts *facts,
+                                        apr_pool_t *pool)
+{
+    apr_int64_t n = facts->timewait_overflows;
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "%s vanished in the last minute because no mini-socket could be had "
+        "(TCPTimeWaitOverflow).",
+        fw2_text_count(pool, n, "closed connection"));
+    if (whose_minis(facts) == FW2_WHOSE_OTHERS) {
+        words.remedy = of_others(facts, pool);
+        return words;
+    }
+    recommend_buckets(facts, &words, fewer_minis(facts, pool), pool);
+    words.risk = "A low count of FIN_WAIT_2 is no good news now: clients that "
+                 "have not closed stay in CLOSE_WAIT, and the kernel here has "
+                 "forgotten them.";
+    return words;
+}
+
+static apr_int64_t timewait_share(const fw2_facts *facts)
+{
+    return fw2_share(facts->timewait, facts->tcp_max_tw_buckets);
+}
+
+/* Where some have vanished already, another rule has the same cure. */
+static apr_int64_t timewait_full(const fw2_facts *facts)
+{
+    return facts->timewait_overflows > 0 ? FW2_FACT_UNKNOWN
+                                         : timewait_share(facts);
+}
+
+static fw2_words say_timewait(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "%s of at most %s (TIME_WAIT and orphans in FIN_WAIT_2) %s taken%s.",
+        fw2_text_number(pool, facts->timewait),
+        fw2_text_count(pool, facts->tcp_max_tw_buckets, "mini-socket"),
+        FW2_PLURAL(facts->timewait, "is", "are"),
+        fw2_text_share(pool, facts->timewait, facts->tcp_max_tw_buckets));
+    if (whose_minis(facts) == FW2_WHOSE_OTHERS) {
+        words.remedy = of_others(facts, pool);
+        return words;
+    }
+    recommend_buckets(facts, &words, fewer_minis(facts, pool), pool);
+    return words;
+}
+
+int fw2_minis_short(const fw2_facts *facts)
+{
+    return timewait_share(facts) >= BUCKETS_SHORT
+           || facts->timewait_overflows > 0;
+}
+
+static apr_int64_t orphans_share(const fw2_facts *facts)
+{
+    return fw2_share(facts->orphans, facts->tcp_max_orphans);
+}
+
+static fw2_words say_orphans(const fw2_facts *facts, apr_pool_t *pool)
+{
+    const char *ours = "";
+    fw2_words words = FW2_NO_WORDS;
+
+    if (fw2_known(facts->orphan_full)) {
+        ours = apr_psprintf(pool, " (%s at its addresses now)",
+                            fw2_text_number(pool, facts->orphan_full));
+    }
+    words.finding = apr_psprintf(
+        pool,
+        "Of at most %s that are full sockets, the whole machine has %s%s.",
+        fw2_text_count(pool, facts->tcp_max_orphans, "orphan"),
+        fw2_text_number(pool, facts->orphans),
+        fw2_text_share(pool, facts->orphans, facts->tcp_max_orphans));
+    if (whose_orphans(facts) == FW2_WHOSE_OTHERS) {
+        words.remedy = apr_psprintf(
+            pool, "None of them is httpd's, so there is nothing to set here.%s",
+            most_elsewhere(facts, pool));
+        return words;
+    }
+    words.remedy = apr_psprintf(
+        pool,
+        "From a quarter on the kernel may reset silent ones (in its log: too "
+        "many orphaned sockets). As a rule they are in FIN_WAIT_1, where "
+        "FinWait2Timeout does nothing; FinWait2UserTimeout 60s keeps httpd "
+        "from adding to them%s.",
+        ours);
+    fw2_recommend_user_timeout(&words);
+    return words;
+}
+
+static apr_int64_t tcp_mem_share(const fw2_facts *facts)
+{
+    return fw2_share(facts->tcp_mem, facts->tcp_mem_max);
+}
+
+static fw2_words say_tcp_mem(const fw2_facts *facts, apr_pool_t *pool)
+{
+    const char *ours = "";
+    fw2_words words = FW2_NO_WORDS;
+
+    if (facts->undelivered_bytes > 0) {
+        ours = apr_psprintf(
+            pool,
+            " httpd's clients in FIN_WAIT_1 have %s still to take; "
+            "FinWait2UserTimeout 60s resets those that take nothing.",
+            fw2_text_bytes(pool, facts->undelivered_bytes));
+        fw2_recommend_user_timeout(&words);
+    }
+    words.finding = apr_psprintf(
+        pool, "TCP's buffers take %s of at most %s on the whole machine%s.",
+        fw2_text_number(pool, facts->tcp_mem),
+        fw2_text_count(pool, facts->tcp_mem_max, "page"),
+        fw2_text_share(pool, facts->tcp_mem, facts->tcp_mem_max));
+    if (whose_memory(facts) == FW2_WHOSE_OTHERS) {
+        words.remedy = apr_psprintf(
+            pool,
+            "They are another program's: httpd is idle, and its clients have "
+            "hardly anything still to take.%s",
+            most_elsewhere(facts, pool));
+        return words;
+    }
+    words.remedy = apr_psprintf(
+        pool,
+        "At the maximum, the third number of net.ipv4.tcp_mem, the kernel "
+        "drops segments and resets orphans.%s",
+        ours);
+    return words;
+}
+
+static apr_int64_t descriptors_share(const fw2_facts *facts)
+{
+    return fw2_share(facts->descriptors, facts->descriptor_limit);
+}
+
+static fw2_words say_descriptors(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool, "The closer process has %s of at most %s in use%s.",
+        fw2_text_number(pool, facts->descriptors),
+        fw2_text_count(pool, facts->descriptor_limit, "descriptor"),
+        fw2_text_share(pool, facts->descriptors, facts->descriptor_limit));
+    words.remedy =
+        "Without descriptors it closes the connection that it has held "
+        "longest. It raises its own limit as far as it may: raise "
+        "LimitNOFILE= of the systemd unit, or shorten FinWait2LingerIdle.";
+    return words;
+}
+
+/* Why an accept queue fills; `whose` begins the sentence about it. */
+static const char *why_queued(const fw2_facts *facts, const char *whose,
+                              apr_pool_t *pool)
+{
+    apr_int64_t n = fw2_held_by_httpd(facts);
+
+    if (n >= MANY_WORKERS && facts->linger_blocks > 0) {
+        return apr_psprintf(
+            pool,
+            "Up to %s may be busy with lingering: see FinWait2Linger. "
+            "Otherwise look at mod_status, slow backends and "
+            "MaxRequestWorkers.",
+            fw2_text_count(pool, n, "worker"));
+    }
+    return apr_psprintf(
+        pool,
+        "%s%s accepts too slowly, as a rule because its workers are busy. Look "
+        "at mod_status, slow backends and MaxRequestWorkers; a larger "
+        "ListenBacklog only lets clients wait longer.",
+        fw2_known(n) ? "FIN_WAIT_2 is not at fault. " : "", whose);
+}
+
+static apr_int64_t backlog_share(const fw2_facts *facts)
+{
+    return fw2_share(facts->backlog, facts->backlog_limit);
+}
+
+/* To a tenth, since stray packets are dropped, too, and the counters and the
+ * drops are not read at the same moment. Without the drops of each socket (/proc
+ * has none), the queues as they are now tell it. */
+static fw2_whose whose_overflows(const fw2_facts *facts)
+{
+    apr_int64_t all = facts->listen_overflows;
+
+    if (!fw2_known(facts->own_drops)) {
+        return facts->backlog == 0 && facts->queue > 0 ? FW2_WHOSE_OTHERS
+                                                       : FW2_WHOSE_UNKNOWN;
+    }
+    if (facts->own_drops > 0 && facts->own_drops >= all / 10) {
+        return FW2_WHOSE_OURS;
+    }
+    return facts->other_drops >= all - all / 10 ? FW2_WHOSE_OTHERS
+                                                : FW2_WHOSE_UNKNOWN;
+}
+
+/* httpd's are among its drops, and no more than all. */
+static apr_int64_t listen_overflows(const fw2_facts *facts)
+{
+    apr_int64_t all = facts->listen_overflows;
+
+    return whose_overflows(facts) == FW2_WHOSE_OURS && facts->own_drops < all
+               ? facts->own_drops
+               : all;
+}
+
+/* Where another program's queue is full now, if one is. */
+static const char *full_queue(const fw2_facts *facts, apr_pool_t *pool)
+{
+    const char *limit = "";
+
+    if (facts->queue <= 0 || !fw2_known(facts->queue_port)) {
+        return "No other program's is full now.";
+    }
+    if (fw2_known(facts->queue_limit)) {
+        limit = apr_psprintf(pool, " of at most %s",
+                             fw2_text_number(pool, facts->queue_limit));
+    }
+    return apr_psprintf(pool,
+                        "At port %" APR_INT64_T_FMT
+                        ", another program's, %s%s %s to be accepted.",
+                        facts->queue_port,
+                        fw2_text_count(pool, facts->queue, "connection"), limit,
+                        FW2_PLURAL(facts->queue, "waits", "wait"));
+}
+
+static fw2_words say_others_overflows(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "In the last minute another program's accept queue was found full %s "
+        "(ListenOverflows), and not httpd's.",
+        fw2_text_count(pool, facts->listen_overflows, "time"));
+    words.remedy = full_queue(facts, pool);
+    return words;
+}
+
+static fw2_words say_listen_overflows(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_whose whose = whose_overflows(facts);
+    fw2_words words = FW2_NO_WORDS;
+
+    if (whose == FW2_WHOSE_OTHERS) {
+        return say_others_overflows(facts, pool);
+    }
+    words.finding = apr_psprintf(
+        pool, "In the last minute %s found full %s (ListenOverflows).",
+        whose == FW2_WHOSE_OURS
+            ? "httpd's accept queue was"
+            : "an accept queue of this network namespace was",
+        fw2_text_count(pool, listen_overflows(facts), "time"));
+    words.remedy = why_queued(facts, "If it is httpd's, httpd", pool);
+    return words;
+}
+
+static fw2_words say_backlog(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool, "In the fullest accept queue %s of at most %s %s%s.",
+        fw2_text_number(pool, facts->backlog),
+        fw2_text_count(pool, facts->backlog_limit, "connection"),
+        FW2_PLURAL(facts->backlog, "waits", "wait"),
+        fw2_text_share(pool, facts->backlog, facts->backlog_limit));
+    words.remedy = why_queued(facts, "httpd", pool);
+    return words;
+}
+
+/* Of no interest where every server has a time of its own. */
+static apr_int64_t fin_timeout(const fw2_facts *facts)
+{
+    return facts->follows_system == 0 ? FW2_FACT_UNKNOWN
+                                      : facts->tcp_fin_timeout;
+}
+
+static fw2_words say_fin_timeout(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t seconds = facts->tcp_fin_timeout;
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "net.ipv4.tcp_fin_timeout is %s, but Linux then keeps an orphan in "
+        "FIN_WAIT_2 for %s: twice what is above 60.",
+        fw2_text_number(pool, seconds),
+        fw2_text_time(pool,
+                      apr_time_from_sec(fw2_advice_orphan_life(seconds))));
+    words.remedy = apr_psprintf(
+        pool,
+        "The first half of that it is a full socket of about 2.4 KB.%s " FW2_SHORT_LIFE_TEXT
+        " goes before it for httpd's connections and for no others.",
+        seconds < 1000 ? ""
+                       : " The unit is seconds, where other systems have "
+                         "milliseconds.");
+    words.directive = FW2_SHORT_DIRECTIVE;
+    words.value = FW2_SHORT_VALUE;
+    return words;
+}
+
+static apr_int64_t not_counted(const fw2_facts *facts)
+{
+    return facts->not_counted;
+}
+
+static fw2_words say_not_counted(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = "Half-closed connections could not be counted, so nothing "
+                    "is known of them.";
+    words.remedy = "The page and snapshot.backend say which source of the "
+                   "kernel's was refused, and why; the manual has a cure for "
+                   "each (Where the counts come from).";
+    return words;
+}
+
+const fw2_rule fw2_limit_rules[] = {
+    { "not-counted", not_counted, { 0, 1, 0 }, say_not_counted, NULL },
+    { "memory-aborts",
+      memory_aborts,
+      { 0, 0, 1 },
+      say_memory_aborts,
+      whose_aborts },
+    { "timewait-overflow",
+      timewait_overflows,
+      { 0, 0, 1 },
+      say_timewait_overflows,
+      whose_minis },
+    { "timewait-full",
+      timewait_full,
+      { 0, BUCKETS_SHORT, 80 },
+      say_timewait,
+      whose_minis },
+    { "orphans-full",
+      orphans_share,
+      { 0, 12, 25 },
+      say_orphans,
+      whose_orphans },
+    { "tcp-mem", tcp_mem_share, { 0, 50, 80 }, say_tcp_mem, whose_memory },
+    { "descriptors",
+      descriptors_share,
+      { 0, FEW_DESCRIPTORS, 90 },
+      say_descriptors,
+      NULL },
+    { "listen-overflow",
+      listen_overflows,
+      { 0, 1, 60 },
+      say_listen_overflows,
+      whose_overflows },
+    { "backlog", backlog_share, { 0, 50, 90 }, say_backlog, NULL },
+    { "fin-timeout-long", fin_timeout, { 0, 121, 0 }, say_fin_timeout, NULL },
+    { NULL }
+};

@@ -1,0 +1,348 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* Who lingers, and on whom. */
+
+#include "page/advice_impl.h"
+
+#include "apr_strings.h"
+
+/* The most that FinWait2LingerSlots takes. */
+#define PLACES_MAX 1048576
+
+/* What FinWait2LingerIdle auto is for a client that is not sending, and from
+ * which on it is long. */
+#define SHORT_IDLE           apr_time_from_sec(2)
+#define SHORT_IDLE_DIRECTIVE "FinWait2LingerIdle"
+#define SHORT_IDLE_VALUE     "2s"
+#define SHORT_IDLE_TEXT      SHORT_IDLE_DIRECTIVE " " SHORT_IDLE_VALUE
+#define LONG_IDLE            apr_time_from_sec(5)
+
+/* Undelivered, from which on it is more than slow readers leave: either. */
+#define MANY_UNDELIVERED 100
+#define MUCH_UNDELIVERED 64000000
+
+/* Of whom the facts tell, where they do not name it. */
+#define NO_NAME "the virtual host with most orphans"
+
+/* What it costs that httpd lingers itself, of each connection. */
+static const char *cost_of_lingering(const fw2_facts *facts)
+{
+    if (facts->linger_blocks > 0) {
+        return "Each connection keeps a worker waiting for up to 30 s.";
+    }
+    if (facts->linger_blocks == 0) {
+        return "Each connection keeps a descriptor and about 33 KB for up to 30 s.";
+    }
+    return "On prefork and worker each connection keeps a worker waiting for up "
+           "to 30 s.";
+}
+
+/* Recommend twice the places, where their number is known. */
+static void recommend_places(const fw2_facts *facts, fw2_words *words,
+                             apr_pool_t *pool)
+{
+    if (facts->closer_capacity > 0
+        && facts->closer_capacity <= PLACES_MAX / 2) {
+        words->directive = "FinWait2LingerSlots";
+        words->value =
+            apr_psprintf(pool, "%" APR_INT64_T_FMT, 2 * facts->closer_capacity);
+        words->risk = "Each place takes a descriptor of the closer process "
+                      "(ulimit -n, or LimitNOFILE= of the systemd unit).";
+    }
+}
+
+static apr_int64_t closer_share(const fw2_facts *facts)
+{
+    return fw2_share(facts->closer_held, facts->closer_capacity);
+}
+
+static fw2_words say_closer(const fw2_facts *facts, apr_pool_t *pool)
+{
+    const char *oldest = "";
+    fw2_words words = FW2_NO_WORDS;
+
+    if (fw2_known(facts->closer_oldest)) {
+        oldest = apr_psprintf(pool, ", the oldest for %s",
+                              fw2_text_time(pool, facts->closer_oldest));
+    }
+    words.finding = apr_psprintf(
+        pool, "The closer process holds %s of at most %s%s%s.",
+        fw2_text_number(pool, facts->closer_held),
+        fw2_text_count(pool, facts->closer_capacity, "connection"),
+        fw2_text_share(pool, facts->closer_held, facts->closer_capacity),
+        oldest);
+    words.remedy =
+        "Without a free place it closes the one held longest; no worker waits. "
+        "For more places raise FinWait2LingerSlots, or ulimit -n where that is "
+        "auto; to hold fewer shorten FinWait2LingerIdle.";
+    recommend_places(facts, &words, pool);
+    return words;
+}
+
+static apr_int64_t closer_away(const fw2_facts *facts)
+{
+    return facts->closer_away;
+}
+
+static fw2_words say_closer_away(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = "The process finwait2, which lingers for httpd, does not "
+                    "run.";
+    words.remedy = apr_psprintf(
+        pool,
+        "%s httpd tries to start it about every ten seconds; the error log says "
+        "why that fails. Most often the limit of tasks is reached (TasksMax= of "
+        "the systemd unit, or a container's limit).",
+        cost_of_lingering(facts));
+    return words;
+}
+
+static apr_int64_t closer_idle(const fw2_facts *facts)
+{
+    return facts->closer_idle;
+}
+
+static fw2_words say_closer_idle(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding =
+        "This system cannot linger off the worker: httpd lingers itself.";
+    words.remedy = apr_psprintf(
+        pool,
+        "%s It takes Linux with epoll and descriptors that can be passed to "
+        "another process. Counting and FinWait2Timeout work all the same.",
+        cost_of_lingering(facts));
+    return words;
+}
+
+/* Every connection falls back without a closer process: another rule says
+ * so. */
+static apr_int64_t fallback(const fw2_facts *facts)
+{
+    return facts->closer_away > 0 || facts->closer_idle > 0 ? FW2_FACT_UNKNOWN
+                                                            : facts->fallback;
+}
+
+static fw2_words say_fallback(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = facts->fallback;
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "%s %s left to httpd's own linger in the last minute, because the "
+        "process finwait2 did not accept %s.",
+        fw2_text_count(pool, n, "connection"), FW2_PLURAL(n, "was", "were"),
+        FW2_PLURAL(n, "it", "them"));
+    words.remedy = apr_psprintf(
+        pool,
+        "%s The error log and closer.refusals have the reason. A full queue "
+        "means that the process is stopped (SIGSTOP) or gets no processor "
+        "time.",
+        cost_of_lingering(facts));
+    return words;
+}
+
+static apr_int64_t evicted(const fw2_facts *facts)
+{
+    return facts->evicted;
+}
+
+static fw2_words say_evicted(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = facts->evicted;
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool, "%s %s cut short in the last minute because %s place was needed.",
+        fw2_text_count(pool, n, "linger"), FW2_PLURAL(n, "was", "were"),
+        FW2_PLURAL(n, "its", "their"));
+    words.remedy =
+        "A client that is still sending is reset then, and may lose the end of "
+        "its response. Raise FinWait2LingerSlots, or ulimit -n where that is "
+        "auto, or shorten FinWait2LingerIdle.";
+    recommend_places(facts, &words, pool);
+    return words;
+}
+
+static apr_int64_t linger_httpd(const fw2_facts *facts)
+{
+    return facts->vhost_linger == FW2_FACT_LINGER_HTTPD
+                   || facts->vhost_linger == FW2_FACT_LINGER_ENGINE_OFF
+               ? fw2_held_by_httpd(facts)
+               : FW2_FACT_UNKNOWN;
+}
+
+static fw2_words say_linger_httpd(const fw2_facts *facts, apr_pool_t *pool)
+{
+    int off = facts->vhost_linger == FW2_FACT_LINGER_ENGINE_OFF;
+    apr_int64_t n = fw2_held_by_httpd(facts);
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding =
+        apr_psprintf(pool, "httpd itself lingers on about %s, and %s has %s.",
+                     fw2_text_count(pool, n, "connection"),
+                     fw2_text_name(pool, facts->vhost, NO_NAME),
+                     off ? "FinWait2Engine Off" : "FinWait2Linger httpd");
+    words.remedy = apr_psprintf(
+        pool,
+        "%s %s hands them off to the closer process, which closes the "
+        "connection of a client that will send nothing more after about one "
+        "round trip.",
+        cost_of_lingering(facts),
+        off ? "FinWait2Engine On" : "FinWait2Linger auto");
+    words.directive = off ? "FinWait2Engine" : "FinWait2Linger";
+    words.value = off ? "On" : "auto";
+    return words;
+}
+
+static apr_int64_t linger_always(const fw2_facts *facts)
+{
+    return facts->vhost_linger == FW2_FACT_LINGER_ALWAYS
+                   && facts->vhost_linger_idle >= LONG_IDLE
+               ? facts->closer_held
+               : FW2_FACT_UNKNOWN;
+}
+
+/* The sockets that the closer holds once FinWait2LingerIdle is short there, or
+ * unknown. */
+static apr_int64_t fewer_in_hand(const fw2_facts *facts)
+{
+    apr_int64_t later =
+        fw2_advice_steady_state(facts->vhost_left_open, SHORT_IDLE);
+
+    return later < facts->closer_held ? later : FW2_FACT_UNKNOWN;
+}
+
+static fw2_words say_linger_always(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+    apr_int64_t later = fewer_in_hand(facts);
+
+    words.finding = apr_psprintf(
+        pool,
+        "The closer process holds %s, and %s has FinWait2Linger always and %s of "
+        "FinWait2LingerIdle.",
+        fw2_text_count(pool, facts->closer_held, "connection"),
+        fw2_text_name(pool, facts->vhost, NO_NAME),
+        fw2_text_time(pool, facts->vhost_linger_idle));
+    words.remedy = SHORT_IDLE_TEXT " shortens that; FinWait2Linger auto waits "
+                                   "only for clients that may still send.";
+    if (fw2_known(later)) {
+        words.remedy = apr_psprintf(
+            pool,
+            SHORT_IDLE_TEXT " takes its part to about %s, at the %s there that "
+                            "do not close; FinWait2Linger auto waits only for "
+                            "clients that may still send.",
+            fw2_text_about(pool, later),
+            fw2_text_rate(pool, facts->vhost_left_open));
+        words.now = facts->closer_held;
+        words.after = later;
+    }
+    words.risk = "A client that pauses for longer than 2 s while it sends is "
+                 "reset then.";
+    words.directive = SHORT_IDLE_DIRECTIVE;
+    words.value = SHORT_IDLE_VALUE;
+    return words;
+}
+
+static apr_int64_t undelivered(const fw2_facts *facts)
+{
+    return facts->undelivered >= MANY_UNDELIVERED
+                   || facts->undelivered_bytes >= MUCH_UNDELIVERED
+               ? 1
+               : FW2_FACT_UNKNOWN;
+}
+
+/* What they are, as far as is known: at least one of the figures is. */
+static const char *what_waits(const fw2_facts *facts, apr_pool_t *pool)
+{
+    const char *shut = "", *bytes = "a response";
+    const char *sockets = "Connections";
+
+    if (fw2_known(facts->undelivered)) {
+        sockets = fw2_text_count(pool, facts->undelivered, "connection");
+    }
+    if (fw2_known(facts->undelivered) && fw2_known(facts->fin_wait1)) {
+        sockets = apr_pstrcat(
+            pool, fw2_text_number(pool, facts->undelivered), " of ",
+            fw2_text_count(pool, facts->fin_wait1, "connection"), NULL);
+    }
+    if (fw2_known(facts->undelivered_bytes)) {
+        bytes = fw2_text_bytes(pool, facts->undelivered_bytes);
+    }
+    if (facts->shut_windows > 0) {
+        shut = apr_psprintf(pool, ", %s of them behind a zero window",
+                            fw2_text_number(pool, facts->shut_windows));
+    }
+    return apr_psprintf(
+        pool,
+        "%s in FIN_WAIT_1 %s with %s that clients have not acknowledged%s.",
+        sockets, FW2_PLURAL(facts->undelivered, "waits", "wait"), bytes, shut);
+}
+
+static fw2_words say_undelivered(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = what_waits(facts, pool);
+    if (facts->vhost_user_timeout <= 0) {
+        words.remedy =
+            "FinWait2Timeout does not end them. FinWait2UserTimeout 60s resets "
+            "a client that acknowledges nothing for 60 s, and no slow reader "
+            "that goes on; without it the kernel keeps one whose client "
+            "vanished for about 2 minutes, one behind a zero window for about "
+            "6, and one whose client answers its probes for ever.";
+        fw2_recommend_user_timeout(&words);
+    }
+    else {
+        words.remedy = apr_psprintf(
+            pool,
+            "FinWait2Timeout does not end them. FinWait2UserTimeout is %s at "
+            "%s: look which other virtual hosts need it, or shorten it, though "
+            "not below the time that a user in a tunnel needs.",
+            fw2_text_time(pool, facts->vhost_user_timeout),
+            fw2_text_name(pool, facts->vhost, NO_NAME));
+    }
+    return words;
+}
+
+static apr_int64_t close_wait(const fw2_facts *facts)
+{
+    return facts->close_wait;
+}
+
+static fw2_words say_close_wait(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = facts->close_wait;
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool, "%s %s in CLOSE_WAIT: the client has closed and httpd has not.",
+        fw2_text_count(pool, n, "connection"), FW2_PLURAL(n, "is", "are"));
+    words.remedy =
+        "It is httpd's turn, not the client's: look in mod_status for a "
+        "handler that hangs, or for a backend that does not answer "
+        "(ProxyTimeout). No directive or sysctl for FIN_WAIT_2 changes it.";
+    return words;
+}
+
+const fw2_rule fw2_linger_rules[] = {
+    { "closer-full", closer_share, { 0, 50, 90 }, say_closer, NULL },
+    { "closer-away", closer_away, { 0, 1, 0 }, say_closer_away, NULL },
+    { "closer-idle", closer_idle, { 1, 0, 0 }, say_closer_idle, NULL },
+    { "fallback", fallback, { 0, 1, 600 }, say_fallback, NULL },
+    { "evicted", evicted, { 0, 1, 0 }, say_evicted, NULL },
+    { "linger-httpd", linger_httpd, { 0, 50, 0 }, say_linger_httpd, NULL },
+    { "linger-always",
+      linger_always,
+      { 100, 1000, 0 },
+      say_linger_always,
+      NULL },
+    { "undelivered", undelivered, { 0, 1, 0 }, say_undelivered, NULL },
+    { "close-wait", close_wait, { 0, 50, 0 }, say_close_wait, NULL },
+    { NULL }
+};

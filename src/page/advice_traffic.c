@@ -1,0 +1,528 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* What comes and goes: why httpd closes first, and what that leaves. */
+
+#include "page/advice_impl.h"
+
+#include <string.h>
+
+#include "apr_strings.h"
+
+/* The share from which on something is the main cause, in percent; and how many
+ * there must be of it in the last minute. */
+#define MOST 50
+#define FEW  30
+/* Load balancers keep few connections, and each of their 502s hurts. */
+#define FEW_OF_BALANCER 10
+
+/* Orphans in FIN_WAIT_2 that are worth a word (256 KB), and from which on their
+ * number tells more than chance. */
+#define MANY_ORPHANS 1000
+#define SOME_ORPHANS 100
+
+/* How much more than predicted is more than chance and late timers, in
+ * percent. */
+#define TOO_MANY 150
+
+/* Seconds by which a promise is shorter than the real time: no request comes too
+ * late then. */
+#define PROMISE_MARGIN 2
+
+/* The longest one that is worth it. */
+#define PROMISE_MAX 3600
+
+/* From which life on a shorter one is worth it. */
+#define LONG_LIFE apr_time_from_sec(10)
+
+/* A cause's part of what httpd closed, if there is enough of it. */
+static apr_int64_t cause_share(const fw2_facts *facts, apr_int64_t n,
+                               apr_int64_t few)
+{
+    return n >= few ? fw2_share(n, facts->by_server) : FW2_FACT_UNKNOWN;
+}
+
+/* `1,200 of the 2,000 connections that httpd closed ... (60 %)` */
+static const char *part_of_closes(const fw2_facts *facts, apr_int64_t n,
+                                  apr_pool_t *pool)
+{
+    return apr_psprintf(pool,
+                        "%s of the %s that httpd closed in the last minute%s",
+                        fw2_text_number(pool, n),
+                        fw2_text_count(pool, facts->by_server, "connection"),
+                        fw2_text_share(pool, n, facts->by_server));
+}
+
+static const char *keepalive_now(const fw2_facts *facts, apr_pool_t *pool)
+{
+    if (!facts->vhost || !fw2_known(facts->vhost_keepalive)) {
+        return "";
+    }
+    return apr_psprintf(pool, " (%s at %s)",
+                        fw2_text_time(pool, facts->vhost_keepalive),
+                        fw2_text_name(pool, facts->vhost, NULL));
+}
+
+/* An address's idle connections may be few, and it may close well: what makes
+ * it look like a load balancer is that most idle ones are its own. */
+static apr_int64_t balancer(const fw2_facts *facts)
+{
+    return facts->idle_net_share >= MOST
+               ? cause_share(facts, facts->expired, FEW_OF_BALANCER)
+               : FW2_FACT_UNKNOWN;
+}
+
+static int has_balancer(const fw2_facts *facts)
+{
+    return balancer(facts) >= MOST;
+}
+
+static fw2_words say_balancer(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "%s had been idle for the keep-alive time%s, most of them from %s.",
+        part_of_closes(facts, facts->expired, pool), keepalive_now(facts, pool),
+        fw2_text_name(pool, facts->idle_net, "one net"));
+    words.remedy =
+        "If that is a load balancer: its idle timeout must be shorter than "
+        "httpd's keep-alive time, or it sends requests into connections that "
+        "httpd is closing, and answers 502. If it has 60 s, set "
+        "FinWait2KeepAliveTimeout 65s.";
+    words.risk = "On prefork and worker each idle connection keeps a worker.";
+    words.directive = "FinWait2KeepAliveTimeout";
+    words.value = "65s";
+    return words;
+}
+
+apr_int64_t fw2_predicted_orphans(const fw2_facts *facts)
+{
+    return fw2_advice_steady_state(facts->left_open, fw2_orphan_time(facts));
+}
+
+/* Those that are there, in percent of that. */
+static apr_int64_t of_predicted(const fw2_facts *facts)
+{
+    apr_int64_t n = fw2_predicted_orphans(facts);
+
+    if (!fw2_known(n) || fw2_orphan_time(facts) == 0) {
+        return FW2_FACT_UNKNOWN;
+    }
+    return fw2_share(facts->orphan_mini, n ? n : 1);
+}
+
+/* Orphans that live longer than a minute may be of an earlier one. */
+static apr_int64_t growing(const fw2_facts *facts)
+{
+    return of_predicted(facts) >= TOO_MANY
+                   && fw2_orphan_time(facts) <= apr_time_from_sec(60)
+               ? facts->orphan_mini
+               : FW2_FACT_UNKNOWN;
+}
+
+static fw2_words say_growing(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding =
+        apr_psprintf(pool,
+                     "More than the traffic explains: %s in FIN_WAIT_2, where "
+                     "%s left open and kept for %s on average make about %s.",
+                     fw2_text_count(pool, facts->orphan_mini, "orphan"),
+                     fw2_text_rate(pool, facts->left_open),
+                     fw2_text_time(pool, fw2_orphan_time(facts)),
+                     fw2_text_about(pool, fw2_predicted_orphans(facts)));
+    words.remedy = apr_psprintf(
+        pool,
+        "Either they are growing, since more is left open than a moment ago, "
+        "or httpd closes connections that the module does not count, as with "
+        "FinWait2Engine Off. Look again in a minute; now they take %s.",
+        fw2_text_bytes(pool, facts->orphan_mini * FW2_MINI_BYTES));
+    return words;
+}
+
+static apr_int64_t steady(const fw2_facts *facts)
+{
+    apr_int64_t share = of_predicted(facts);
+
+    return fw2_known(share) && share < TOO_MANY ? facts->orphan_mini
+                                                : FW2_FACT_UNKNOWN;
+}
+
+static fw2_words say_steady(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t closes = facts->by_server + facts->by_peer;
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "Normal for this traffic: clients leave %s open, which the settings "
+        "keep in FIN_WAIT_2 for %s on average; that makes %sabout %s, and "
+        "there %s %s.",
+        fw2_text_rate(pool, facts->left_open),
+        fw2_text_time(pool, fw2_orphan_time(facts)),
+        facts->orphan_mini > fw2_predicted_orphans(facts) ? "" : "up to ",
+        fw2_text_about(pool, fw2_predicted_orphans(facts)),
+        FW2_PLURAL(facts->orphan_mini, "is", "are"),
+        fw2_text_number(pool, facts->orphan_mini));
+    if (fw2_known(facts->by_peer) && facts->by_server > 0) {
+        words.remedy = apr_psprintf(
+            pool, "httpd closed first in %s of %s in the last minute%s.",
+            fw2_text_number(pool, facts->by_server),
+            fw2_text_count(pool, closes, "close"),
+            fw2_text_share(pool, facts->by_server, closes));
+    }
+    return words;
+}
+
+/* Where mini-sockets run short, the rules of that say what there is to say. */
+static apr_int64_t long_life(const fw2_facts *facts)
+{
+    return fw2_orphan_time(facts) > LONG_LIFE && !fw2_minis_short(facts)
+               ? facts->orphan_mini
+               : FW2_FACT_UNKNOWN;
+}
+
+/* What a shorter life does. */
+static const char *fewer_orphans(const fw2_facts *facts, apr_int64_t later,
+                                 apr_pool_t *pool)
+{
+    if (!fw2_known(later)) {
+        return FW2_SHORT_LIFE_TEXT " makes them fewer";
+    }
+    return apr_psprintf(
+        pool, "at %s " FW2_SHORT_LIFE_TEXT " takes them to about %s",
+        fw2_text_rate(pool, facts->left_open), fw2_text_about(pool, later));
+}
+
+static fw2_words say_long_life(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_int64_t n = facts->orphan_mini, later = fw2_fewer_orphans(facts);
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "%s in FIN_WAIT_2 take %s of kernel memory; the settings keep them for "
+        "%s on average%s.",
+        fw2_text_count(pool, n, "orphan"),
+        fw2_text_bytes(pool, n * FW2_MINI_BYTES),
+        fw2_text_time(pool, fw2_orphan_time(facts)),
+        fw2_advice_vhosts(pool, facts));
+    words.remedy = apr_psprintf(
+        pool,
+        "They need no cure. If you want fewer: %s, after a graceful restart "
+        "and once those that are there have gone.",
+        fewer_orphans(facts, later, pool));
+    words.risk = "A client that takes more than 5 s to close is answered by a "
+                 "reset then, but it has its whole response.";
+    words.directive = FW2_SHORT_DIRECTIVE;
+    words.value = FW2_SHORT_VALUE;
+    words.now = n;
+    words.after = later;
+    return words;
+}
+
+/* Whether the clients that a rule names are this machine's own. */
+static int is_loopback(const char *net)
+{
+    return net && (!strncmp(net, "127.", 4) || !strncmp(net, "::/64", 5));
+}
+
+/* What the owner of clients that leave connections open can do. */
+static const char *ask_owner(const fw2_facts *facts, const char *net, int idle,
+                             apr_pool_t *pool)
+{
+    const char *owner = is_loopback(net)
+                            ? "It is a program of this machine, such as a "
+                              "cache, a proxy or a monitor: have it close"
+                            : "Ask its owner to close";
+
+    if (!idle) {
+        return apr_pstrcat(pool, owner,
+                           " a connection once it has its response.", NULL);
+    }
+    return apr_psprintf(pool,
+                        "%s idle connections before httpd's keep-alive time%s "
+                        "is over.",
+                        owner, keepalive_now(facts, pool));
+}
+
+/* Whether the User-Agent names a program: `(none)` and `(no request)` do not. */
+static int is_named(const fw2_facts *facts)
+{
+    return facts->agent && facts->agent[0] && facts->agent[0] != '(';
+}
+
+/* Whether its connections are closed since they are idle. */
+static int is_idle(const fw2_facts *facts)
+{
+    return fw2_share(facts->agent_expired, facts->agent_closed) >= MOST;
+}
+
+static apr_int64_t one_agent(const fw2_facts *facts)
+{
+    return is_named(facts) && facts->agent_left_open >= FEW
+                   && fw2_known(facts->agent_closed)
+                   && facts->orphan_mini >= SOME_ORPHANS
+                   && !(has_balancer(facts) && is_idle(facts))
+               ? facts->agent_share
+               : FW2_FACT_UNKNOWN;
+}
+
+static apr_int64_t one_peer(const fw2_facts *facts)
+{
+    return fw2_half_closed(facts) >= MANY_ORPHANS && !has_balancer(facts)
+                   && one_agent(facts) < MOST
+               ? facts->peer_share
+               : FW2_FACT_UNKNOWN;
+}
+
+static fw2_words say_one_peer(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding =
+        apr_psprintf(pool, "%s has %s %% of all half-closed connections.",
+                     fw2_text_name(pool, facts->peer, "One address"),
+                     fw2_text_number(pool, facts->peer_share));
+    words.remedy = apr_psprintf(
+        pool,
+        "That alone is no sign of an attack: a connection pool, a proxy or a "
+        "NAT looks the same. %s",
+        ask_owner(facts, facts->peer,
+                  fw2_share(facts->expired, facts->by_server) >= MOST, pool));
+    return words;
+}
+
+/* What a User-Agent begins with, as far as it needs no care in a pattern:
+ * `okhttp` of okhttp/4.9.3. Too little, or what all browsers begin with, is
+ * nothing. */
+static const char *product_of(const fw2_facts *facts, apr_pool_t *pool)
+{
+    apr_size_t n =
+        strspn(facts->agent, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                             "abcdefghijklmnopqrstuvwxyz0123456789_-");
+
+    return n < 3 || n > 32 || !strncmp(facts->agent, "Mozilla", 7)
+               ? NULL
+               : apr_pstrndup(pool, facts->agent, n);
+}
+
+/* What httpd can do itself, of use where the client does not look at its idle
+ * connections: it does look at what a response says. */
+static void recommend_no_keepalive(const fw2_facts *facts, fw2_words *words,
+                                   apr_pool_t *pool)
+{
+    const char *product = product_of(facts, pool);
+
+    if (!product) {
+        return;
+    }
+    words->directive = "BrowserMatch";
+    words->value = apr_psprintf(pool, "^%s nokeepalive", product);
+    words->remedy = apr_psprintf(
+        pool,
+        "%s Until then %s %s makes each response to it say Connection: close, "
+        "after which most clients close first.",
+        words->remedy, words->directive, words->value);
+    words->risk = "It costs a connection, and with TLS a handshake, for each "
+                  "request of this client.";
+}
+
+static fw2_words say_one_agent(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "Of all that clients left open of late, %s %% is of the User-Agent %s, "
+        "which left %s of %s open.",
+        fw2_text_number(pool, facts->agent_share),
+        fw2_text_name(pool, facts->agent, NULL),
+        fw2_text_number(pool, facts->agent_left_open),
+        fw2_text_count(pool, facts->agent_closed, "connection"));
+    words.remedy = ask_owner(facts, NULL, is_idle(facts), pool);
+    if (is_idle(facts)) {
+        recommend_no_keepalive(facts, &words, pool);
+    }
+    return words;
+}
+
+/* True if the virtual host with idle connections promises less than it keeps,
+ * and not nothing. */
+static int is_promise_shorter(const fw2_facts *facts)
+{
+    return facts->idle_promise > 0
+           && facts->idle_promise < facts->idle_keepalive;
+}
+
+/* Seconds that a response can promise and httpd outlast. Load balancers need
+ * another time. */
+static apr_int64_t promise(const fw2_facts *facts)
+{
+    apr_int64_t seconds = apr_time_sec(facts->idle_keepalive);
+
+    return is_promise_shorter(facts) || has_balancer(facts)
+                   || seconds > PROMISE_MAX
+               ? 0
+               : seconds;
+}
+
+static apr_int64_t idle_closes(const fw2_facts *facts)
+{
+    return promise(facts) > 0 ? cause_share(facts, facts->idle_expired, FEW)
+                              : FW2_FACT_UNKNOWN;
+}
+
+static fw2_words say_idle_closes(const fw2_facts *facts, apr_pool_t *pool)
+{
+    const char *until =
+        facts->idle_promise == 0 ? "; responses promise no time" : "";
+    apr_int64_t seconds = promise(facts);
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool, "%s had been idle for the keep-alive time of %s, %s%s.",
+        part_of_closes(facts, facts->idle_expired, pool),
+        fw2_text_name(pool, facts->idle_vhost, "one virtual host"),
+        fw2_text_time(pool, facts->idle_keepalive), until);
+    words.before =
+        apr_psprintf(pool, "FinWait2KeepAliveTimeout %" APR_INT64_T_FMT "s",
+                     seconds + PROMISE_MARGIN);
+    words.directive = "FinWait2KeepAliveAdvertise";
+    words.value = apr_psprintf(pool, "%" APR_INT64_T_FMT "s", seconds);
+    words.remedy = apr_psprintf(
+        pool,
+        "With %s and %s %s, clients that honour the promise close first, and "
+        "httpd closes up to %s fewer in a minute: these leave neither "
+        "FIN_WAIT_2 nor TIME_WAIT here.",
+        words.before, words.directive, words.value,
+        fw2_text_count(pool, facts->idle_expired, "connection"));
+    words.risk = apr_psprintf(
+        pool,
+        "On prefork and worker, a client that does not honour it keeps "
+        "its worker for %d s longer.",
+        PROMISE_MARGIN);
+    return words;
+}
+
+static apr_int64_t kept_promise(const fw2_facts *facts)
+{
+    if (!is_promise_shorter(facts) || !fw2_known(facts->idle_in_time)
+        || !fw2_known(facts->idle_late) || !fw2_known(facts->idle_expired)) {
+        return FW2_FACT_UNKNOWN;
+    }
+    return facts->idle_in_time + facts->idle_late + facts->idle_expired;
+}
+
+static fw2_words say_kept_promise(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+    apr_int64_t all = kept_promise(facts);
+
+    words.finding = apr_psprintf(
+        pool,
+        "Of %s of %s that ended idle in the last minute, clients closed %s "
+        "before the promised %s were over%s, and %s later; httpd closed %s "
+        "after %s.",
+        fw2_text_count(pool, all, "connection"),
+        fw2_text_name(pool, facts->idle_vhost, "one virtual host"),
+        fw2_text_number(pool, facts->idle_in_time),
+        fw2_text_time(pool, facts->idle_promise),
+        fw2_text_share(pool, facts->idle_in_time, all),
+        fw2_text_number(pool, facts->idle_late),
+        fw2_text_number(pool, facts->idle_expired),
+        fw2_text_time(pool, facts->idle_keepalive));
+    return words;
+}
+
+static apr_int64_t probes(const fw2_facts *facts)
+{
+    return cause_share(facts, facts->probes, FEW);
+}
+
+static fw2_words say_probes(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = apr_psprintf(
+        pool,
+        "%s never had a request: health checks, scanners, or browsers that "
+        "connect ahead.",
+        part_of_closes(facts, facts->probes, pool));
+    words.remedy =
+        "Let a health check send a request and then close. Or give the first "
+        "virtual host of its address FinWait2Timeout none, which forgets a "
+        "client once it has acknowledged everything.";
+    words.risk = "It truncates nothing; a client that sends later gets a "
+                 "reset.";
+    words.directive = FW2_SHORT_DIRECTIVE;
+    words.value = "none";
+    return words;
+}
+
+static apr_int64_t errors(const fw2_facts *facts)
+{
+    return cause_share(facts, facts->errors, FEW);
+}
+
+static fw2_words say_errors(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding =
+        apr_psprintf(pool, "%s ended with an error such as 400, 413 or 503.",
+                     part_of_closes(facts, facts->errors, pool));
+    words.remedy =
+        "The access log shows which, and for which clients; no setting of "
+        "TCP cures that.";
+    words.risk = "FinWait2Linger off would only reset clients that still "
+                 "send, which may lose the response.";
+    return words;
+}
+
+/* A cause that is worth a word because of what it leaves. */
+static apr_int64_t leaves_many(const fw2_facts *facts, apr_int64_t n)
+{
+    return facts->orphan_mini >= MANY_ORPHANS ? cause_share(facts, n, FEW)
+                                              : FW2_FACT_UNKNOWN;
+}
+
+static apr_int64_t connection_close(const fw2_facts *facts)
+{
+    return leaves_many(facts, facts->connection_close);
+}
+
+static fw2_words say_connection_close(const fw2_facts *facts, apr_pool_t *pool)
+{
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding =
+        apr_psprintf(pool, "%s ended with Connection: close.",
+                     part_of_closes(facts, facts->connection_close, pool));
+    words.remedy =
+        "Where KeepAlive is Off or MaxKeepAliveRequests small, one connection "
+        "could serve more requests, and fewer would be left. Clients that ask "
+        "for it, or use HTTP/1.0, are closed whatever is set.";
+    return words;
+}
+
+const fw2_rule fw2_traffic_rules[] = {
+    { "growing", growing, { MANY_ORPHANS, 10000, 0 }, say_growing, NULL },
+    { "steady", steady, { SOME_ORPHANS, 0, 0 }, say_steady, NULL },
+    { "long-life", long_life, { MANY_ORPHANS, 0, 0 }, say_long_life, NULL },
+    { "one-peer", one_peer, { MOST, 0, 0 }, say_one_peer, NULL },
+    { "one-agent", one_agent, { MOST, 0, 0 }, say_one_agent, NULL },
+    { "balancer", balancer, { MOST, 0, 0 }, say_balancer, NULL },
+    { "idle-closes", idle_closes, { MOST, 0, 0 }, say_idle_closes, NULL },
+    { "kept-promise", kept_promise, { FEW, 0, 0 }, say_kept_promise, NULL },
+    { "probes", probes, { MOST, 0, 0 }, say_probes, NULL },
+    { "errors", errors, { MOST, 0, 0 }, say_errors, NULL },
+    { "connection-close",
+      connection_close,
+      { MOST, 0, 0 },
+      say_connection_close,
+      NULL },
+    { NULL }
+};

@@ -1,0 +1,161 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* The virtual hosts that are written, where there may be many. */
+
+#include "page/metrics.h"
+
+#include <string.h>
+
+#define OTHER "other"
+
+/* Orders of magnitude, in powers of two. */
+#define MAGNITUDES 64
+
+/* Boards of before the virtual hosts got other numbers do not tell whose they
+ * hold. */
+static apr_int64_t held_of(const fw2_sources *sources, fw2_vhost_id vhost)
+{
+    int layout = fw2_counters_layout(sources->counters), i;
+    apr_int64_t held = 0;
+
+    for (i = 0; i < sources->nboards; i++) {
+        held += fw2_board_layout(sources->boards[i]) == layout
+                    ? fw2_board_held(sources->boards[i], vhost)
+                    : 0;
+    }
+    return held;
+}
+
+static void read_vhost(const fw2_report *report, const fw2_sources *sources,
+                       int i, fw2_vhost_report *vhost)
+{
+    const fw2_flow *flow = &report->all.flows[i];
+
+    fw2_counters_vhost(sources->counters, (fw2_vhost_id)i, &vhost->totals);
+    vhost->held = held_of(sources, (fw2_vhost_id)i);
+    vhost->rates = report->all.rates[i];
+    vhost->settings = &report->all.settings[i];
+    vhost->left_open = flow->left_open;
+    vhost->life = flow->life;
+    vhost->expected = flow->expected;
+}
+
+/* How many connections it had, by its order; -1 if it is never chosen: two of
+ * one name would be no metrics. */
+static int magnitude_of(const fw2_report *report, const fw2_sources *sources,
+                        int i)
+{
+    apr_int64_t n = fw2_counters_ends(sources->counters, (fw2_vhost_id)i);
+    int magnitude = 0;
+
+    if (!strcmp(report->all.names[i], OTHER)) {
+        return -1;
+    }
+    for (; n > 0; n >>= 1) {
+        magnitude++;
+    }
+    return magnitude;
+}
+
+/* The magnitude of each, read once: children go on counting. */
+static const signed char *magnitudes_of(const fw2_report *report,
+                                        const fw2_sources *sources,
+                                        apr_pool_t *pool)
+{
+    signed char *magnitudes = apr_palloc(pool, (apr_size_t)report->all.n);
+    int i;
+
+    for (i = 0; i < report->all.n; i++) {
+        magnitudes[i] = (signed char)magnitude_of(report, sources, i);
+    }
+    return magnitudes;
+}
+
+/* The least magnitude that virtual hosts are chosen of, and how many of it. */
+static int least_chosen(const signed char *magnitudes, int all,
+                        apr_int64_t *most)
+{
+    apr_int64_t n[MAGNITUDES] = { 0 };
+    int magnitude = MAGNITUDES - 1, i;
+
+    for (i = 0; i < all; i++) {
+        n[magnitudes[i] < 0 ? 0 : magnitudes[i]] += magnitudes[i] >= 0;
+    }
+    while (magnitude > 0 && n[magnitude] <= *most) {
+        *most -= n[magnitude--];
+    }
+    return magnitude;
+}
+
+/* Children can write what is added, so a sum ends at what a number can be. */
+static void add_number(apr_int64_t *sum, apr_int64_t n)
+{
+    apr_int64_t before = *sum == FW2_UNKNOWN ? 0 : *sum;
+
+    if (n != FW2_UNKNOWN) {
+        *sum = n > APR_INT64_MAX - before ? APR_INT64_MAX : before + n;
+    }
+}
+
+/* Add what the table has of a virtual host. */
+static void add_vhost(fw2_vhost_report *sum, const fw2_metric *metric,
+                      const fw2_vhost_report *vhost)
+{
+    int i, n;
+
+    for (; metric->key; metric++) {
+        apr_int64_t *to = (apr_int64_t *)((char *)sum + metric->offset);
+        const apr_int64_t *from =
+            (const apr_int64_t *)((const char *)vhost + metric->offset);
+
+        n = metric->scale ? metric->scale->n + 2 : fw2_metrics_cells(metric);
+        for (i = 0; i < n; i++) {
+            add_number(&to[i], from[i]);
+        }
+    }
+}
+
+/* Write so many, and the sum of all others. */
+static void choose_busiest(fw2_report *report, const fw2_sources *sources,
+                           apr_int64_t most, apr_pool_t *pool)
+{
+    const fw2_metric *metrics = fw2_metrics_section("vhosts")->metrics;
+    const signed char *magnitudes = magnitudes_of(report, sources, pool);
+    fw2_vhost_report other = { .totals = { .vhost = OTHER },
+                               .expected = FW2_UNKNOWN };
+    int least = least_chosen(magnitudes, report->all.n, &most), i;
+
+    for (i = 0; i < report->all.n; i++) {
+        fw2_vhost_report *next = &report->vhosts[report->nvhosts];
+
+        read_vhost(report, sources, i, next);
+        if (magnitudes[i] > least || (magnitudes[i] == least && most-- > 0)) {
+            report->nvhosts++;
+        }
+        else {
+            add_vhost(&other, metrics, next);
+        }
+    }
+    report->vhosts[report->nvhosts++] = other;
+}
+
+void fw2_metrics_choose(fw2_report *report, const fw2_sources *sources,
+                        apr_int64_t most, apr_pool_t *pool)
+{
+    int i, n = report->all.n;
+
+    report->nvhosts = 0;
+    if (most == FW2_VHOSTS_OFF) {
+        return;
+    }
+    report->vhosts = apr_palloc(pool, (apr_size_t)(most < n ? most + 1 : n)
+                                          * sizeof(*report->vhosts));
+    if (most < n) {
+        choose_busiest(report, sources, most, pool);
+        return;
+    }
+    for (i = 0; i < n; i++) {
+        read_vhost(report, sources, i, &report->vhosts[i]);
+    }
+    report->nvhosts = n;
+}

@@ -1,0 +1,181 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* The advice on the page: what to paste, why, and what else is worth knowing. */
+
+#include "page/status_impl.h"
+
+#include "apr_strings.h"
+#include "http_protocol.h"
+
+#include "page/text.h"
+
+/* Cards that are open; all others are folded. */
+#define OPEN_CARDS 3
+
+/* A cause, and a client or a virtual host, is named from so many percent on. */
+#define MAIN_CAUSE   30
+#define WORTH_NAMING 10
+
+/* The line to paste behind some words, with the number before and after. */
+static void write_line(request_rec *r, const char *words,
+                       const fw2_advice_report *advice)
+{
+    if (!advice->line) {
+        return;
+    }
+    ap_rprintf(r,
+               "<div class=line>%s<pre id=line-%s>%s</pre> <button type=button "
+               "class=scripted data-copy=line-%s aria-label=\"Copy %s\">copy"
+               "</button>",
+               words, advice->rule, ap_escape_html(r->pool, advice->line),
+               advice->rule, ap_escape_html(r->pool, advice->line));
+    if (advice->now >= 0 && advice->expected_after >= 0) {
+        ap_rprintf(r, "<span>%s &rarr; about <strong>%s</strong></span>",
+                   fw2_text_number(r->pool, advice->now),
+                   fw2_text_about(r->pool, advice->expected_after));
+    }
+    ap_rputs("</div>\n", r);
+}
+
+/* `<p class=...>Risk: ...</p>`, of a text that there may be */
+static void write_text(request_rec *r, const char *before, const char *text)
+{
+    if (text) {
+        ap_rprintf(r, "<p>%s%s</p>\n", before, ap_escape_html(r->pool, text));
+    }
+}
+
+/* The headline has the finding of the one that decided. */
+static void write_card(const fw2_page *page, const fw2_advice_report *advice)
+{
+    request_rec *r = page->r;
+    int decided = !strcmp(advice->finding, page->report->advice[0].finding);
+
+    ap_rprintf(r, "<div class=\"advice %s\" id=rule-%s>", advice->level,
+               advice->rule);
+    if (!decided) {
+        ap_rprintf(r, "<p><span class=\"level %s\">%s</span> %s</p>\n",
+                   advice->level,
+                   strcmp(advice->level, "ok") ? advice->level : "note",
+                   ap_escape_html(r->pool, advice->finding));
+    }
+    write_line(r, "", advice);
+    write_text(r, "", advice->remedy);
+    write_text(r, "<strong>Risk:</strong> ", advice->risk);
+    ap_rputs("</div>\n", r);
+}
+
+/* Whether it is the offer to have fewer where nothing is wrong. */
+static int is_offer(const fw2_advice_report *advice)
+{
+    return !strcmp(advice->level, "ok") && advice->line
+           && !strcmp(advice->rule, "long-life");
+}
+
+static void write_offer(const fw2_page *page, const fw2_advice_report *advice)
+{
+    ap_rputs("<div id=want>", page->r);
+    write_line(page->r, "<strong>Want fewer?</strong> ", advice);
+    write_text(page->r, "<strong>Risk:</strong> ", advice->risk);
+    ap_rputs("</div>\n", page->r);
+}
+
+/* ------------------------------------------------------------------- why -- */
+
+/* `<a href="#clients">61 % okhttp/4.9.3</a>`, joined to `before`; not of
+ * `(none)`, which tells nobody anything */
+static const char *and_why(const fw2_page *page, const char *before,
+                           const char *part, apr_int64_t percent,
+                           const char *what)
+{
+    apr_pool_t *pool = page->r->pool;
+
+    if (percent < WORTH_NAMING || !what || *what == '(') {
+        return before;
+    }
+    return apr_psprintf(pool,
+                        "%s%s<a href=\"#%s\">%" APR_INT64_T_FMT " %% %s</a>",
+                        before, *before ? " &middot; " : "", part, percent,
+                        ap_escape_html(pool, fw2_text_name(pool, what, "")));
+}
+
+/* What httpd's own closes were for: the cause that most are of. */
+static const char *main_cause(const fw2_facts *facts, apr_int64_t *n)
+{
+    const struct {
+        apr_int64_t n;
+        const char *what;
+    } causes[] = { { facts->expired, "keep-alive time over" },
+                   { facts->connection_close, "Connection: close" },
+                   { facts->errors, "an error" },
+                   { facts->probes, "without a request" } };
+    unsigned int i, most = 0;
+
+    for (i = 1; i < sizeof(causes) / sizeof(causes[0]); i++) {
+        most = causes[i].n > causes[most].n ? i : most;
+    }
+    *n = causes[most].n;
+    return causes[most].what;
+}
+
+static void write_why(const fw2_page *page)
+{
+    const fw2_facts *facts = &page->facts;
+    apr_int64_t n = 0;
+    const char *cause = main_cause(facts, &n), *why;
+    apr_int64_t percent = facts->by_server > 0 ? 100 * n / facts->by_server : 0;
+
+    why =
+        and_why(page, "", "vhosts", percent >= MAIN_CAUSE ? percent : 0, cause);
+    why = and_why(page, why, "clients", facts->agent_share, facts->agent);
+    why = and_why(page, why, "vhosts", facts->vhost_share, facts->vhost);
+    why = and_why(page, why, "clients", facts->idle_net_share, facts->idle_net);
+    if (*why && facts->by_server > 0) {
+        ap_rprintf(page->r, "<p id=why><strong>Why?</strong> %s</p>\n", why);
+    }
+}
+
+/* ------------------------------------------------------------------- all -- */
+
+static void write_notes(const fw2_page *page, int first,
+                        const fw2_advice_report *offer)
+{
+    const fw2_report *report = page->report;
+    int n =
+        report->nadvice - first - (offer && offer >= report->advice + first);
+    int i;
+
+    if (n <= 0) {
+        return;
+    }
+    ap_rprintf(page->r, "<details id=notes><summary>%s</summary>\n",
+               fw2_text_count(page->r->pool, n, "more note"));
+    for (i = first; i < report->nadvice; i++) {
+        if (&report->advice[i] != offer) {
+            write_card(page, &report->advice[i]);
+        }
+    }
+    ap_rputs("</details>\n", page->r);
+}
+
+void fw2_write_advice(const fw2_page *page)
+{
+    const fw2_report *report = page->report;
+    const fw2_advice_report *offer = NULL;
+    int i, open = 1;
+
+    ap_rputs("<section id=advice aria-label=Advice>\n", page->r);
+    while (open < report->nadvice && open <= OPEN_CARDS
+           && strcmp(report->advice[open].level, "ok")) {
+        write_card(page, &report->advice[open++]);
+    }
+    for (i = open; i < report->nadvice && !offer; i++) {
+        offer = is_offer(&report->advice[i]) ? &report->advice[i] : NULL;
+    }
+    if (offer) {
+        write_offer(page, offer);
+    }
+    write_why(page);
+    write_notes(page, open, offer);
+    ap_rputs("</section>\n", page->r);
+}

@@ -1,0 +1,55 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* What the page of mod_status shows: a few lines, of what has been counted
+ * already. It is asked for every few seconds, and must cost nothing. */
+
+#include "page/status.h"
+
+#include "http_main.h"
+#include "http_protocol.h"
+#include "mod_status.h"
+
+#include "page/status_impl.h"
+
+static void write_paragraph(request_rec *r, const fw2_report *report)
+{
+    ap_rprintf(r, "<hr />\n<h2>Half-closed connections</h2>\n<p>%s</p>\n",
+               ap_escape_html(r->pool, report->advice[0].text));
+    if (report->half_closed.total == FW2_UNKNOWN) {
+        ap_rputs(report->snapshot.counts
+                     ? "<p>They could not be counted.</p>\n"
+                     : "<p>They have not been counted yet: the process "
+                       "finwait2 counts when somebody asks for "
+                       "finwait-status, or for the next sample.</p>\n",
+                 r);
+        return;
+    }
+    ap_rprintf(r,
+               "<p>%" APR_INT64_T_FMT ", of which httpd holds %" APR_INT64_T_FMT
+               " and the kernel %" APR_INT64_T_FMT "; counted %s seconds ago. "
+               "httpd lingers on %" APR_INT64_T_FMT " of %" APR_INT64_T_FMT
+               " that it may.</p>\n",
+               report->half_closed.total, report->half_closed.held,
+               report->half_closed.orphan,
+               fw2_seconds_text(r->pool, report->snapshot.age),
+               report->closer.held, report->closer.capacity);
+}
+
+int fw2_status_block(request_rec *r, int flags, const fw2_sources *sources)
+{
+    fw2_report report;
+
+    if (!sources->wanted || !sources->boards) {
+        return DECLINED;
+    }
+    fw2_status_describe(&report, r->pool);
+    fw2_report_last(&report, sources, r->pool);
+    fw2_status_advise(&report, r->pool);
+    if (!(flags & AP_STATUS_SHORT)) {
+        write_paragraph(r, &report);
+        return OK;
+    }
+    fw2_metrics_choose(&report, sources, 0, r->pool);
+    fw2_write_words(r, &report, "FinWait2");
+    return OK;
+}

@@ -1,0 +1,395 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* The parts of the page for people that answer how long, how near, and how much
+ * of everything. */
+
+#include "page/status_impl.h"
+
+#include "apr_strings.h"
+#include "http_protocol.h"
+
+#include "page/text.h"
+#include "base/recent.h"
+
+/* ---------------------------------------------------------- how long ---- */
+
+/* `up to 5 s`; the last class is above the last bound. */
+static const char *class_text(apr_pool_t *pool, int i)
+{
+    apr_int64_t bound =
+        fw2_left_bounds[i < FW2_LEFT_BOUNDS ? i : FW2_LEFT_BOUNDS - 1];
+
+    return apr_psprintf(pool, "%s %d s", i < FW2_LEFT_BOUNDS ? "up to" : "over",
+                        (int)apr_time_sec(bound));
+}
+
+static void write_classes(request_rec *r, const fw2_left *left)
+{
+    apr_int64_t most = 1;
+    int i;
+
+    for (i = 0; i <= FW2_LEFT_BOUNDS; i++) {
+        most = left->n[i] > most ? left->n[i] : most;
+    }
+    ap_rputs("<table class=bars><thead><tr><th scope=col>Time left</th>"
+             "<th scope=col>orphans</th></tr></thead>\n<tbody>",
+             r);
+    for (i = 0; i <= FW2_LEFT_BOUNDS; i++) {
+        if (!left->n[i]) {
+            continue;
+        }
+        ap_rprintf(r, "<tr><th scope=row>%s<i style=\"width:%d%%\"></i></th>",
+                   class_text(r->pool, i), (int)(100 * left->n[i] / most));
+        fw2_write_count(r, "", left->n[i]);
+        ap_rputs("</tr>\n", r);
+    }
+    ap_rputs("</tbody></table>\n", r);
+}
+
+/* How long it takes the closer to let go of the last that it holds, at most,
+ * and how long that one will live as an orphan. */
+static apr_interval_time_t longest_held(const fw2_report *report)
+{
+    apr_interval_time_t longest = 0;
+    int i;
+
+    for (i = 0; i < report->nvhosts; i++) {
+        const fw2_vhost_report *vhost = &report->vhosts[i];
+        const fw2_policy *policy = vhost->settings->policy;
+
+        if (policy && vhost->held > 0) {
+            apr_interval_time_t life =
+                policy->linger_total + (vhost->life > 0 ? vhost->life : 0);
+
+            longest = life > longest ? life : longest;
+        }
+    }
+    return longest;
+}
+
+/* Whether nobody can tell when the last will be gone: full sockets in
+ * FIN_WAIT_2 tell only a part of their time, on some httpd lingers itself, and
+ * with FinWait2UserTimeout a reader may take as long as it likes. */
+static int has_open_end(const fw2_report *report)
+{
+    int i;
+
+    for (i = 0; i < report->nlisteners; i++) {
+        if (report->listeners[i].tally.n[FW2_FIN_WAIT2][FW2_KERNEL] > 0) {
+            return 1;
+        }
+    }
+    for (i = 0; i < report->nvhosts; i++) {
+        const fw2_vhost_report *vhost = &report->vhosts[i];
+        const fw2_policy *policy = vhost->settings->policy;
+
+        if (vhost->held > 0
+            && (!policy || policy->user_timeout != FW2_USER_TIMEOUT_SYSTEM)) {
+            return 1;
+        }
+    }
+    return report->half_closed.held > report->closer.held;
+}
+
+void fw2_write_last(request_rec *r, const fw2_report *report)
+{
+    apr_interval_time_t held = longest_held(report);
+    apr_interval_time_t left = report->remaining.longest - report->snapshot.age;
+    int open_end = has_open_end(report);
+    const char *when = open_end ? "not before" : "at";
+
+    if (held > left && !open_end) {
+        left = held;
+        when = "at the latest at";
+    }
+    if (report->half_closed.total <= 0 || left <= 0) {
+        return;
+    }
+    ap_rprintf(r,
+               "<p>If nothing new closes: gone %s <strong>%s</strong>%s.</p>\n",
+               when, fw2_clock_text(r->pool, apr_time_now() + left, "%H:%M:%S"),
+               report->remaining.unbounded > 0
+                   ? ", but for those that wait for an acknowledgement"
+                   : "");
+}
+
+/* Of those whose end nobody can foretell. */
+static void write_endless(request_rec *r, apr_int64_t n, const char *why)
+{
+    if (n > 0) {
+        ap_rprintf(r, "<p><small>%s more %s</small></p>\n",
+                   fw2_text_number(r->pool, n), why);
+    }
+}
+
+/* Connections that are held, whose time as orphans has not begun. */
+static void write_held(request_rec *r, const fw2_report *report)
+{
+    if (report->closer.held <= 0) {
+        return;
+    }
+    ap_rprintf(r,
+               "<p><small>%s more are held. Each is closed when its linger is "
+               "over",
+               fw2_text_number(r->pool, report->closer.held));
+    if (!has_open_end(report)) {
+        ap_rprintf(r, ", and the last of them is gone in %s at the latest",
+                   fw2_text_time(r->pool, longest_held(report)));
+    }
+    ap_rputs(".</small></p>\n", r);
+}
+
+void fw2_write_remaining(request_rec *r, const fw2_report *report)
+{
+    const fw2_left *left = &report->remaining;
+
+    if (report->half_closed.orphan <= 0 && report->closer.held <= 0) {
+        return;
+    }
+    ap_rputs("<section id=remaining class=card><h2>Time left</h2>\n", r);
+    if (left->longest > 0) {
+        write_classes(r, left);
+    }
+    write_held(r, report);
+    write_endless(r, left->unbounded,
+                  "wait for their clients to acknowledge the last bytes. Only "
+                  "FinWait2UserTimeout ends those of a client that never "
+                  "does.");
+    write_endless(r, left->unknown, "do not show their time.");
+    ap_rputs("</section>\n", r);
+}
+
+/* ---------------------------------------------------------- how near ---- */
+
+/* Something that there may be no more of. */
+typedef struct {
+    const char *what;
+    const char *means;
+    apr_size_t used, limit; /* offsets in fw2_report, of numbers */
+    int near;               /* percent from which it is one's business */
+} reach;
+
+#define LIMIT(field) APR_OFFSETOF(fw2_report, field)
+
+static const reach reaches[] = {
+    { "Mini-sockets",
+      "Orphans in FIN_WAIT_2 and TIME_WAIT together. Above the limit "
+      "(net.ipv4.tcp_max_tw_buckets) connections vanish.",
+      LIMIT(limits.timewait), LIMIT(limits.tcp_max_tw_buckets), 80 },
+    { "Orphans that are full sockets",
+      "Of the whole machine; FIN_WAIT_2 is mostly not among them. From a "
+      "quarter of the limit (net.ipv4.tcp_max_orphans) on, some are reset.",
+      LIMIT(limits.orphans), LIMIT(limits.tcp_max_orphans), 25 },
+    { "Memory of TCP, in pages",
+      "Of the whole machine. At the limit (net.ipv4.tcp_mem) connections are "
+      "reset.",
+      LIMIT(limits.mem_pages), LIMIT(limits.tcp_mem_max), 80 },
+    { "Places of the closer process",
+      "Connections that it lingers on. With none left, the one held longest "
+      "is closed (FinWait2LingerSlots).",
+      LIMIT(closer.held), LIMIT(closer.capacity), 50 },
+    { "Descriptors of the closer process",
+      "With none left, the connection held longest is closed.",
+      LIMIT(descriptors.open), LIMIT(descriptors.limit), 80 },
+};
+
+static apr_int64_t number_at(const fw2_report *report, apr_size_t offset)
+{
+    return *(const apr_int64_t *)((const char *)report + offset);
+}
+
+/* Why the number at this offset is not known. */
+static const char *why_unknown(apr_size_t offset)
+{
+    const fw2_section *section;
+    const fw2_metric *metric;
+
+    for (section = fw2_sections; section->key; section++) {
+        for (metric = section->metrics; metric->key; metric++) {
+            if (!section->label && metric->offset == offset
+                && metric->unknown) {
+                return metric->unknown;
+            }
+        }
+    }
+    return "there is no limit";
+}
+
+static void write_reach(request_rec *r, const fw2_report *report,
+                        const reach *at)
+{
+    apr_int64_t used = number_at(report, at->used);
+    apr_int64_t limit = number_at(report, at->limit);
+
+    ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", at->what,
+               at->means);
+    if (used == FW2_UNKNOWN || limit <= 0) {
+        ap_rprintf(r, "<td>&ndash;<small>%s</small></td></tr>\n",
+                   why_unknown(used == FW2_UNKNOWN ? at->used : at->limit));
+        return;
+    }
+    ap_rprintf(
+        r,
+        "<td>%s of %s%s<br><meter aria-label=\"%s\" max=100 low=%d high=%d "
+        "optimum=0 value=%d></meter></td></tr>\n",
+        fw2_text_number(r->pool, used), fw2_text_number(r->pool, limit),
+        fw2_share_html(r->pool, used, limit), at->what, at->near / 2, at->near,
+        (int)(100 * used / limit));
+}
+
+/* What is lost where there is no room left: a counter of the system's. */
+typedef struct {
+    const char *what;
+    const char *means;
+    apr_size_t offset; /* in fw2_limits */
+} loss;
+
+static const loss losses[] = {
+    { "Mini-sockets", "that could not be made: the connection vanished.",
+      APR_OFFSETOF(fw2_limits, timewait_overflow) },
+    { "Full accept queues", "found by a new connection, of any program here.",
+      APR_OFFSETOF(fw2_limits, listen_overflows) },
+    { "Connections not accepted", "for that or any other reason.",
+      APR_OFFSETOF(fw2_limits, listen_drops) },
+    { "Connections reset", "for want of memory, or for too many orphans.",
+      APR_OFFSETOF(fw2_limits, aborts_on_memory) },
+};
+
+static void write_loss(request_rec *r, const fw2_report *report, const loss *of)
+{
+    apr_int64_t now =
+        *(const apr_int64_t *)((const char *)&report->limits + of->offset);
+    apr_int64_t then =
+        *(const apr_int64_t *)((const char *)&report->before + of->offset);
+    apr_int64_t late = fw2_recent_per_minute(now, then, report->over);
+
+    ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", of->what,
+               of->means);
+    fw2_write_count(r, "", now < 0 ? FW2_UNKNOWN : late);
+    fw2_write_count(r, "", now);
+    ap_rputs("</tr>\n", r);
+}
+
+/* Whether it is known that nothing was lost. */
+static int is_lossless(const fw2_limits *limits)
+{
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
+        if (*(const apr_int64_t *)((const char *)limits + losses[i].offset)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+void fw2_write_losses(request_rec *r, const fw2_report *report)
+{
+    apr_size_t i;
+
+    ap_rputs("<section id=losses class=card><h2>Losses of the whole system</h2>"
+             "\n",
+             r);
+    if (is_lossless(&report->limits)) {
+        ap_rputs("<p>None since it started: no mini-socket was refused, no "
+                 "accept queue was full, no connection was reset for want of "
+                 "memory.</p></section>\n",
+                 r);
+        return;
+    }
+    ap_rputs("<table class=facts><thead><tr><th scope=col>Loss</th>"
+             "<th scope=col>in the last minute</th><th scope=col>ever</th>"
+             "</tr></thead>\n<tbody>",
+             r);
+    for (i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
+        write_loss(r, report, &losses[i]);
+    }
+    ap_rputs("</tbody></table></section>\n", r);
+}
+
+void fw2_write_reaches(request_rec *r, const fw2_report *report)
+{
+    apr_size_t i;
+
+    ap_rputs("<section id=limits class=card><h2>Limits</h2>\n"
+             "<table class=facts><tbody>\n",
+             r);
+    for (i = 0; i < sizeof(reaches) / sizeof(reaches[0]); i++) {
+        write_reach(r, report, &reaches[i]);
+    }
+    ap_rputs("</tbody></table></section>\n", r);
+}
+
+/* --------------------------------------------------------- all figures --- */
+
+static const char *number_html(request_rec *r, const fw2_metric *metric,
+                               apr_int64_t number)
+{
+    if (number == FW2_UNKNOWN) {
+        return "&ndash;";
+    }
+    if (metric->kind == FW2_FLAG) {
+        return number ? "yes" : "no";
+    }
+    return metric->kind == FW2_SECONDS ? fw2_seconds_text(r->pool, number)
+                                       : fw2_text_number(r->pool, number);
+}
+
+/* The numbers of a metric with one dimension, each with its name. */
+static const char *numbers_html(request_rec *r, const fw2_metric *metric,
+                                const void *element)
+{
+    const fw2_dim *dim = metric->dims[0];
+    const char *html = "";
+    int i;
+
+    if (metric->kind == FW2_TEXT) {
+        return ap_escape_html(r->pool, fw2_metrics_text(metric, element));
+    }
+    if (!dim) {
+        return number_html(r, metric, fw2_metrics_number(metric, element, 0));
+    }
+    for (i = 0; i < dim->n; i++) {
+        html = apr_pstrcat(
+            r->pool, html, i ? "<br>" : "", dim->names[i], "&nbsp;",
+            number_html(r, metric, fw2_metrics_number(metric, element, i)),
+            NULL);
+    }
+    return html;
+}
+
+/* One metric as a line: its name, what it is, why there is none, its value. */
+static void write_fact(request_rec *r, const fw2_metric *metric,
+                       const void *element)
+{
+    const char *unknown = "";
+
+    if (metric->kind == FW2_TIMES) {
+        return;
+    }
+    if (metric->kind != FW2_TEXT && metric->unknown
+        && fw2_metrics_number(metric, element, 0) == FW2_UNKNOWN) {
+        unknown =
+            apr_pstrcat(r->pool, " Not known: ", metric->unknown, ".", NULL);
+    }
+    ap_rprintf(r,
+               "<tr><th scope=row>%s<small>%s.%s</small></th><td>%s</td>"
+               "</tr>\n",
+               metric->key, metric->help, unknown,
+               numbers_html(r, metric, element));
+}
+
+void fw2_write_facts(request_rec *r, const char *title,
+                     const fw2_section *section, const void *element)
+{
+    const fw2_metric *metric;
+
+    ap_rprintf(r,
+               "<div class=card><table class=facts><caption>%s</caption>"
+               "<tbody>\n",
+               ap_escape_html(r->pool, title));
+    for (metric = section->metrics; metric->key; metric++) {
+        write_fact(r, metric, element);
+    }
+    ap_rputs("</tbody></table></div>\n", r);
+}

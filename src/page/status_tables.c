@@ -1,0 +1,661 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The page's tables: of listening sockets, of virtual hosts, of clients. Each
+ * shows the rows that matter and folds the others, so that a server on which
+ * nothing happens has a short page.
+ */
+
+#include "page/status_impl.h"
+
+#include <stdlib.h>
+
+#include "apr_strings.h"
+#include "http_protocol.h"
+
+#include "page/text.h"
+
+/* Rows that are not folded, unless the query string has `top`; rows that are
+ * folded; and names of idle ones. The others are behind a link. */
+#define TOP   10
+#define MORE  100
+#define NAMES 200
+
+/* As many names of idle ones are not folded. */
+#define FEW_NAMES 4
+
+/* A column: a number of each row's. */
+typedef struct {
+    const char *key; /* in `?sort=`; NULL ends the columns */
+    const char *heading;
+    apr_int64_t (*value)(const void *row);
+} column;
+
+/* A table. Every row begins with a pointer to its name. */
+typedef struct {
+    const char *id;
+    const char *heading; /* of the names */
+    const char *noun;    /* for one row */
+    const column *columns;
+    apr_size_t size; /* of a row */
+    /* The last cell, or NULL, and the link of a name, or NULL. */
+    void (*cell)(request_rec *r, const void *row);
+    const char *cell_heading;
+    const char *link;
+} table;
+
+/* A row, and what it is sorted by. */
+typedef struct {
+    const void *row;
+    const char *name;
+    apr_int64_t weight;
+    int idle;
+} entry;
+
+/* ------------------------------------------------------------------ links -- */
+
+void fw2_page_parse(fw2_page *page)
+{
+    apr_pool_t *pool = page->r->pool;
+    char *rest = page->r->args ? apr_pstrdup(pool, page->r->args) : NULL;
+    char *token, *state;
+
+    page->top = TOP;
+    for (token = rest ? apr_strtok(rest, "&", &state) : NULL; token;
+         token = apr_strtok(NULL, "&", &state)) {
+        if (!strncmp(token, "sort=", 5)) {
+            page->sort = token + 5;
+        }
+        else if (!strncmp(token, "vhost=", 6)
+                 && ap_unescape_urlencoded(token + 6) == OK) {
+            page->vhost = token + 6;
+        }
+        else if (!strcmp(token, "top=all")) {
+            page->top = 0;
+        }
+        else if (!strncmp(token, "top=", 4)) {
+            apr_int64_t top = apr_atoi64(token + 4);
+
+            page->top = top > 0 && top < MORE ? (int)top : TOP;
+        }
+    }
+}
+
+static const char *with(const fw2_page *page, const char *link, const char *key,
+                        const char *value)
+{
+    return value ? apr_pstrcat(page->r->pool, link, *link ? "&" : "?", key, "=",
+                               ap_escape_urlencoded(page->r->pool, value), NULL)
+                 : link;
+}
+
+const char *fw2_page_link(const fw2_page *page, const char *key,
+                          const char *value)
+{
+    apr_pool_t *pool = page->r->pool;
+    const char *top = page->top ? apr_itoa(pool, page->top) : "all";
+    const struct {
+        const char *key, *value;
+    } now[] = { { "sort", page->sort },
+                { "vhost", page->vhost },
+                { "top", page->top == TOP ? NULL : top } };
+    const char *link = "";
+    unsigned int i;
+
+    for (i = 0; i < sizeof(now) / sizeof(now[0]); i++) {
+        int other = key && !strcmp(key, now[i].key);
+
+        link = with(page, link, now[i].key, other ? value : now[i].value);
+    }
+    return *link ? ap_escape_html(pool, link) : "?";
+}
+
+/* ------------------------------------------------------------------- rows -- */
+
+static const char *name_of(const void *row)
+{
+    return *(const char *const *)row;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const entry *left = a, *right = b;
+
+    if (left->idle != right->idle) {
+        return left->idle - right->idle;
+    }
+    if (left->weight != right->weight) {
+        return left->weight < right->weight ? 1 : -1;
+    }
+    return strcmp(left->name, right->name);
+}
+
+/* The column to sort by: the one asked for, or else the first. */
+static const column *sorted_by(const fw2_page *page, const table *of)
+{
+    const column *at = of->columns;
+
+    while (at->key && (!page->sort || strcmp(at->key, page->sort))) {
+        at++;
+    }
+    return at->key ? at : of->columns;
+}
+
+static int is_idle(const table *of, const void *row)
+{
+    const column *at = of->columns;
+
+    while (at->key && at->value(row) <= 0) {
+        at++;
+    }
+    return !at->key;
+}
+
+/* The rows in their order, idle ones last. Returns how many are not idle. */
+static int sort_rows(const fw2_page *page, const table *of, const void *rows,
+                     int n, entry **sorted)
+{
+    const column *by = sorted_by(page, of);
+    entry *all = apr_palloc(page->r->pool, (apr_size_t)(n + 1) * sizeof(*all));
+    int i, busy = 0;
+
+    for (i = 0; i < n; i++) {
+        const void *row = (const char *)rows + (apr_size_t)i * of->size;
+
+        all[i] = (entry){ row, name_of(row), by->value(row), is_idle(of, row) };
+        busy += !all[i].idle;
+    }
+    qsort(all, (apr_size_t)n, sizeof(*all), compare);
+    *sorted = all;
+    return busy;
+}
+
+void fw2_write_count(request_rec *r, const char *key, apr_int64_t n)
+{
+    ap_rprintf(r, "<td%s%s%s%s>%s</td>", n == 0 ? " class=zero" : "",
+               *key ? " data-k=\"" : "", key, *key ? "\"" : "",
+               n == FW2_UNKNOWN ? "&ndash;" : fw2_text_number(r->pool, n));
+}
+
+static void write_row(const fw2_page *page, const table *of, const entry *at)
+{
+    const char *name = ap_escape_html(page->r->pool, at->name);
+    const column *of_column;
+
+    ap_rputs("<tr><th scope=row>", page->r);
+    if (of->link) {
+        ap_rprintf(page->r, "<a href=\"%s#vhost\" data-live>%s</a>",
+                   fw2_page_link(page, of->link, at->name), name);
+    }
+    else {
+        ap_rputs(name, page->r);
+    }
+    ap_rputs("</th>", page->r);
+    for (of_column = of->columns; of_column->key; of_column++) {
+        fw2_write_count(page->r, of_column->heading, of_column->value(at->row));
+    }
+    if (of->cell) {
+        of->cell(page->r, at->row);
+    }
+    ap_rputs("</tr>\n", page->r);
+}
+
+static void write_table(const fw2_page *page, const table *of,
+                        const entry *rows, int n)
+{
+    const column *by = sorted_by(page, of), *at;
+
+    ap_rprintf(page->r,
+               "<div class=rows><table><thead><tr><th scope=col>%s</th>",
+               of->heading);
+    for (at = of->columns; at->key; at++) {
+        ap_rprintf(page->r,
+                   "<th scope=col%s><a href=\"%s#%s\" data-live>%s</a></th>",
+                   at == by ? " aria-sort=descending" : "",
+                   fw2_page_link(page, "sort", at->key), of->id, at->heading);
+    }
+    if (of->cell) {
+        ap_rprintf(page->r, "<th scope=col>%s</th>", of->cell_heading);
+    }
+    ap_rputs("</tr></thead>\n<tbody>", page->r);
+    while (n-- > 0) {
+        write_row(page, of, rows++);
+    }
+    ap_rputs("</tbody></table></div>\n", page->r);
+}
+
+/* `12 more listeners`, `1 idle listener` */
+static const char *count_of(const fw2_page *page, const table *of, int n,
+                            const char *kind)
+{
+    apr_pool_t *pool = page->r->pool;
+
+    return fw2_text_count(pool, n, apr_pstrcat(pool, kind, of->noun, NULL));
+}
+
+/* A link that unfolds all, for those that are not even folded. */
+static void write_link_to_all(const fw2_page *page, const table *of, int n)
+{
+    ap_rprintf(page->r,
+               "<p><small><a href=\"%s#%s\" data-live>Show %s</a>"
+               "</small></p>\n",
+               fw2_page_link(page, "top", "all"), of->id,
+               count_of(page, of, n, "more "));
+}
+
+static void write_more(const fw2_page *page, const table *of, const entry *rows,
+                       int n)
+{
+    int shown = n < MORE ? n : MORE;
+
+    if (n <= 0) {
+        return;
+    }
+    ap_rprintf(page->r, "<details id=more-%s><summary>%s</summary>\n", of->id,
+               count_of(page, of, n, "more "));
+    write_table(page, of, rows, shown);
+    if (n > shown) {
+        write_link_to_all(page, of, n - shown);
+    }
+    ap_rputs("</details>\n", page->r);
+}
+
+/* Of those with nothing to show, the names. */
+static void write_idle(const fw2_page *page, const table *of, const entry *rows,
+                       int n)
+{
+    int shown = n < NAMES ? n : NAMES, i;
+
+    if (n <= 0) {
+        return;
+    }
+    ap_rprintf(page->r,
+               "<details id=idle-%s%s><summary>%s</summary><p>"
+               "<small>",
+               of->id, n > FEW_NAMES ? "" : " open",
+               count_of(page, of, n, "idle "));
+    for (i = 0; i < shown; i++) {
+        ap_rprintf(page->r, "%s%s", i ? ", " : "",
+                   ap_escape_html(page->r->pool, rows[i].name));
+    }
+    ap_rputs("</small></p>\n", page->r);
+    if (n > shown) {
+        write_link_to_all(page, of, n - shown);
+    }
+    ap_rputs("</details>\n", page->r);
+}
+
+static void write_rows(const fw2_page *page, const table *of, const void *rows,
+                       int n)
+{
+    entry *sorted;
+    int busy = sort_rows(page, of, rows, n, &sorted);
+    int shown = page->top && page->top < busy ? page->top : busy;
+
+    if (!page->top) {
+        shown = busy = n;
+    }
+    if (shown) {
+        write_table(page, of, sorted, shown);
+    }
+    write_more(page, of, sorted + shown, busy - shown);
+    write_idle(page, of, sorted + busy, n - busy);
+}
+
+/* -------------------------------------------------------------- listeners -- */
+
+static apr_int64_t in_state(const void *row, fw2_state state)
+{
+    const apr_int64_t *n = ((const fw2_listener_report *)row)->tally.n[state];
+
+    return n[0] < 0 ? FW2_UNKNOWN
+                    : n[FW2_PROCESS] + n[FW2_KERNEL] + n[FW2_TIMEWAIT];
+}
+
+static apr_int64_t listener_held(const void *row)
+{
+    const fw2_listener_report *at = row;
+    apr_int64_t held, orphan;
+
+    fw2_sockdiag_half_closed(&at->tally, 1, &held, &orphan);
+    return held < 0 ? FW2_UNKNOWN : held;
+}
+
+static apr_int64_t listener_orphans(const void *row)
+{
+    const fw2_listener_report *at = row;
+    apr_int64_t held, orphan;
+
+    fw2_sockdiag_half_closed(&at->tally, 1, &held, &orphan);
+    return orphan < 0 ? FW2_UNKNOWN : orphan;
+}
+
+static apr_int64_t fin_wait_1(const void *row)
+{
+    return in_state(row, FW2_FIN_WAIT1);
+}
+
+static apr_int64_t fin_wait_2(const void *row)
+{
+    return in_state(row, FW2_FIN_WAIT2);
+}
+
+static apr_int64_t closing(const void *row)
+{
+    return in_state(row, FW2_CLOSING);
+}
+
+static apr_int64_t close_wait(const void *row)
+{
+    return in_state(row, FW2_CLOSE_WAIT);
+}
+
+static apr_int64_t last_ack(const void *row)
+{
+    return in_state(row, FW2_LAST_ACK);
+}
+
+static apr_int64_t queued(const void *row)
+{
+    return ((const fw2_listener_report *)row)->tally.backlog;
+}
+
+static const column listener_columns[] = {
+    { "orphans", "orphans", listener_orphans },
+    { "held", "held", listener_held },
+    { "fin_wait_1", "FIN_WAIT_1", fin_wait_1 },
+    { "fin_wait_2", "FIN_WAIT_2", fin_wait_2 },
+    { "closing", "CLOSING", closing },
+    { "close_wait", "CLOSE_WAIT", close_wait },
+    { "last_ack", "LAST_ACK", last_ack },
+    { "queued", "accept queue", queued },
+    { NULL, NULL, NULL }
+};
+
+static const table listeners = { .id = "listeners",
+                                 .heading = "Listener",
+                                 .noun = "listener",
+                                 .columns = listener_columns,
+                                 .size = sizeof(fw2_listener_report) };
+
+void fw2_write_listeners(const fw2_page *page)
+{
+    const fw2_report *report = page->report;
+
+    ap_rputs("<section id=listeners class=card><h2>Listeners</h2>\n", page->r);
+    write_rows(page, &listeners, report->listeners, report->nlisteners);
+    ap_rputs("</section>\n", page->r);
+}
+
+/* ----------------------------------------------------------------- vhosts -- */
+
+static apr_int64_t vhost_closes(const void *row)
+{
+    const apr_int64_t *recent = ((const fw2_vhost_report *)row)->rates.causes;
+    apr_int64_t sum = 0;
+    int cause;
+
+    for (cause = 0; cause < FW2_CAUSES; cause++) {
+        if (recent[cause] < 0) {
+            return FW2_UNKNOWN;
+        }
+        sum += recent[cause];
+    }
+    return sum;
+}
+
+static apr_int64_t vhost_left_open(const void *row)
+{
+    return ((const fw2_vhost_report *)row)->left_open;
+}
+
+static apr_int64_t vhost_expected(const void *row)
+{
+    return ((const fw2_vhost_report *)row)->expected;
+}
+
+static apr_int64_t vhost_held(const void *row)
+{
+    return ((const fw2_vhost_report *)row)->held;
+}
+
+static apr_int64_t vhost_ever(const void *row)
+{
+    const apr_int64_t *closes = ((const fw2_vhost_report *)row)->totals.closes;
+
+    return closes[FW2_BY_PEER] + closes[FW2_BY_SERVER];
+}
+
+static const column vhost_columns[] = {
+    { "expected", "orphans expected", vhost_expected },
+    { "closes", "closes a minute", vhost_closes },
+    { "left_open", "left open a minute", vhost_left_open },
+    { "vhost_held", "held", vhost_held },
+    { "ever", "closes ever", vhost_ever },
+    { NULL, NULL, NULL }
+};
+
+/* A cause: what people call it, and its colour. */
+static const struct {
+    const char *words, *style;
+} causes[FW2_CAUSES] = {
+    [FW2_CAUSE_PEER] = { "client closed first", "e" },
+    [FW2_CAUSE_KEEPALIVE] = { "keep-alive time over", "a" },
+    [FW2_CAUSE_CONNECTION_CLOSE] = { "Connection: close", "b" },
+    [FW2_CAUSE_ERROR] = { "error", "c" },
+    [FW2_CAUSE_REQUEST_LIMIT] = { "request limit", "d" },
+    [FW2_CAUSE_TIMEOUT] = { "client too slow", "d" },
+    [FW2_CAUSE_STOP] = { "httpd stopped", "d" },
+    [FW2_CAUSE_OTHER] = { "other", "d" },
+};
+
+/* Why its connections ended: the main cause in words, all of them as a bar. */
+static void write_causes(request_rec *r, const void *row)
+{
+    const apr_int64_t *n = ((const fw2_vhost_report *)row)->totals.causes;
+    apr_int64_t all = vhost_ever(row);
+    int most = 0, i;
+
+    if (all <= 0) {
+        ap_rputs("<td class=cause>&ndash;</td>", r);
+        return;
+    }
+    for (i = 1; i < FW2_CAUSES; i++) {
+        most = n[i] > n[most] ? i : most;
+    }
+    ap_rprintf(r, "<td class=cause>%s %s<span class=bar>",
+               fw2_text_percent(r->pool, n[most], all), causes[most].words);
+    for (i = 0; i < FW2_CAUSES; i++) {
+        if (n[i] > 0) {
+            ap_rprintf(r,
+                       "<i class=%s style=\"width:%.1f%%\" title=\"%s: %s\">"
+                       "</i>",
+                       causes[i].style, 100.0 * (double)n[i] / (double)all,
+                       causes[i].words, fw2_text_number(r->pool, n[i]));
+        }
+    }
+    ap_rputs("</span></td>", r);
+}
+
+static const table vhosts = { .id = "vhosts",
+                              .heading = "Virtual host",
+                              .noun = "virtual host",
+                              .columns = vhost_columns,
+                              .size = sizeof(fw2_vhost_report),
+                              .cell = write_causes,
+                              .cell_heading = "why they ended",
+                              .link = "vhost" };
+
+/* All figures of the virtual host that the query string names. */
+static void write_chosen(const fw2_page *page)
+{
+    const fw2_report *report = page->report;
+    const fw2_section *section = fw2_metrics_section("vhosts");
+    int i = 0;
+
+    ap_rputs("<div id=vhost class=card>\n", page->r);
+    while (i < report->nvhosts
+           && strcmp(report->vhosts[i].totals.vhost, page->vhost)) {
+        i++;
+    }
+    if (i < report->nvhosts) {
+        fw2_write_facts(page->r, page->vhost, section,
+                        fw2_metrics_element(section, report, i));
+    }
+    else {
+        ap_rprintf(page->r, "<p>There is no virtual host %s.</p>\n",
+                   ap_escape_html(page->r->pool, page->vhost));
+    }
+    ap_rprintf(page->r,
+               "<p><a href=\"%s#vhosts\" data-live>close</a></p></div>\n",
+               fw2_page_link(page, "vhost", NULL));
+}
+
+void fw2_write_vhosts(const fw2_page *page)
+{
+    ap_rputs("<section id=vhosts class=card><h2>Virtual hosts</h2>\n", page->r);
+    write_rows(page, &vhosts, page->report->vhosts, page->report->nvhosts);
+    if (page->vhost) {
+        write_chosen(page);
+    }
+    ap_rputs("</section>\n", page->r);
+}
+
+/* ---------------------------------------------------------------- clients -- */
+
+/* A client of any list. */
+typedef struct {
+    const char *name;
+    const char *kind;
+    apr_int64_t now;
+    fw2_client_report seen;
+} client;
+
+static apr_int64_t client_left_open(const void *row)
+{
+    return ((const client *)row)->seen.left_open;
+}
+
+static apr_int64_t client_silent(const void *row)
+{
+    return ((const client *)row)->seen.silent;
+}
+
+static apr_int64_t client_expired(const void *row)
+{
+    return ((const client *)row)->seen.expired;
+}
+
+static apr_int64_t client_closed(const void *row)
+{
+    return ((const client *)row)->seen.closed;
+}
+
+static apr_int64_t client_now(const void *row)
+{
+    return ((const client *)row)->now;
+}
+
+static void write_kind(request_rec *r, const void *row)
+{
+    ap_rprintf(r, "<td>%s</td>", ((const client *)row)->kind);
+}
+
+static const column client_columns[] = {
+    { "left", "left open", client_left_open },
+    { "now", "half-closed now", client_now },
+    { "silent", "silent to the end", client_silent },
+    { "expired", "keep-alive time over", client_expired },
+    { "closed", "closed by httpd", client_closed },
+    { NULL, NULL, NULL }
+};
+
+static const table clients = { .id = "clients",
+                               .heading = "Client",
+                               .noun = "client",
+                               .columns = client_columns,
+                               .size = sizeof(client),
+                               .cell = write_kind,
+                               .cell_heading = "kind" };
+
+/* Whether a net is in the first list of nets as well. */
+static int is_listed(const fw2_client_reports *list, const char *name)
+{
+    int i = 0;
+
+    while (i < list->n && strcmp(list->clients[i].client, name)) {
+        i++;
+    }
+    return i < list->n;
+}
+
+static int add_list(client *rows, const fw2_client_reports *list,
+                    const fw2_client_reports *but, const char *kind)
+{
+    int i, n = 0;
+
+    for (i = 0; i < list->n; i++) {
+        const fw2_client_report *seen = &list->clients[i];
+
+        if (!but || !is_listed(but, seen->client)) {
+            rows[n++] = (client){ seen->client, kind, FW2_UNKNOWN, *seen };
+        }
+    }
+    return n;
+}
+
+/* All clients that the report has, each once a kind. */
+static client *all_clients(const fw2_page *page, int *n)
+{
+    static const fw2_client_report unseen = { NULL, FW2_UNKNOWN, FW2_UNKNOWN,
+                                              FW2_UNKNOWN, FW2_UNKNOWN };
+    const fw2_client_reports *lists = page->report->lists;
+    int most = lists[FW2_AGENTS].n + lists[FW2_NETS].n + lists[FW2_IDLE_NETS].n
+               + page->report->npeers;
+    client *rows =
+        apr_palloc(page->r->pool, (apr_size_t)(most + 1) * sizeof(*rows));
+    int i;
+
+    *n = add_list(rows, &lists[FW2_AGENTS], NULL, "User-Agent");
+    *n += add_list(rows + *n, &lists[FW2_NETS], NULL, "net");
+    *n += add_list(rows + *n, &lists[FW2_IDLE_NETS], &lists[FW2_NETS], "net");
+    for (i = 0; i < page->report->npeers; i++) {
+        const fw2_peer_report *peer = &page->report->peers[i];
+
+        rows[(*n)++] =
+            (client){ peer->peer, "address", peer->connections, unseen };
+    }
+    return rows;
+}
+
+void fw2_write_clients(const fw2_page *page)
+{
+    const fw2_report *report = page->report;
+    int n;
+    const client *rows = all_clients(page, &n);
+
+    if (!n && report->clients.over <= 0) {
+        return;
+    }
+    ap_rputs("<section id=clients class=card><h2>Clients that do not close"
+             "</h2>\n",
+             page->r);
+    if (report->clients.over > 0) {
+        ap_rprintf(page->r,
+                   "<p class=soft>In the last %s clients left %s open, and the "
+                   "keep-alive time of %s was over. A client's numbers begin "
+                   "when it enters its list.</p>\n",
+                   fw2_text_long_time(page->r->pool, report->clients.over),
+                   fw2_text_count(page->r->pool, report->clients.left_open,
+                                  "connection"),
+                   fw2_text_number(page->r->pool, report->clients.expired));
+    }
+    write_rows(page, &clients, rows, n);
+    if (report->unlisted > 0 && report->npeers) {
+        ap_rprintf(page->r,
+                   "<p><small>%s more are half-closed now, of other addresses."
+                   "</small></p>\n",
+                   fw2_text_number(page->r->pool, report->unlisted));
+    }
+    ap_rputs("</section>\n", page->r);
+}
