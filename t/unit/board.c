@@ -98,8 +98,7 @@ static int is_whole(const fw2_board_count *shot)
         }
     }
     return shot->count.backend == FW2_NETLINK && shot->count.complete == 1
-           && shot->count.cost == n + 1
-           && shot->limits.tcp_fin_timeout == n + 2
+           && shot->count.cost == n + 1 && shot->limits.tcp_fin_timeout == n + 2
            && shot->limits.tcp_mem_max == n + 3
            && shot->before.timewait == n + 4 && shot->count.left.sum == n + 5
            && shot->count.undelivered.bytes[FW2_KERNEL] == n + 6
