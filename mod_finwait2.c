@@ -18,8 +18,8 @@
  *   The kernel's part. config's directives become a policy for each server;
  *   vhosts gives httpd's listening sockets and keep-alive times what the
  *   policies say. A connection is born with what its listening socket has, so
- *   where the virtual hosts of one agree, that is all there is to do. Where
- *   they do not, conn gives it what its address's virtual host wants when it
+ *   where the virtual hosts of one agree, that is all there is to do. If they
+ *   do not, conn gives it what its address's virtual host wants when it
  *   is accepted, and what its named one wants once a request has named it.
  *
  *   The linger. When httpd has written everything, conn sends the FIN and hands
@@ -203,8 +203,9 @@ static int refuse_to_start(server_rec *s, apr_status_t rv, int had_counters)
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* What each virtual host wants, by its place among the counters; to be called
- * when the keep-alive times are there. The first server of a name counts. */
+/* The settings of each virtual host, by its place among the counters; to be
+ * called when the keep-alive times are there. The first server of a name
+ * counts. */
 static const fw2_settings *settings_of(const server_rec *s, apr_pool_t *pconf)
 {
     const fw2_counters *counters = retained_data()->counters;
@@ -440,12 +441,12 @@ static void finwait2_register_hooks(apr_pool_t *pool)
     /* Before mod_log_config's (MIDDLE), which may want our note. */
     ap_hook_log_transaction(finwait2_log_transaction, NULL, NULL,
                             APR_HOOK_FIRST);
-    /* Before mod_http2's (LAST), which ends the hook with DONE. What it has
-     * to say, it says before the filter that is put in here sees the end. */
+    /* Before mod_http2's (LAST), which ends the hook with DONE. Its output
+     * passes before the filter that is put in here sees the end. */
     ap_hook_pre_close_connection(finwait2_pre_close_connection, NULL, NULL,
                                  APR_HOOK_FIRST);
     ap_hook_handler(finwait2_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    /* Of mod_status, if that is there. */
+    /* The hook of mod_status, if that is there. */
     APR_OPTIONAL_HOOK(ap, status_hook, finwait2_status_hook, NULL, NULL,
                       APR_HOOK_MIDDLE);
 }

@@ -150,6 +150,20 @@ subtest "no function is longer than $LIMIT lines" => sub {
     }
 };
 
+# A reader needs the subject first: comments and documents, without their code.
+subtest 'no sentence begins with Who, What, That, Of or Where' => sub {
+    for my $path (@FILES, $DOOR, glob('docs/*.md'), 'README.md') {
+        my $text  = slurp($path) =~ s/^```.*?^```//gmsr;
+        my @parts = $path =~ /\.md$/ ? split(/\n\s*\n|\|/, $text)
+                                     : $text =~ m{/\*(.*?)\*/}gs;
+        my @wrong = grep { /^\W*(?:Who|Whoever|What|Whatever|That|Of|Where)\b
+                            (?!.*\?$)/x }
+            map { split /(?<=[.;!?])\s+/ }
+            map { s/^\s*[*#>]+\s?//mgr =~ s/\s+/ /gr } @parts;
+        is join("\n", @wrong), '', $path;
+    }
+};
+
 subtest 'log calls are a third party\'s' => sub {
     for my $path (@FILES, $DOOR) {
         my $text = slurp($path);

@@ -1,4 +1,4 @@
-# What each directive takes and refuses, how it says so, and what it warns of.
+# Each directive: what it takes and refuses, how it says so, what it warns of.
 # Refusals are read in a file of their own, where the directive is in line 3.
 
 use v5.36;
@@ -8,7 +8,8 @@ use FinWait2Test;
 
 my $DIR = File::Temp->newdir;
 
-# What a refusal says is allowed, after `Allowed: ` or `takes one argument, `.
+# The values that a refusal says are allowed, after `Allowed: ` or `takes one
+# argument, `.
 my %ALLOWED = (
     FinWait2Engine           => qr/On .*Off/,
     FinWait2Timeout          => qr/system .*none, 1s to 60s, or 120s/,
@@ -48,7 +49,7 @@ my $WHOLE   = qr/whole seconds/;
 my $TWICE   = qr/twice what is above 60 s/;
 my $TOO_FAR = qr/no clock counts that far|out of range/;
 
-# What no directive takes that takes a time. The long numbers wrap around to a
+# Values that no directive takes that takes a time. The long numbers wrap to a
 # good value where somebody multiplies them in 64 or cuts them to 32 bits.
 my %BAD_TIME = (
     qr/cannot be negative/ => [qw(-1 -1s -0 -99999999999999999999)],

@@ -12,7 +12,7 @@ my @MODULES = qw(alias http2 proxy proxy_fcgi proxy_http proxy_wstunnel
 my @PARTS   = ('Effect', 'Risk', 'Undo', 'It works');
 my $RISK    = qr/^\*\*Risk\.\*\* (?:None|May reset late senders|Truncates)\b/m;
 
-# What stands between fences; configuration is `apache`.
+# Return the text between fences; configuration is `apache`.
 sub fenced ($text, $language) { $text =~ /^```$language\n(.*?)^```$/msg }
 
 # Indented by four, but in a list; without what is no configuration.

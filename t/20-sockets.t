@@ -1,5 +1,5 @@
-# Which options a real accepted socket ends up with, seen from outside: by what
-# becomes of it once httpd has closed it and its client has not.
+# The options that a real accepted socket ends up with, seen from outside: by
+# what becomes of it once httpd has closed it and its client has not.
 
 use v5.36;
 use Test::More;
@@ -90,7 +90,7 @@ sub server_ends () {
     return \%ends;
 }
 
-# What has become of a connection, or undef while httpd still holds it or the
+# Return the fate of a connection, or undef while httpd still holds it or the
 # client has not seen the end:
 #   a number  seconds that an orphan in FIN_WAIT_2 has left
 #   'none'    closed, all was delivered, and nothing is left
@@ -216,8 +216,8 @@ my $CONF = $MAIN . $BY_NAME . named('PORT2', ['a.test', 'FinWait2Timeout 5s'])
 </VirtualHost>
 END
 
-# What it shows, where, the hosts asked one after the other, what becomes of
-# it. A slow client reads only when httpd has closed.
+# Each row: what it shows, where, the hosts asked one after the other, what
+# becomes of the connection. A slow client reads only when httpd has closed.
 my @TABLE = (
     ['the main server alone',         'PORT',   'main',           20],
     ['a virtual host by its address', 'PORT2',  'a.test',         5],

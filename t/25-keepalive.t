@@ -74,10 +74,10 @@ my $OVERRULED = "$SHORT_HTTPDS\n$LONG_TIME\nErrorDocument 404 main\n"
     . named('PORT4', ['a.test', $SHORT_HTTPDS])
     . named('PORT5', ['first.test', $INHERIT], ['plain.test']);
 
-# What it shows, port, the hosts asked one after the other on one connection,
-# and what the last is worth: 'ends', 'closes' with its answer, 'stays', or the
-# number of seconds that it stays. The last row of each is the short one that
-# outlasts the other short ones.
+# Each row: what it shows, port, the hosts asked one after the other on one
+# connection, and what the last is worth: 'ends', 'closes' with its answer,
+# 'stays', or the number of seconds that it stays. The last row of each is the
+# short one that outlasts the other short ones.
 my %TABLE = (
     plain => [
         ['none of ours',                       'PORT',  'main',         60],

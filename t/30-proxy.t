@@ -1,8 +1,8 @@
-# What is not ours is left alone: the connections that mod_proxy opens. And
-# what is ours in disguise is not: HTTP/2 and TLS connections, whose last
-# stream's virtual host decides, as the last request's does. What a connection
-# ended up with shows in what becomes of it once httpd has closed it and the
-# other side has not.
+# The module leaves alone what is not ours: the connections that mod_proxy
+# opens. And it handles what is ours in disguise: HTTP/2 and TLS connections,
+# whose last stream's virtual host decides, as the last request's does. The
+# options of a connection show in what becomes of it once httpd has closed it
+# and the other side has not.
 
 use v5.36;
 use Test::More;
@@ -32,7 +32,7 @@ sub ends () {
     return \%ends;
 }
 
-# What is known by now of watched connections: the seconds that an orphan had
+# The facts known by now of watched connections: the seconds that an orphan had
 # left when first seen, or 0 where there is none. To be called often, for an
 # orphan tells its life only while it is young.
 my (%watched, %left);

@@ -149,7 +149,7 @@ END
               "[::1]:$v6"                => "[::1]:$v6",
               "[::ffff:127.0.0.1]:$both" => "[::]:$both",
               "[::1]:$both"              => "[::]:$both");
-    # Where a keep-alive time runs out, event holds them for 2 s at most.
+    # Event holds them for 2 s at most where a keep-alive time runs out.
     my @clients = map { client(@$_, $CLOSE) }
         ['127.0.0.1', $v4], ['::1', $v6], ['127.0.0.1', $both],
         ['::1', $both];

@@ -1,5 +1,5 @@
-# Where netlink is refused, by a real seccomp filter, the page counts the same
-# in /proc; where that is hidden too, by a mount of its own over /proc, it says
+# The page counts the same in /proc if netlink is refused, by a real seccomp
+# filter; if /proc is hidden too, by a mount of its own over it, the page says
 # what it does not know, and why; and it recovers.
 
 use v5.36;

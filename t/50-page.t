@@ -44,7 +44,8 @@ sub page ($httpd, $query = '', @lines) {
     return raw($httpd, GET => "$PAGE$query", @lines);
 }
 
-# What a command says of a text: (exit status, output). Not to find it is fatal.
+# Return what a command says of a text: (exit status, output). A command that is
+# not found is fatal.
 sub judged ($text, @command) {
     spew("$SCRATCH/text", $text);
     system('sh', '-c', 'exec "$@" <"$0/text" >"$0/said" 2>&1', $SCRATCH,
@@ -127,12 +128,12 @@ my @IDLE    = qw(client_in_time client_late server);
 my @ENDINGS = qw(acked peer_closed peer_reset silence total bytes evicted
                  stopped);
 
-# These change from one answer to the next, and are only to be there. Who reads
-# the page is counted at a virtual host of its own.
+# Figures that change from one answer to the next, and are only to be there. A
+# reader of the page is counted at a virtual host of its own.
 my $MOVES = qr/age_|cost_|counts_|remaining_|descriptors|tcp_(?!fin)
                |vhost=readers/x;
 
-# Where in the JSON a sample without labels is; names as documented.
+# The place of a sample without labels in the JSON; names as documented.
 my %FAMILY = (
     'server.start_time_seconds' => 'start_time_seconds',
     'server.generation'         => 'generation',
@@ -193,7 +194,7 @@ my %WORD = (
     'limits.tcp_max_tw_buckets' => 'MiniSocketsLimit',
 );
 
-# Those that change from one answer to the next.
+# Words whose value changes from one answer to the next.
 my @MOVING_WORDS = qw(ServerUptimeSeconds CountAgeSeconds Counts MiniSockets
                       MiniSocketOverflows LongestRemainingSeconds);
 
@@ -215,7 +216,7 @@ sub words ($json) {
     return \%words;
 }
 
-# Every sample that this JSON makes: [name, value]. What is null makes none.
+# Return every sample that this JSON makes: [name, value]. A null makes none.
 sub leaves ($json) {
     my @leaves = map {
         my ($section, $key) = split /\./;
@@ -300,8 +301,8 @@ sub of_times ($family, $times, @labels) {
 
 sub camel ($name) { join '', map { ucfirst } split /_/, $name }
 
-# A server with something to tell: six orphans, which stay for a minute. Who
-# reads the page leaves no trace in the numbers.
+# A server with something to tell: six orphans, which stay for a minute. A
+# reader of the page leaves no trace in the numbers.
 sub with_orphans () {
     my $httpd = FinWait2Test->start(
         listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@'], conf => <<'END');
@@ -438,7 +439,7 @@ subtest 'every format parses, and all say the same' => sub {
     }
     my ($of_open, $types) = samples('openmetrics.parser', $open);
     my ($of_old)          = samples('parser', $old);
-    # What is now, and does not grow, has these there.
+    # OpenMetrics has these suffixes for figures of now, which do not grow.
     $of_open->{ s/_g(count|sum)$/_$1/r } = delete $of_open->{$_}
         for grep { /_g(?:count|sum)$/ } keys %$of_open;
     is_deeply [sort keys %$of_open], [sort map { $_->[0] } @all],
@@ -521,7 +522,7 @@ my @CHOICES = (
     ['', 'text/html, application/json',             'html'],
     ['', 'application/json, text/plain;version=0.0.4', 'prometheus'],
     ['', ';;,,;q=,=',                               'html'],
-    # What the address says goes before what the client accepts.
+    # The address goes before what the client accepts.
     ['?json',        $PROMETHEUS, 'json'],
     ['?auto',        $BROWSER,    'auto'],
     ['?html',        $PROMETHEUS, 'html'],

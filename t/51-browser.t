@@ -42,7 +42,7 @@ sub start (%o) {
 
 #---- audit -------------------------------------------------------------------
 
-# What is wrong with the page that is open, a line each. Contrast is that of
+# The faults of the page that is open, a line each. Contrast is that of
 # WCAG 2.2 (1.4.3), of all text that is shown; the rest are those rules of
 # axe-core's that concern what this page has.
 my $AUDIT = <<'END';
@@ -119,7 +119,8 @@ my $AUDIT = <<'END';
 })()
 END
 
-# Of the accessibility tree: whatever can be used, and all pictures, have names.
+# The roles in the accessibility tree that need a name: all that can be used,
+# and all pictures.
 my $NAMED = qr/^(?:link|button|img|image|meter|region|figure|heading
                 |DisclosureTriangle|columnheader|rowheader)$/x;
 
@@ -162,7 +163,7 @@ subtest 'nothing' => sub {
     $httpd->stop;
 };
 
-# What strangers chose: names without a place to break, markup, no characters.
+# Names that strangers chose: without a place to break, markup, no characters.
 subtest 'hostile names' => sub {
     my @names = ('W' x 200, "caf\xe9", '<script>alert(1)</script>',
                  'x' x 7000, "quo'te\\back");

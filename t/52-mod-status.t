@@ -1,4 +1,4 @@
-# What mod_status's page has of ours: HTML and ?auto, from the last count only.
+# Our part of mod_status's page: HTML and ?auto, from the last count only.
 # Nobody but us counts here: no samples are taken.
 
 use v5.36;

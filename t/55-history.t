@@ -13,7 +13,7 @@ my $PATIENT = 60;    # seconds for a condition, far more than any needs
 my $CLOSE   = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 my $SCRATCH = File::Temp->newdir;
 
-# Who reads the page leaves no trace in the numbers, but for a moment.
+# A reader of the page leaves no trace in the numbers, but for a moment.
 my $CONF = <<'END';
 <VirtualHost *:@PORT@>
     ServerName readers.test
@@ -216,7 +216,7 @@ subtest 'pictures' => sub {
             'with a name';
         like $said, qr/ kernel keeps: 7 now, at most 7 at \d\d:\d\d/,
             'now, and the peak';
-        # Who reads the page may have been held for a moment.
+        # A reader of the page may have been held for a moment.
         like $said, qr/Held by httpd: (?:none|\d now, at most \d at)/,
             'the other line';
         like $said, qr/Started at \d\d:\d\d/, 'since when';

@@ -1,5 +1,5 @@
-# What the page advises on real traffic: two of five virtual hosts have clients
-# that never close. What is said of late takes a minute to be known.
+# The page's advice on real traffic: two of five virtual hosts have clients that
+# never close. Figures of the last minute take a minute to be known.
 
 use v5.36;
 use Test::More;
@@ -119,7 +119,7 @@ is +(() = $page =~ /FinWait2Timeout 5s<\/pre>/g), 1, 'each line stands once';
 like $httpd->get('/finwait-status?prometheus')->{content},
     qr/^finwait2_verdict 0$/m, 'a metric has the level';
 
-# What was foretold comes true, once those of before have gone.
+# The prediction comes true, once the orphans of before have gone.
 $httpd->graceful("FinWait2Timeout 5s\n$CONF");
 undef @clients;    # their orphans become TIME_WAIT at once
 my $until = time + 12;

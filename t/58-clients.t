@@ -1,4 +1,4 @@
-# Which clients do not close: by User-Agent and by net, on every MPM, if
+# The clients that do not close: by User-Agent and by net, on every MPM, if
 # FinWait2StatusPeers is On.
 
 use v5.36;
@@ -43,7 +43,7 @@ sub closes ($httpd, $agent) {
     $socket->close;
 }
 
-# What a list says of one, once that is what is expected.
+# Return a list's row of one client, once it is as expected.
 sub row ($httpd, $list, $label, $name, %expected) {
     my $found = eval { wait_for {
         my ($row) = grep { $_->{$label} eq $name }
@@ -62,7 +62,7 @@ sub visit ($httpd) {
     leaves_open($httpd, 'PORT2', undef);
     leaves_open($httpd, 'PORT2', '<b>"x"&y</b>', 0);
     leaves_open($httpd, 'PORT', 'httpd-lingers');
-    # It says nothing at all.
+    # A probe, which sends no request at all.
     push @open, my $probe = IO::Socket::IP->new(
         PeerHost => $httpd->host, PeerPort => $httpd->port('PORT2'));
     $probe->syswrite("nonsense\r\n\r\n");

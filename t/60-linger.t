@@ -236,7 +236,7 @@ sub server_ends ($port) {
 sub begin ($case) {
     my @small = $case->{slow} ? [SOL_SOCKET, SO_RCVBUF, 4096] : ();
     my $socket = $case->{socket} = connect_to($case->{port}, @small);
-    # Who leaves does so with the request, in one segment.
+    # A client that leaves does so with the request, in one segment.
     setsockopt $socket, IPPROTO_TCP, TCP_CORK, 1 if $case->{leaves};
     $socket->syswrite($case->{says});
     $socket->shutdown(SHUT_WR) if $case->{leaves};
@@ -266,7 +266,7 @@ sub judge_case ($httpd, $name, $case) {
     }
 }
 
-# Who has the server's end of a connection that has ended.
+# Check who has the server's end of a connection that has ended.
 sub judge_holder ($name, $case) {
     my %n;
     my $right = eval {
@@ -387,8 +387,8 @@ sub got_close_notify ($socket) {
 
 sub tcp_state ($socket) { ord getsockopt $socket, IPPROTO_TCP, TCP_INFO }
 
-# What an HTTP/2 client says: preface, settings, one request with a literal
-# path (RFC 9113, 7541).
+# Return the bytes of an HTTP/2 client: preface, settings, one request with a
+# literal path (RFC 9113, 7541).
 sub h2_request ($scheme, $path) {
     my $frame = sub ($type, $flags, $stream, $payload) {
         return substr(pack('N', length $payload), 1)

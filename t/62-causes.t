@@ -136,7 +136,7 @@ sub counted ($httpd) {
 
 sub total ($of, $group) { sum0(map { $of->{$_} } grep { /^$group / } keys %$of) }
 
-# What is more than before, without what is not.
+# Return the counters that are more than before, without those that are not.
 sub more ($now, $before) {
     my %more;
     for my $name (keys %$now) {
@@ -149,8 +149,8 @@ sub more ($now, $before) {
     return \%more;
 }
 
-# What one connection adds that ended so. `how`: protocol, if not http1, and
-# the others that count one more.
+# Return what one connection adds that ended so. `how`: protocol, if not http1,
+# and the others that count one more.
 sub one ($cause, %how) {
     my $side = $cause eq 'peer' ? 'by_peer' : 'by_server';
     my $protocol = delete $how{protocol} // 'http1';
@@ -249,8 +249,8 @@ sub reset_it ($socket) {
     $socket->close;
 }
 
-# What the access log says of the causes of all requests at a port since it
-# was asked last.
+# Return the causes in the access log of all requests at a port since it was
+# asked last.
 sub noted ($httpd, $port) {
     open my $in, '<', $httpd->root . '/causes' or die "$!\n";
     seek $in, $httpd->{causes_read} // 0, 0;
@@ -455,8 +455,8 @@ subtest 'what the backend does' => sub {
         adds($httpd, 'a', one('peer', protocol => 'other'), 'a WebSocket',
              sub { $websocket->('a', '/socket',
                                 sub ($socket) { $socket->shutdown(SHUT_WR) }) });
-        # What its client says then ends the other half, once the backend has
-        # refused it, and it may say more: nobody stops at an acknowledgement.
+        # The client's next bytes end the other half, once the backend has
+        # refused them, and it may say more: nobody stops at an acknowledgement.
         local $SIG{PIPE} = 'IGNORE';
         for (['a', '/socket'], ['ws', '/socket'], ['a', '/redirected']) {
             my ($name, $path) = @$_;
@@ -495,7 +495,8 @@ sub tls ($port, @protocols) {
     return $socket;
 }
 
-# What an HTTP/2 client says: preface, settings, one request (RFC 9113, 7541).
+# Return the bytes of an HTTP/2 client: preface, settings, one request
+# (RFC 9113, 7541).
 sub h2_request ($scheme, $host, $path = '/page') {
     my $frame = sub ($type, $flags, $stream, $payload) {
         return substr(pack('N', length $payload), 1)
@@ -610,8 +611,8 @@ subtest 'restarts and killed children' => sub {
         };
         $once->($_) for qw(a b off);
 
-        # Who is idle is closed by event at once, and else with its next answer;
-        # who is about to be, before.
+        # Event closes an idle client at once, another MPM with its next answer;
+        # a client that is about to be idle is closed before.
         noted($httpd, $port);
         my $answered;
         adds($httpd, 'b', one('stop'), 'a graceful restart', sub {

@@ -28,7 +28,8 @@ FinWait2UserTimeout 300ms
 </Location>
 END
 
-# Whose sockets they are. The parent and the process finwait2 have none.
+# Return the descriptors of a socket. The parent and the process finwait2 have
+# none.
 sub holds ($httpd, $inode) {
     return grep { (readlink($_) // '') eq "socket:[$inode]" }
         map { glob "/proc/$_/fd/*" } $httpd->left;

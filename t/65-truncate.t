@@ -1,7 +1,7 @@
 # No response is ever cut short by the way it is closed. Clients with a small
 # receive buffer, since loopback would hide it otherwise; all tries of one MPM
-# at the same time. Where httpd closes without any linger the same clients do
-# lose bytes: what is tried here is sharp.
+# at the same time. The same clients do lose bytes where httpd closes without
+# any linger: what is tried here is sharp.
 
 use v5.36;
 use Test::More;
@@ -58,12 +58,12 @@ my %SCENARIO = (
     'slow over TLS'   => { page => 'medium', port => 'tls', buffer => 4096,
                            says => $GET =~ s/big/medium/r,
                            bite => 1000, pause => 0.02 },
-    # It is idle for its keep-alive time, after which event asks for a linger
-    # of 2 s.
+    # A client that is idle for its keep-alive time, after which event asks for
+    # a linger of 2 s.
     'HTTP/2 updates'  => { page => 'big', h2 => 1, waits => 3,
                            says => h2_request(), buffer => 2048 },
 );
-# Those whose client says more than was asked for.
+# Scenarios whose client says more than was asked for.
 my @TALKATIVE = ('uploads on', 'pipelines', 'stray CRLF', 'HTTP/2 updates');
 
 #---- HTTP/2, by hand --------------------------------------------------------------
@@ -137,8 +137,9 @@ sub read_some ($client, $now) {
     }
 }
 
-# Who may read now, and since when. Those who wait for httpd do not wait for
-# ever: where the kernel's buffers are small, it waits for them.
+# Decide which clients may read now, and since when. A client that waits for
+# httpd does not wait for ever: httpd waits for it where the kernel's buffers
+# are small.
 sub let_read ($now, @clients) {
     state $looked = 0;
     my @waiting = grep { !defined $_->{read_at} && $_->{said} } @clients;
@@ -237,8 +238,9 @@ my %MODE = (
 );
 my @MODES = sort keys %MODE;
 
-# Where nothing may be lost: nor is it where httpd lingers itself, but that is
-# for 2 s only, and on a busy machine one who talks may be silent for longer.
+# Scenarios where nothing may be lost. Nothing is lost where httpd lingers
+# itself, either, but that is for 2 s only, and on a busy machine a client that
+# talks may be silent for longer.
 my @ALL  = sort keys %SCENARIO;
 my %SAFE = (auto => \@ALL, always => \@ALL,
             httpd => ['slow over TLS', 'starts 3 s late']);
@@ -320,7 +322,7 @@ sub too_much ($httpd, $tries) {
     return $httpd->json->{closer};
 }
 
-# Who has to go at once, before anybody has looked at what it said.
+# A client that has to go at once, before anybody has looked at what it said.
 subtest 'places run out' => sub {
     for_each_mpm {
         my $mpm = shift;
@@ -391,7 +393,7 @@ sub lose ($httpd, $mode, $here, $there) {
     wait_for { unacknowledged($port, qr/./) == $TRIES } $PATIENT,
         'all to have been closed';
     drop($there->{name}, 'add');
-    # They read, and say something, and nobody hears of it.
+    # The clients read, and say something, and nobody hears of it.
     for my $client (@clients) {
         $client->{socket}->syswrite("\r\n");
         read_some($client, 0);

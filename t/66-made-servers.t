@@ -22,8 +22,9 @@ FinWait2Timeout 7s
 </VirtualHost>
 END
 
-# What a request's header X-Server asks of the test module, and where its
-# connection is counted. A server that is made late has been named before.
+# The values of a request's header X-Server, which the test module obeys, and
+# where its connection is counted. A server that is made late has been named
+# before.
 my %COUNTED = (copy => 'a', late => 'a', made => 'first', 'made-late' => 'a');
 
 sub start ($mpm) {

@@ -101,7 +101,8 @@ subtest 'graceful restarts and killed children, under load' => sub {
 
 #---- memory -------------------------------------------------------------------------
 
-# Of all processes; what they share with each other is not counted.
+# Return the memory of all processes, in kB, without what they share with each
+# other.
 sub memory ($httpd) {
     return sum0(map { slurp("/proc/$_/status") =~ /^RssAnon:\s+(\d+) kB/m }
         $httpd->forks);
@@ -292,9 +293,9 @@ subtest 'no shared memory' => sub {
     };
 };
 
-#---- peers that never acknowledge ---------------------------------------------------------
+#---- clients that never acknowledge -------------------------------------------------------
 
-# A TCP peer by hand, behind a TUN device: it has a window of a few bytes, and
+# A TCP client by hand, behind a TUN device: it has a window of a few bytes, and
 # then says every 100 ms that it has none.
 package Peer {
     use Socket      qw(inet_aton);
@@ -340,7 +341,7 @@ package Peer {
         syswrite $self->{tun}, $ip . $tcp . $data;
     }
 
-    # One packet for this peer.
+    # Take one packet for this client.
     sub receive ($self, $ip) {
         my $tcp = substr $ip, 4 * (unpack('C', $ip) & 15);
         my ($seq, $length, $flags) = (unpack 'n2 N2 C2', $tcp)[2, 4, 5];
@@ -360,7 +361,7 @@ package Peer {
         }
     }
 
-    # What has come for all peers of a device, and what they say to it.
+    # Take what has come for all clients of a device, and send their answers.
     sub pump ($class, @peers) {
         my ($tun, $in) = ($peers[0]{tun}, '');
         while (vec($in, fileno $tun, 1) = 1, select $in, undef, undef, 0) {
@@ -396,9 +397,9 @@ sub unacknowledged ($port) {
 }
 
 # A slow reader, in a process of its own: a bite every 20 ms, which is 6 s for
-# all of it. What its buffer takes at once is acknowledged at once, 23 kB, and
-# then nothing until that is read, half a second later. What it says in the end:
-# how it ended, and the length of the body.
+# all of it. Its kernel acknowledges at once what the buffer takes, 23 kB, and
+# then nothing until that is read, half a second later. The reader says in the
+# end how it ended, and the length of the body.
 sub slow_reader ($port) {
     my $pid = open(my $from, '-|') // die "fork: $!";
     return $from if $pid;

@@ -66,7 +66,7 @@ for_each_mpm {
         formats_answer($httpd, "$how and more virtual hosts");
         serves($httpd, "$how and restarts");
     }
-    # It was told that the process does not run, or refuses.
+    # The log was told that the process does not run, or refuses.
     $httpd->announce(qr/finwait2 does not accept/);
     $httpd->stop;
 };

@@ -1,7 +1,7 @@
-# What is half-closed elsewhere in this network namespace: at other programs'
-# servers, and of connections that this machine opened, a proxy's to a backend
-# that does not close among them. httpd's and these make the sum that ss has. And
-# another program's full accept queue is no fault of httpd's.
+# Connections half-closed elsewhere in this network namespace: at other
+# programs' servers, and of those that this machine opened, a proxy's to a
+# backend that does not close among them. httpd's and these make the sum that ss
+# has. And another program's full accept queue is no fault of httpd's.
 
 use v5.36;
 use Test::More;

@@ -19,7 +19,7 @@ sub free_port () {
     return IO::Socket::IP->new(Listen => 1, LocalHost => '127.0.0.1')->sockport;
 }
 
-# What a release has; nothing that was built.
+# The files of a release; nothing that was built.
 mkdir $COPY;
 system('cp', '-R', qw(Makefile README.md LICENSE CHANGES conf debian docs
                         mod_finwait2.c src t), $COPY) == 0

@@ -66,7 +66,7 @@ sub end_of ($server) {
     die join "\n", @wrong, '' if @wrong;
 }
 
-# What is kept of Node's connections once all of them have ended.
+# Print how many of Node's connections are kept once all of them have ended.
 sub promise ($what, $conf) {
     $httpd = FinWait2Test->start(
         mpm => $mpm, listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@'],

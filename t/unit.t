@@ -1,6 +1,6 @@
 # Each t/unit/*.c is a program that writes TAP, linked with the rooms that
 # know no httpd; each t/fuzz/*.c but replay.c is another one, which replays a
-# corpus. This test runs them all. make has built them.
+# corpus. The test runs them all. make has built them.
 
 use v5.36;
 use Test::More;

@@ -57,7 +57,7 @@ typedef enum {
 } fw2_refusal;
 extern const char *const fw2_refusal_names[FW2_REFUSALS];
 
-/** Who closed a connection first. */
+/** The side that closed a connection first. */
 typedef enum {
     FW2_BY_PEER,   /**< its FIN, or its reset, came before httpd closed */
     FW2_BY_SERVER, /**< httpd did */
@@ -74,7 +74,7 @@ typedef enum {
 } fw2_idle;
 extern const char *const fw2_idle_names[FW2_IDLES];
 
-/** What was spoken on a connection at last. */
+/** The last protocol of a connection. */
 typedef enum {
     FW2_HTTP1,
     FW2_HTTP2,

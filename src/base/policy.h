@@ -37,14 +37,14 @@
 #define FW2_ADVERTISE_INHERIT (-1)
 #define FW2_ADVERTISE_OFF     0
 
-/** Where a linger may drain any number of bytes. */
+/** The value for a linger that may drain any number of bytes. */
 #define FW2_BYTES_UNLIMITED (-1)
 
 /** The longest silence depends on what the client was doing: see
  *  fw2_policy_idle(). */
 #define FW2_IDLE_AUTO 0
 
-/** Where the kernel decides how long it waits for an acknowledgement. */
+/** The value that leaves the wait for an acknowledgement to the kernel. */
 #define FW2_USER_TIMEOUT_SYSTEM 0
 
 /** The bounds of the directives, in the units of fw2_policy: what a closer
@@ -54,7 +54,7 @@
 #define FW2_USER_TIMEOUT_MIN (100 * (apr_int64_t)1000)
 #define FW2_USER_TIMEOUT_MAX apr_time_from_sec(3600)
 
-/** Who lingers after our FIN, and until when. */
+/** The one who lingers after our FIN, and until when. */
 typedef enum {
     FW2_LINGER_AUTO,   /**< we: until the peer has everything, if it has
                             nothing more to say; else as `always` */
@@ -64,7 +64,7 @@ typedef enum {
 } fw2_linger;
 
 /**
- * What one virtual host wants. A plain value: copy it freely, it points at
+ * The settings of one virtual host. A plain value: copy it freely, it points at
  * nothing. Fields are all of one type so that the directives' table can set
  * and merge each by its offset.
  */

@@ -102,7 +102,7 @@ static void slot_free(fw2_closer *closer, int slot)
     closer->first_free = slot;
 }
 
-/* ------------------------------------------------------- one linger's end -- */
+/* ---------------------------------------------------- one linger's end -- */
 
 static void epoll_del(const fw2_closer *closer, fw2_held *held)
 {
@@ -155,7 +155,7 @@ static void evict_down_to(fw2_closer *closer, int most)
     }
 }
 
-/* ----------------------------------------------------- looking at sockets -- */
+/* -------------------------------------------------- looking at sockets -- */
 
 /* Have the epoll set report what happens to a socket. A flooding one is looked
  * at when it is due, whatever happens, so its events are not wanted. */

@@ -31,7 +31,7 @@
 #include "base/outcome.h"
 #include "shared/handover.h"
 
-/** What the observer is told of a linger that ended. */
+/** The observer's view of a linger that ended. */
 typedef struct fw2_ended {
     fw2_tag tag;
     fw2_ending ending;

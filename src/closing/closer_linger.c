@@ -118,7 +118,7 @@ static apr_size_t turn_of(const fw2_held *held)
 
 /*
  * Discard what has come, without copying it (MSG_TRUNC; tcp_recvmsg()).
- * Whatever comes after our FIN says that the peer is not done.
+ * Anything that comes after our FIN shows that the client is not done.
  * Sets *more if there may be more.
  */
 static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
@@ -134,7 +134,7 @@ static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
         return ending_of_error(errno);
     }
     held->drained += (apr_uint64_t)got;
-    /* Of what is still unread the peer's silence says nothing. */
+    /* The client's silence says nothing about bytes that are still unread. */
     held->heard = (apr_size_t)got == turn ? now : last_heard(held, now);
     held->until = FW2_UNTIL_CLOSED;
     slow_down(held);

@@ -8,9 +8,9 @@
  * each request that is in a section such as <Location>.
  *
  * One row a directive: create and merge walk the rows, so that a new directive
- * is a field, a row and a line of fw2_config_commands. What is written here
- * while httpd reads its configuration is read-only afterwards; the functions
- * that read it may be called from any thread.
+ * is a field, a row and a line of fw2_config_commands. Everything that is
+ * written here while httpd reads its configuration is read-only afterwards; the
+ * functions that read it may be called from any thread.
  */
 
 #include "httpd.h"
@@ -24,13 +24,13 @@ void *fw2_config_create(apr_pool_t *pool, server_rec *s);
 void *fw2_config_create_section(apr_pool_t *pool, char *path);
 void *fw2_config_merge(apr_pool_t *pool, void *base, void *add);
 
-/** What this server wants; lives as long as the server's configuration. Only
+/** The policy of this server; lives as long as the server's configuration. Only
  *  for servers of httpd's own list. */
 const fw2_policy *fw2_config_policy(const server_rec *s);
 
-/** What the end of one connection is to be like, and where it is counted. A
- *  plain value: a request, and a server that a module made for it, may be gone
- *  by then. */
+/** The terms for the end of one connection, and the virtual host that counts
+ * it. A plain value: a request, and a server that a module made for it, may be
+ * gone by then. */
 typedef struct fw2_owner {
     fw2_policy policy;
     apr_uint64_t vhost; /**< the virtual host's number */

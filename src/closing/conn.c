@@ -21,12 +21,13 @@
 
 APLOG_USE_MODULE(finwait2);
 
-/* What the note `short-lingering-close` asks for, mod_reqtimeout's and event's.
+/* The time that the note `short-lingering-close` of mod_reqtimeout and event
+ * asks for.
  * httpd's own linger counts it from our FIN on, and truncates what a slow
  * client does not have by then. */
 #define SHORT_LINGER apr_time_from_sec(2)
 
-/* Where there is none, a FIN alone may go unseen. */
+/* Without one, a FIN alone may go unseen. */
 #ifndef POLLRDHUP
 #define POLLRDHUP POLLHUP
 #endif
@@ -115,8 +116,8 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd, const fw2_child *child)
     apply(c, conn, &owner.policy);
 }
 
-/* One client has one name: that of its first request. Of several at once, as
- * HTTP/2 has, any. */
+/* One client has one name: that of its first request. Any one of several at
+ * once, as in HTTP/2. */
 static void note_agent(fw2_conn *conn, request_rec *r)
 {
     const char *agent;
@@ -393,7 +394,7 @@ static void describe(conn_rec *c, const fw2_conn *conn, fw2_handover *handover)
     handover->begun = fw2_clock_now();
 }
 
-/* Where SO_LINGER has seconds, any process that closes the last descriptor
+/* With seconds in SO_LINGER, any process that closes the last descriptor
  * would block: the closer process must not get such a socket. */
 static void set_lingering(fw2_conn *conn, int seconds)
 {
@@ -426,7 +427,7 @@ static int hand_off(conn_rec *c, fw2_conn *conn)
     return 0;
 }
 
-/* Everything is written. What follows here, httpd would do next; to call the
+/* Everything is written. httpd would do the following next; to call the
  * connection aborted makes it close its descriptor at once instead. */
 static void end_here(conn_rec *c, fw2_conn *conn)
 {

@@ -7,7 +7,7 @@
  * conn: one accepted connection, from its socket's options to its end, which
  * is handed off to the closer process.
  *
- * What is known of a connection is in its pool. Only the thread that works on
+ * All knowledge of a connection is in its pool. Only the thread that works on
  * the connection calls these, except as said; they never wait for anybody.
  */
 
@@ -18,7 +18,7 @@
 #include "shared/queue.h"
 #include "closing/vhosts.h"
 
-/** The means by which a child hands its connections off. Constant in a child. */
+/** The means of a child to hand its connections off. Constant in a child. */
 typedef struct fw2_child {
     const fw2_listeners *listeners; /**< where connections are accepted */
     const fw2_queue *queue;         /**< to the closer process */

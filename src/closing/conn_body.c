@@ -4,11 +4,11 @@
  * How far a request's body is read, by whichever handler, or by httpd itself
  * before the next request.
  *
- * A filter sees the end of the body (EOS) that httpd's own filter HTTP_IN finds.
- * It has to be among the protocol's filters: those survive internal redirects,
- * and mod_proxy stores an upload on disk instead of streaming it where a
- * request has input filters of any other type. A filter of HTTP_IN's own type
- * is inserted below it, so HTTP_IN is taken out and inserted anew.
+ * A filter sees the end of the body (EOS) that httpd's own filter HTTP_IN
+ * finds. It has to be among the protocol's filters: those survive internal
+ * redirects, and mod_proxy stores an upload on disk instead of streaming it
+ * where a request has input filters of any other type. A filter of HTTP_IN's
+ * own type is inserted below it, so HTTP_IN is taken out and inserted anew.
  */
 
 #include "closing/conn_impl.h"

@@ -81,7 +81,7 @@ fw2_cause fw2_conn_answer_cause(const request_rec *r)
     if (is_over_limit(r)) {
         return FW2_CAUSE_REQUEST_LIMIT;
     }
-    /* What is left are handlers and variables that asked for it. */
+    /* The rest are handlers and variables that asked for it. */
     return is_stopping() ? FW2_CAUSE_STOP : FW2_CAUSE_CONNECTION_CLOSE;
 }
 
@@ -95,7 +95,7 @@ static int is_noted(const conn_rec *c)
 }
 
 /*
- * Between two requests. Who waits there in event's hands is marked as kept
+ * Between two requests. A connection that waits in event is marked as kept
  * alive; who waits in a worker has begun to read the next request, and is not.
  * mod_http2 is idle in event's hands, or leaves no trace of it.
  */
@@ -121,8 +121,9 @@ static int is_late(conn_rec *c, fw2_conn *conn)
            && (is_noted(c) || (c->keepalives && !is_idle(c)));
 }
 
-/* Where nothing was asked, httpd logs what it cannot read and who is late. That
- * it closes without is the peer's doing, even if its FIN is still to come. */
+/* Without a request, httpd logs input that it cannot read and clients that
+ * are late. A close without that is caused by the client, even if its FIN is
+ * still to come. */
 static int is_given_up(conn_rec *c, fw2_conn *conn)
 {
     return !fw2_conn_was_asked(conn) && fw2_conn_is_http1(c) && !c->aborted;

@@ -70,8 +70,8 @@ void fw2_conn_owner_read(const fw2_conn *conn, const conn_rec *c,
 
 /**
  * From now on the connection is the virtual host's that this request named.
- * Any thread; does not block. Of requests that are read at the same instant,
- * any may be the last.
+ * Any thread; does not block. Any one of requests that are read at the same
+ * instant may be the last.
  */
 void fw2_conn_owner_request(fw2_conn *conn, const request_rec *r);
 
@@ -85,7 +85,7 @@ int fw2_conn_owner_answered(fw2_conn *conn, const request_rec *r);
 /** Whether any request was read. */
 int fw2_conn_was_asked(fw2_conn *conn);
 
-/** What is spoken: one of the two, or after an upgrade perhaps neither. */
+/** The protocol: one of the two, or after an upgrade perhaps neither. */
 int fw2_conn_is_http2(conn_rec *c);
 int fw2_conn_is_http1(conn_rec *c);
 

@@ -30,8 +30,8 @@ void fw2_keepalive_request(request_rec *r);
 
 /**
  * Return the time that the response to this request promises if the connection
- * is kept, in microseconds; where it promises nothing, the time that httpd would
- * promise.
+ * is kept, in microseconds; where it promises nothing, the time that httpd
+ * would promise.
  */
 apr_interval_time_t fw2_keepalive_promise(const request_rec *r);
 

@@ -57,7 +57,7 @@ struct fw2_kept {
 
 static void maintain(int reason, void *data, int status);
 
-/* ---------------------------------------------------------------- the list -- */
+/* ------------------------------------------------------------- the list -- */
 
 /* Its process is gone. Its board was among those of the configuration that is
  * gone now, too. */
@@ -120,7 +120,7 @@ const fw2_board **fw2_keeper_boards(fw2_keeper keeper, int *n, apr_pool_t *pool)
     return (const fw2_board **)boards->elts;
 }
 
-/* ---------------------------------------------------------------- starting -- */
+/* ------------------------------------------------------------- starting -- */
 
 /* A module may keep some for the MPM's children, as mpm-itk does. */
 static int drop_capabilities(void)
@@ -150,7 +150,7 @@ static int drop_privileges(apr_pool_t *pool)
     return drop_capabilities();
 }
 
-/* What ps shows as the command. The other words stay: they tell whose process
+/* The command that ps shows. The other words stay: they tell whose process
  * it is. */
 static void rename_command(const process_rec *process)
 {
@@ -248,7 +248,7 @@ void fw2_keeper_monitor(fw2_keeper keeper)
     }
 }
 
-/* ---------------------------------------------------------------- its death -- */
+/* ------------------------------------------------------------- its death -- */
 
 static int is_stopping(void)
 {
@@ -276,7 +276,7 @@ static void process_gone(fw2_kept *kept)
 }
 
 /* A stop that somebody else than httpd has asked for. prefork ends a graceful
- * stop with a SIGTERM to its own process group: its flags look the same then. */
+ * stop with a SIGTERM to its own process group: its flags look the same. */
 static volatile sig_atomic_t stop_asked;
 
 /* When a graceful stop was asked for; fw2_clock_now()'s, or 0. */
@@ -383,7 +383,7 @@ static void maintain(int reason, void *data, int status)
     }
 }
 
-/* ------------------------------------------------- the configuration's end -- */
+/* ---------------------------------------------- the configuration's end -- */
 
 /* Wait for a process without blocking; true if it is gone. */
 static int reap(fw2_kept *kept)
@@ -491,7 +491,7 @@ static void wait_to_be_killed(void)
 /* Close the parent's ends of a queue. Sockets under SO_LINGER may be queued, as
  * a hostile child may have sent them, and a close of the last reference to one
  * blocks; only an exit does not. So a fork has the queue until the parent has
- * none. Where there is no fork, the parent keeps the closer process's end. */
+ * none. Without a fork, the parent keeps the closer process's end. */
 static void close_queue(fw2_queue *queue)
 {
     pid_t holder = fork_without_signals();

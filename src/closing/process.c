@@ -173,8 +173,8 @@ static void refuse(const process *p, int fd)
     fw2_counters_invalid(p->setup->counters);
 }
 
-/* Descriptors of this batch did not arrive. Where there are none left, hold
- * fewer sockets. Where there are, the system does not let this process have
+/* Descriptors of this batch did not arrive. Hold fewer sockets if there are
+ * none left. If there are, the system does not let this process have
  * those of children: then no child shall send any more. */
 static void make_room(const process *p)
 {
@@ -338,7 +338,7 @@ static void sleep_and_work(process *p)
     }
 }
 
-/* ------------------------------------------------------------- publishing -- */
+/* ---------------------------------------------------------- publishing -- */
 
 static void answer_asks(process *p)
 {
@@ -442,7 +442,7 @@ static void begin(process *p, apr_pool_t *pool)
     }
 }
 
-/* ------------------------------------------------------- what is inherited -- */
+/* ---------------------------------------------------- what is inherited -- */
 
 /* Raise the limit of descriptors to this, beyond the hard limit if that is
  * allowed, or else as far as it is.

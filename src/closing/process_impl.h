@@ -12,7 +12,7 @@
 #include "closing/process.h"
 #include "base/recent.h"
 
-/** What is counted and published. */
+/** The counts that are made and published. */
 typedef struct fw2_publisher {
     const fw2_setup *setup;
     apr_pool_t *scratch;       /**< cleared after each count */

@@ -20,7 +20,7 @@
 /* The most CPU time that a count may take. */
 #define BUDGET (250 * (apr_interval_time_t)1000)
 
-/* What happens to a virtual host often enough to tell a rate. */
+/* The events of a virtual host that happen often enough for a rate. */
 enum {
     PROBES = FW2_CAUSES,
     LEFT_OPEN,
@@ -182,7 +182,7 @@ static void note_half_closed(fw2_publisher *p)
     }
 }
 
-/* Where our own are known, other programs without listening sockets have none. */
+/* If our own are known, other programs without listening sockets have none. */
 static void note_drops(fw2_publisher *p)
 {
     const fw2_count *count = &p->last.count;

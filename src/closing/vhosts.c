@@ -96,7 +96,7 @@ static void ask(agreement *so_far, const server_rec *s)
 }
 
 /*
- * What all servers that may answer at a listening socket want of it, or the
+ * The options that all servers of a listening socket agree on, or the
  * system's if they differ. The main server answers what no virtual host takes.
  */
 static fw2_sockopts agreed_at(const fw2_endpoint *at,
@@ -387,7 +387,7 @@ static int anyone_has_promise(const server_rec *s)
 }
 
 /* Return the time that httpd waits for the next request to this server: a
- * virtual host without one has that of each address's own, here the shortest. */
+ * virtual host without one has that of each address's own: the shortest. */
 static apr_interval_time_t real_time(const server_rec *s, apr_hash_t *first,
                                      apr_pool_t *pool)
 {

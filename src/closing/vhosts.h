@@ -8,7 +8,7 @@
  * httpd's own structures what their policies say: a listening socket what all
  * its virtual hosts agree on, a server its keep-alive time.
  *
- * What post_config makes here is read-only afterwards, and lives as long as
+ * All that post_config makes here is read-only afterwards, and lives as long as
  * the configuration; the functions that read it may be called from any thread.
  */
 
@@ -39,7 +39,7 @@ const fw2_listeners *fw2_vhosts_listen(const server_rec *main_server,
                                        apr_pool_t *pool);
 
 /**
- * Where a connection was accepted.
+ * Find the listener that accepted a connection.
  * @return An index into the listeners, or -1: not accepted by httpd, but
  *         opened by it, such as mod_proxy's connections to backends.
  */
@@ -70,8 +70,8 @@ apr_interval_time_t fw2_vhosts_longest(const server_rec *main_server);
 
 /**
  * Give each server its FinWait2KeepAliveTimeout, as if its KeepAliveTimeout
- * had said so. Linear in the servers. For post_config, before the event MPM's, which builds its
- * queues from these times; in one thread.
+ * had said so. Linear in the servers. For post_config, before the event MPM's,
+ * which builds its queues from these times; in one thread.
  */
 void fw2_vhosts_keepalive(server_rec *main_server, apr_pool_t *ptemp);
 

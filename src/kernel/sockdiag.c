@@ -225,7 +225,7 @@ int fw2_counting_is_spent(fw2_counting *counting)
 
 /* -------------------------------------------------------- counting all -- */
 
-/* What stands behind an error, most often. Which confinement refuses what is
+/* The most frequent reason behind an error. Which confinement refuses what is
  * from the policies' own texts; errnos of SELinux, seccomp and the kernel. */
 static const struct {
     fw2_backend backend;
@@ -305,7 +305,7 @@ static apr_interval_time_t orphan_rest(void)
     return timeout > 60 ? apr_time_from_sec(timeout - 60) : 0;
 }
 
-/* What a walk costs at least (measured): looking into the 524,288 buckets that
+/* The least cost of a walk (measured): looking into the 524,288 buckets that
  * the kernel's table has at most unless told otherwise. */
 #define EMPTY_WALK 340
 

@@ -34,7 +34,7 @@ typedef enum {
     FW2_STATES
 } fw2_state;
 
-/** Who keeps the socket in memory. */
+/** The holder that keeps the socket in memory. */
 typedef enum {
     FW2_PROCESS,  /**< a process holds its descriptor (its inode is not 0) */
     FW2_KERNEL,   /**< a full socket that no descriptor leads to: an orphan,
@@ -58,7 +58,7 @@ extern const char *const fw2_state_names[FW2_STATES];
 extern const char *const fw2_holder_names[FW2_HOLDERS];
 extern const char *const fw2_backend_names[FW2_BACKENDS];
 
-/** What was counted at one endpoint. */
+/** The count at one endpoint. */
 typedef struct fw2_tally {
     apr_int64_t n[FW2_STATES][FW2_HOLDERS];
     apr_int64_t backlog;       /**< connections that wait to be accepted */
@@ -89,9 +89,9 @@ extern const apr_int64_t fw2_left_bounds[FW2_LEFT_BOUNDS];
  * How long the half-closed sockets that no process holds will live on, if
  * their peers stay silent. A mini-socket's timer says it. A full socket in
  * FIN_WAIT_2 tells only when it will become a mini-socket, which lives for
- * tcp_fin_timeout less 60 s; that is added. What TCP_LINGER2 has given it
- * instead is not shown: with 120 s it mostly lives for 60 s more than is said.
- * In FIN_WAIT_1 and CLOSING all depends on the peer.
+ * tcp_fin_timeout less 60 s; that is added. The kernel does not show what
+ * TCP_LINGER2 has given it instead: with 120 s it mostly lives for 60 s more
+ * than is said. In FIN_WAIT_1 and CLOSING all depends on the peer.
  */
 typedef struct fw2_left {
     apr_int64_t n[FW2_LEFT_BOUNDS + 1]; /**< each its own class only */
@@ -101,7 +101,7 @@ typedef struct fw2_left {
     apr_int64_t unbounded; /**< FIN_WAIT_1 and CLOSING */
 } fw2_left;
 
-/** What the peers of the sockets in FIN_WAIT_1 have not acknowledged, by
+/** The data that clients of sockets in FIN_WAIT_1 have not acknowledged, by
  *  holder; mini-sockets never are in that state. */
 typedef struct fw2_undelivered {
     apr_int64_t sockets[FW2_HOLDERS]; /**< with bytes of a response, which is
@@ -126,7 +126,7 @@ typedef struct fw2_peers {
     int seen;          /**< how many there are that were counted apart */
     apr_int64_t other; /**< sockets of yet others; above 0, the list is not
                             exact: one that has no more than these may be
-                            missing. What is listed is right all the same */
+                            missing. The listed ones are right all the same */
     fw2_peer top[FW2_PEERS_MAX]; /**< the most first */
 } fw2_peers;
 
@@ -191,10 +191,10 @@ typedef struct fw2_count {
 } fw2_count;
 
 /**
- * What the network namespace says of itself; each -1 where it does not. Those
- * of the first group are the namespace's own (measured). Those of the second
- * are the whole machine's even inside a container, which does not see the two
- * limits among them. The third is of listening sockets.
+ * The limits and totals of the network namespace; each -1 where it does not.
+ * Those of the first group are the namespace's own (measured). Those of the
+ * second are the whole machine's even inside a container, which does not see
+ * the two limits among them. The third is of listening sockets.
  */
 typedef struct fw2_limits {
     apr_int64_t tcp_fin_timeout;    /**< seconds */
@@ -239,8 +239,8 @@ const char *fw2_sockdiag_peer_text(apr_pool_t *pool, const fw2_peer *peer);
  * (tcp_seq_start(); in 2 of 730 walks of a table in turmoil). Without endpoints
  * nothing is asked: complete, and nominally netlink's.
  *
- * Sockets elsewhere are counted by the way. Where netlink has more than 50,000
- * closing ones it stops, and begins again with a filter that leaves them out:
+ * Sockets elsewhere are counted by the way. If netlink has more than 50,000
+ * closing ones, it stops, and begins again with a filter that leaves them out:
  * they are not known then.
  * @param peers How many peers to list; 0: none, which costs nothing. Personal
  *              data.

@@ -60,14 +60,15 @@ typedef struct fw2_counting {
     fw2_undelivered undelivered;
     fw2_peer_table *peers; /**< NULL: not wanted */
     fw2_foreign *foreign;  /**< the same */
-    /** What an orphan in FIN_WAIT_2 has left when its timer goes off. */
+    /** The rest of the life of an orphan in FIN_WAIT_2 when its timer goes
+     * off. */
     apr_interval_time_t orphan_rest;
     apr_interval_time_t begun;  /**< by the thread's CPU clock */
     apr_interval_time_t budget; /**< of that; 0: no limit */
     int complete; /**< a source that missed something sets this to 0 */
 } fw2_counting;
 
-/** Who keeps a socket, of what both sources say about it. */
+/** Return the holder of a socket, from the two facts that both sources have. */
 fw2_holder fw2_holder_of(unsigned int timer, apr_uint64_t inode);
 
 /** Begin (again): nothing counted, nothing missed. */
@@ -148,7 +149,7 @@ apr_status_t fw2_netlink_parse(fw2_counting *counting, const unsigned char *at,
 /** tcp_fin_timeout in seconds, or -1. */
 apr_int64_t fw2_procfs_fin_timeout(void);
 
-/** What fw2_procfs_count reads: IPv4's table, then IPv6's. */
+/** The files that fw2_procfs_count reads: IPv4's table, then IPv6's. */
 extern const char *const fw2_procfs_tables[2];
 
 /** Count the whole lines in a part of such a table.

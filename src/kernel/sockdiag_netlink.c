@@ -219,7 +219,8 @@ static void address_of(unsigned char addr[16], unsigned char family,
     }
 }
 
-/* What follows a listening socket's message, as far as it is of interest. */
+/* The attributes behind a listening socket's message, as far as they are of
+ * interest. */
 static apr_int64_t drops_of(const unsigned char *at, apr_size_t left)
 {
     struct rtattr attribute;

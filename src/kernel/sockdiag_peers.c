@@ -83,7 +83,8 @@ void fw2_peers_add(fw2_peer_table *table, const unsigned char addr[16])
     table->other++;
 }
 
-/* Of as many the lower address is first, as the slots' order is no order. */
+/* With equal numbers the lower address is first, as the slots' order is no
+ * order. */
 static int is_before(const fw2_peer *a, const fw2_peer *b)
 {
     return a->n > b->n

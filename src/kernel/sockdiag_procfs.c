@@ -3,8 +3,8 @@
 /*
  * The second source, /proc/self/net/tcp and tcp6: every socket of the network
  * namespace as a line of text, at ten times netlink's cost. And what /proc
- * says of the namespace as a whole. Where there is no such /proc, the files
- * are missing, and that is all the porting it takes.
+ * says of the namespace as a whole. On systems without such a /proc the files
+ * are missing, and no other porting is needed.
  */
 
 #include <errno.h>
@@ -34,7 +34,7 @@ const char *const fw2_procfs_tables[2] = {
 
 /* ------------------------------------------------- a line of the table -- */
 
-/* What is left of a line. */
+/* The rest of a line. */
 typedef struct cursor {
     const char *at;
     const char *end;
@@ -305,7 +305,7 @@ apr_status_t fw2_sockstat_count(fw2_counting *counting, const char **attempt,
     return file_read(SOCKSTAT, text);
 }
 
-/* Where in its file a limit stands. */
+/* The place of a limit in its file. */
 typedef enum {
     FIRST,  /* the file's first number */
     THIRD,  /* its third */

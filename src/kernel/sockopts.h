@@ -21,7 +21,7 @@ typedef struct fw2_sockopts {
     int so_linger; /**< SO_LINGER, in seconds, or FW2_SOCKET_LINGER_OFF */
 } fw2_sockopts;
 
-/** What a new socket has before anybody sets anything. */
+/** The options of a new socket. */
 extern const fw2_sockopts fw2_sockopts_system;
 
 /**

@@ -12,8 +12,8 @@ const char *const fw2_level_names[FW2_LEVELS] = { "ok", "watch", "danger" };
  * source; any other, in seconds, can be written in microseconds. */
 #define FACT_MAX APR_INT64_C(1000000000000)
 
-/* Of a socket in the kernel, in bytes: the IPv6 ones, as a dual-stack listener
- * makes for all its clients. (Measured on Linux 6.18.) */
+/* The size of a socket in the kernel, in bytes: an IPv6 one, as a dual-stack
+ * listener makes for all its clients. (Measured on Linux 6.18.) */
 #define ORPHAN_BYTES 2496
 #define HELD_BYTES   3976 /* with its file, and its place in an epoll set */
 
@@ -36,7 +36,8 @@ void fw2_advice_clear(fw2_facts *facts)
     }
 }
 
-/* What is too large to be true is not known, and what is not known is small. */
+/* Figures that are too large to be true become unknown, and unknown figures
+ * are small. */
 static fw2_facts believable(const fw2_facts *facts)
 {
     fw2_facts copy = *facts;
@@ -108,8 +109,8 @@ apr_interval_time_t fw2_orphan_time(const fw2_facts *facts)
                : FW2_FACT_UNKNOWN;
 }
 
-/* By the rate of late, and by those that are there, of which a part stays: the
- * rate knows only an upper bound. */
+/* Two estimates: from the rate in the last minute, and from the orphans that
+ * are there, of which a part stays. The rate gives only an upper bound. */
 apr_int64_t fw2_fewer_orphans(const fw2_facts *facts)
 {
     apr_interval_time_t life = fw2_orphan_time(facts);
@@ -164,7 +165,7 @@ apr_int64_t fw2_kernel_memory(const fw2_facts *facts)
     return bytes;
 }
 
-/* What lingering costs httpd itself, to go on with the kernel's memory. */
+/* The cost of lingering to httpd itself, after that in the kernel's memory. */
 static const char *workers(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = fw2_held_by_httpd(facts);

@@ -32,8 +32,8 @@ typedef enum {
 /** Their names: ok, watch, danger. */
 extern const char *const fw2_level_names[FW2_LEVELS];
 
-/** A fact that is not known. It never makes a rule speak and is never
- *  printed. Any other number below 0 counts as this, but for the next. */
+/** A fact that is not known. No rule speaks because of it, and no text has it.
+ *  Any other number below 0 counts as this, but for the next. */
 #define FW2_FACT_UNKNOWN ((apr_int64_t)-1)
 /** In vhost_timeout: `FinWait2Timeout none`. Not the -1 that TCP_LINGER2 and a
  *  policy have for it: that is FW2_FACT_UNKNOWN here. */
@@ -45,8 +45,8 @@ extern const char *const fw2_level_names[FW2_LEVELS];
 /** The life of an orphan that is recommended where nothing better is known. */
 #define FW2_SHORT_LIFE apr_time_from_sec(5)
 
-/** Who lingers, for vhost_linger: a policy's fw2_linger, value for value, and
- *  one more for a virtual host that the module does not touch. */
+/** The one who lingers, for vhost_linger: a policy's fw2_linger, value for
+ * value, and one more for a virtual host that the module does not touch. */
 enum {
     FW2_FACT_LINGER_AUTO,
     FW2_FACT_LINGER_ALWAYS,
@@ -65,7 +65,7 @@ enum {
 };
 
 /**
- * What is known. Begin with fw2_advice_clear(), then fill in what there is.
+ * The known facts. Begin with fw2_advice_clear(), then fill in what there is.
  *
  * Scopes: "ours" is httpd's own listening addresses; "namespace" is all of the
  * network namespace, other programs included; "machine" is all namespaces
@@ -152,7 +152,7 @@ typedef struct fw2_facts {
     /* The address with the most half-closed connections of ours. */
     apr_int64_t peer_share; /**< its part of them: percent */
 
-    /* Of the last ten to twenty minutes: the User-Agent that leaves most
+    /* In the last ten to twenty minutes: the User-Agent that leaves most
      * connections open, and the net whose keep-alive time is over most often. */
     apr_int64_t agent_share;     /**< the agent's part of what was left open:
                                       percent */
@@ -201,7 +201,7 @@ typedef struct fw2_facts {
     apr_int64_t linger_blocks;
 
     /* Names are foreign text of any length and content; NULL: unknown, or not
-     * to be shown. They need not outlive the call. */
+     * to be shown. Their memory need not outlive the call. */
     const char *vhost;               /**< of the virtual host above */
     const char *also[FW2_FACT_ALSO]; /**< of the next ones */
     const char *peer;                /**< the address above */
@@ -227,7 +227,7 @@ typedef struct fw2_advice {
                                  FW2_FACT_UNKNOWN where that is not known */
 } fw2_advice;
 
-/** What it comes to. */
+/** The severity. */
 typedef struct fw2_verdict {
     fw2_level level;  /**< of the worst advice; FW2_OK without any */
     const char *rule; /**< the one that decided; NULL where it is FW2_OK */

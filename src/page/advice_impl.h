@@ -5,7 +5,8 @@
 
 /*
  * Within the room `advice`: a rule, and how figures and names are spelled in
- * its sentences. What is spelled is known; the caller has seen to that.
+ * its sentences. Every figure that is spelled is known; the caller has seen to
+ * that.
  */
 
 #include "page/advice.h"
@@ -25,7 +26,7 @@ typedef struct fw2_words {
                                  afterwards; -1: not known */
 } fw2_words;
 
-/** The owner of what a counter of the namespace or of the machine has counted. */
+/** The owner of the events that the namespace or the machine has counted. */
 typedef enum {
     FW2_WHOSE_OTHERS,  /**< another program's, and none of httpd's */
     FW2_WHOSE_UNKNOWN, /**< that cannot be told */
@@ -51,11 +52,11 @@ typedef struct fw2_rule {
     fw2_whose (*whose)(const fw2_facts *facts);
 } fw2_rule;
 
-/** What may run out: of the kernel, and of descriptors and places of httpd. */
+/** Rules on limits: of the kernel, and of httpd's descriptors and places. */
 extern const fw2_rule fw2_limit_rules[];
-/** Who lingers, and on whom. */
+/** Rules on lingering: by whom, and on whom. */
 extern const fw2_rule fw2_linger_rules[];
-/** What comes and goes: why httpd closes first, and what that leaves. */
+/** Rules on traffic: why httpd closes first, and what that leaves. */
 extern const fw2_rule fw2_traffic_rules[];
 
 /** The directive that makes FW2_SHORT_LIFE. */
@@ -66,7 +67,7 @@ extern const fw2_rule fw2_traffic_rules[];
 /** Recommend FinWait2UserTimeout, with its price. */
 void fw2_recommend_user_timeout(fw2_words *words);
 
-/** What a mini-socket takes in the kernel, in bytes. (Measured, Linux 6.18.) */
+/** The size of a mini-socket, in bytes (measured, Linux 6.18). */
 #define FW2_MINI_BYTES 256
 
 /** Whether a fact is known. */
@@ -76,8 +77,8 @@ int fw2_known(apr_int64_t fact);
  *  them is, or if the whole is 0. */
 apr_int64_t fw2_share(apr_int64_t part, apr_int64_t whole);
 
-/** Of `held`, those that no closer process has: httpd lingers on them. About:
- *  the two are not counted at the same moment. */
+/** Return how many of `held` no closer process has: httpd lingers on them.
+ * About: the two are not counted at the same moment. */
 apr_int64_t fw2_held_by_httpd(const fw2_facts *facts);
 
 /** All half-closed connections; unknown if a part of them is. */
@@ -90,7 +91,7 @@ apr_interval_time_t fw2_orphan_time(const fw2_facts *facts);
  *  unknown if that does not make them fewer. */
 apr_int64_t fw2_fewer_orphans(const fw2_facts *facts);
 
-/** `; 60 % of them are www.example.com:80's and 30 % ..., mostly ...`, or "". */
+/** `; 60 % of them are of www.example.com:80 and ..., mostly ...`, or "". */
 const char *fw2_advice_vhosts(apr_pool_t *pool, const fw2_facts *facts);
 
 /** How many orphans in FIN_WAIT_2 the last minute explains; unknown as its
@@ -100,7 +101,7 @@ apr_int64_t fw2_predicted_orphans(const fw2_facts *facts);
 /** Whether mini-sockets run short, or did in the last minute. */
 int fw2_minis_short(const fw2_facts *facts);
 
-/** What half-closed connections take of the kernel's memory, in bytes. About:
+/** Return the kernel's memory for half-closed connections, in bytes. About:
  *  the sizes are Linux 6.18's, buffers' own overhead is left out. */
 apr_int64_t fw2_kernel_memory(const fw2_facts *facts);
 

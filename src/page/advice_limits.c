@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What may run out. Here as in the other tables, a sentence is true whenever
+ * Rules on limits. Here as in the other tables, a sentence is true whenever
  * its rule speaks, whatever is unknown: what needs another fact is said only
  * where that is known.
  */
@@ -68,7 +68,8 @@ static int is_idle(const fw2_facts *facts)
     return fw2_known(facts->by_server) && facts->by_server < AT_WORK;
 }
 
-/* Those that were reset are gone: httpd may have had some. */
+/* Return the owner of the reset connections, which are gone: httpd may have had
+ * some of them. */
 static fw2_whose whose_aborts(const fw2_facts *facts)
 {
     fw2_whose whose = whose_orphans(facts);
@@ -88,21 +89,20 @@ static fw2_whose whose_memory(const fw2_facts *facts)
                : FW2_WHOSE_UNKNOWN;
 }
 
-/* ` Of what is half-closed elsewhere, most are 4,000 connections of another
+/* ` Most of those elsewhere are 4,000 connections of another
  * program at port 8080.`, or "". */
 static const char *most_elsewhere(const fw2_facts *facts, apr_pool_t *pool)
 {
     if (facts->elsewhere <= 0 || !fw2_known(facts->elsewhere_port)) {
         return "";
     }
-    return apr_psprintf(
-        pool,
-        " Of what is half-closed elsewhere, most are %s %s port "
-        "%" APR_INT64_T_FMT ".",
-        fw2_text_count(pool, facts->elsewhere, "connection"),
-        facts->elsewhere_opened > 0 ? "of this machine to"
-                                    : "of another program at",
-        facts->elsewhere_port);
+    return apr_psprintf(pool,
+                        " Most of those elsewhere are %s %s port "
+                        "%" APR_INT64_T_FMT ".",
+                        fw2_text_count(pool, facts->elsewhere, "connection"),
+                        facts->elsewhere_opened > 0 ? "of this machine to"
+                                                    : "of another program at",
+                        facts->elsewhere_port);
 }
 
 void fw2_recommend_user_timeout(fw2_words *words)
@@ -249,7 +249,7 @@ static apr_int64_t timewait_share(const fw2_facts *facts)
     return fw2_share(facts->timewait, facts->tcp_max_tw_buckets);
 }
 
-/* Where some have vanished already, another rule has the same cure. */
+/* If some have vanished already, another rule has the same cure. */
 static apr_int64_t timewait_full(const fw2_facts *facts)
 {
     return facts->timewait_overflows > 0 ? FW2_FACT_UNKNOWN
@@ -406,8 +406,8 @@ static apr_int64_t backlog_share(const fw2_facts *facts)
 }
 
 /* To a tenth, since stray packets are dropped, too, and the counters and the
- * drops are not read at the same moment. Without the drops of each socket (/proc
- * has none), the queues as they are now tell it. */
+ * drops are not read at the same moment. Without the drops of each socket
+ * (/proc has none), the queues as they are now tell it. */
 static fw2_whose whose_overflows(const fw2_facts *facts)
 {
     apr_int64_t all = facts->listen_overflows;
@@ -433,7 +433,7 @@ static apr_int64_t listen_overflows(const fw2_facts *facts)
                : all;
 }
 
-/* Where another program's queue is full now, if one is. */
+/* The port of another program whose queue is full now, if there is one. */
 static const char *full_queue(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *limit = "";
@@ -498,7 +498,7 @@ static fw2_words say_backlog(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-/* Of no interest where every server has a time of its own. */
+/* Not known if every server has a time of its own. */
 static apr_int64_t fin_timeout(const fw2_facts *facts)
 {
     return facts->follows_system == 0 ? FW2_FACT_UNKNOWN

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Who lingers, and on whom. */
+/* Rules on lingering: by whom, and on whom. */
 
 #include "page/advice_impl.h"
 
@@ -9,8 +9,8 @@
 /* The most that FinWait2LingerSlots takes. */
 #define PLACES_MAX 1048576
 
-/* What FinWait2LingerIdle auto is for a client that is not sending, and from
- * which on it is long. */
+/* The time of FinWait2LingerIdle auto for a client that is not sending; any
+ * longer one is long. */
 #define SHORT_IDLE           apr_time_from_sec(2)
 #define SHORT_IDLE_DIRECTIVE "FinWait2LingerIdle"
 #define SHORT_IDLE_VALUE     "2s"
@@ -21,10 +21,10 @@
 #define MANY_UNDELIVERED 100
 #define MUCH_UNDELIVERED 64000000
 
-/* Of whom the facts tell, where they do not name it. */
+/* The subject of the facts, if they do not name it. */
 #define NO_NAME "the virtual host with most orphans"
 
-/* What it costs that httpd lingers itself, of each connection. */
+/* The cost of httpd's own linger for each connection. */
 static const char *cost_of_lingering(const fw2_facts *facts)
 {
     if (facts->linger_blocks > 0) {
@@ -257,7 +257,7 @@ static apr_int64_t undelivered(const fw2_facts *facts)
                : FW2_FACT_UNKNOWN;
 }
 
-/* What they are, as far as is known: at least one of the figures is. */
+/* Their kinds, as far as known: at least one of the figures is. */
 static const char *what_waits(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *shut = "", *bytes = "a response";

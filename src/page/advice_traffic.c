@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What comes and goes: why httpd closes first, and what that leaves. */
+/* Rules on traffic: why httpd closes first, and what that leaves. */
 
 #include "page/advice_impl.h"
 
@@ -24,8 +24,8 @@
  * percent. */
 #define TOO_MANY 150
 
-/* Seconds by which a promise is shorter than the real time: no request comes too
- * late then. */
+/* Seconds by which a promise is shorter than the real time: no request comes
+ * too late then. */
 #define PROMISE_MARGIN 2
 
 /* The longest one that is worth it. */
@@ -101,7 +101,7 @@ apr_int64_t fw2_predicted_orphans(const fw2_facts *facts)
     return fw2_advice_steady_state(facts->left_open, fw2_orphan_time(facts));
 }
 
-/* Those that are there, in percent of that. */
+/* Return the orphans that are there, in percent of the predicted number. */
 static apr_int64_t of_predicted(const fw2_facts *facts)
 {
     apr_int64_t n = fw2_predicted_orphans(facts);
@@ -176,7 +176,7 @@ static fw2_words say_steady(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-/* Where mini-sockets run short, the rules of that say what there is to say. */
+/* When mini-sockets run short, the rules on that have the advice. */
 static apr_int64_t long_life(const fw2_facts *facts)
 {
     return fw2_orphan_time(facts) > LONG_LIFE && !fw2_minis_short(facts)
@@ -184,7 +184,7 @@ static apr_int64_t long_life(const fw2_facts *facts)
                : FW2_FACT_UNKNOWN;
 }
 
-/* What a shorter life does. */
+/* The effect of a shorter life. */
 static const char *fewer_orphans(const fw2_facts *facts, apr_int64_t later,
                                  apr_pool_t *pool)
 {
@@ -229,7 +229,7 @@ static int is_loopback(const char *net)
     return net && (!strncmp(net, "127.", 4) || !strncmp(net, "::/64", 5));
 }
 
-/* What the owner of clients that leave connections open can do. */
+/* The remedy for the owner of clients that leave connections open. */
 static const char *ask_owner(const fw2_facts *facts, const char *net, int idle,
                              apr_pool_t *pool)
 {
@@ -248,7 +248,7 @@ static const char *ask_owner(const fw2_facts *facts, const char *net, int idle,
                         owner, keepalive_now(facts, pool));
 }
 
-/* Whether the User-Agent names a program: `(none)` and `(no request)` do not. */
+/* True if the User-Agent names a program, unlike `(none)`, `(no request)`. */
 static int is_named(const fw2_facts *facts)
 {
     return facts->agent && facts->agent[0] && facts->agent[0] != '(';
@@ -295,7 +295,7 @@ static fw2_words say_one_peer(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-/* What a User-Agent begins with, as far as it needs no care in a pattern:
+/* The beginning of a User-Agent, as far as it needs no care in a pattern:
  * `okhttp` of okhttp/4.9.3. Too little, or what all browsers begin with, is
  * nothing. */
 static const char *product_of(const fw2_facts *facts, apr_pool_t *pool)
@@ -309,7 +309,7 @@ static const char *product_of(const fw2_facts *facts, apr_pool_t *pool)
                : apr_pstrndup(pool, facts->agent, n);
 }
 
-/* What httpd can do itself, of use where the client does not look at its idle
+/* The remedy in httpd itself, of use if the client does not look at its idle
  * connections: it does look at what a response says. */
 static void recommend_no_keepalive(const fw2_facts *facts, fw2_words *words,
                                    apr_pool_t *pool)

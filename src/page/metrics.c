@@ -9,7 +9,7 @@ static const fw2_dim states = { "state", fw2_state_names, FW2_STATES, NULL };
 static const fw2_dim holders = { "holder", fw2_holder_names, FW2_HOLDERS,
                                  NULL };
 
-/* Those that may have something to deliver. */
+/* The holders that may have something to deliver. */
 static const fw2_dim full_holders = { "holder", fw2_holder_names, FW2_TIMEWAIT,
                                       NULL };
 

@@ -15,7 +15,7 @@
 
 #include "page/report.h"
 
-/** What a metric's value is in memory, and so how it is written. */
+/** The type of a metric's value in memory, and so the way it is written. */
 typedef enum {
     FW2_NUMBER,  /**< apr_int64_t */
     FW2_PAGES,   /**< apr_int64_t pages of memory, written as bytes */
@@ -87,7 +87,7 @@ typedef struct fw2_section {
 /** The table. */
 extern const fw2_section fw2_sections[];
 
-/** What is in front of each family's name. */
+/** The prefix of each family's name. */
 #define FW2_PREFIX "finwait2_"
 
 /** The section of this key, which there is. */

@@ -100,7 +100,7 @@ static void report_peers(fw2_report *report, const fw2_peers *peers,
     }
 }
 
-/* Whether the closer is the one who lingers, and so who sees what clients do. */
+/* True if the closer lingers, and so sees whether clients close. */
 static int is_watched(const fw2_policy *policy)
 {
     return policy->engine && policy->linger != FW2_LINGER_OFF

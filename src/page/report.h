@@ -24,30 +24,31 @@
 /** A number that the machine does not give. No number here is below 0. */
 #define FW2_UNKNOWN ((apr_int64_t)-1)
 
-/** What is known of one listening socket. */
+/** The figures of one listening socket. */
 typedef struct fw2_listener_report {
     const char *listener; /**< as Listen spells it */
     fw2_tally tally;      /**< all FW2_UNKNOWN where nobody counted */
 } fw2_listener_report;
 
-/** What a virtual host of the running configuration wants. */
+/** The settings of a virtual host of the running configuration. */
 typedef struct fw2_settings {
     const fw2_policy *policy; /**< NULL: there is none of this number now */
     apr_interval_time_t keepalive; /**< the keep-alive time in effect */
 } fw2_settings;
 
-/** What the clients of a virtual host leave behind; FW2_UNKNOWN each where it
- *  is not known. */
+/** The connections that clients of a virtual host leave behind; FW2_UNKNOWN
+ * each where it is not known. */
 typedef struct fw2_flow {
-    apr_int64_t left_open;    /**< connections that clients leave open, a minute
-                                   of late. Where nobody lingers for httpd that
-                                   is not known: all that httpd closes first */
+    apr_int64_t left_open;    /**< connections that clients left open in the
+                                   last minute; all that httpd closed first if
+                                   nobody lingers for httpd, since their number
+                                   is not known then */
     apr_interval_time_t life; /**< of each as an orphan, by the settings: 0 with
                                    `none` */
     apr_int64_t expected;     /**< orphans, in the long run: Little's law */
 } fw2_flow;
 
-/** What is known of one virtual host. */
+/** The figures of one virtual host. */
 typedef struct fw2_vhost_report {
     fw2_vhost_totals totals;
     apr_int64_t held; /**< sockets lingered on now */
@@ -58,13 +59,13 @@ typedef struct fw2_vhost_report {
     apr_int64_t expected;
 } fw2_vhost_report;
 
-/** What is known of one peer. */
+/** The figures of one client address. */
 typedef struct fw2_peer_report {
     const char *peer;        /**< an address, or for IPv6 a net */
     apr_int64_t connections; /**< half-closed */
 } fw2_peer_report;
 
-/** What is known of one client that httpd closed first. */
+/** The figures of one client that httpd closed first. */
 typedef struct fw2_client_report {
     const char *client; /**< a User-Agent, or a net */
     apr_int64_t closed; /**< these and the next as fw2_client has them */
@@ -80,7 +81,7 @@ typedef struct fw2_client_reports {
     apr_int64_t all; /**< what it is sorted by, of all clients */
 } fw2_client_reports;
 
-/** What is half-closed elsewhere with one port in common. */
+/** Half-closed connections elsewhere with one port in common. */
 typedef struct fw2_port_report {
     const char *side; /**< of fw2_role_names */
     apr_int64_t port, connections;
@@ -145,7 +146,7 @@ typedef struct fw2_report {
     fw2_client_reports lists[FW2_CLIENT_LISTS];
     fw2_advice_report *advice; /**< the verdict first */
     int nadvice;
-    apr_int64_t unlisted; /**< half-closed connections of other peers */
+    apr_int64_t unlisted; /**< half-closed connections of other clients */
     struct {
         apr_int64_t processes;      /**< that run: one, and those of former
                                     configurations that still hold sockets */
@@ -177,7 +178,7 @@ typedef struct fw2_report {
                                             sentence each, or NULL */
 } fw2_report;
 
-/** Where a report's figures come from. Any thread may read them. */
+/** The sources of a report's figures. Any thread may read them. */
 typedef struct fw2_sources {
     int wanted;                     /**< FinWait2Status On */
     const fw2_queue *queue;         /**< to ask the closer process by */
@@ -196,9 +197,9 @@ typedef struct fw2_sources {
 } fw2_sources;
 
 /**
- * Fill in all but `server`, which is the caller's to tell, and the virtual hosts
- * to be written, of which there are none yet. Never fails; what is missing says
- * so. Asks the closer process for a count, and waits for it for
+ * Fill in all but `server`, which is the caller's to tell, and the virtual
+ * hosts to be written, of which there are none yet. Never fails; what is
+ * missing says so. Asks the closer process for a count, and waits for it for
  * 0.3 s at most.
  * @param pool What the report may point into, beside the sources.
  */
@@ -209,7 +210,7 @@ void fw2_report_make(fw2_report *report, const fw2_sources *sources,
 void fw2_report_last(fw2_report *report, const fw2_sources *sources,
                      apr_pool_t *pool);
 
-/** What there is to give advice on: all but `linger_blocks`. */
+/** Collect the facts for advice: all but `linger_blocks`. */
 void fw2_report_facts(const fw2_report *report, fw2_facts *facts);
 
 /** Have advice on these facts in the report. */

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What a report has to say to whoever gives advice. */
+/* The facts of a report for the room advice. */
 
 #include "kernel/sockopts.h"
 #include "page/report.h"
@@ -64,7 +64,7 @@ static void add_sockets(fw2_facts *facts, const fw2_report *report)
     }
 }
 
-/* --------------------------------------------------------------- of late -- */
+/* ------------------------------------------------------- the last minute -- */
 
 static void add_recent(fw2_facts *facts, const fw2_rates *recent,
                        const fw2_flow *flow)
@@ -123,8 +123,8 @@ static void add_settings(fw2_facts *facts, const fw2_settings *settings)
     facts->vhost_keepalive = settings->keepalive;
 }
 
-/* What a virtual host is to be ranked by: the orphans that it makes, or what
- * its clients leave open where not of all it is known how long that lives. */
+/* The figure that a virtual host is ranked by: the orphans that it makes, or
+ * what its clients leave open if the life of some is not known. */
 static apr_int64_t weight_of(const fw2_report *report, int i)
 {
     const fw2_flow *flow = &report->all.flows[i];
@@ -221,8 +221,8 @@ static void add_idle(fw2_facts *facts, const fw2_report *report)
     add_promise(facts, &report->all.settings[at]);
 }
 
-/* How long on the whole an orphan of late lives, and would live if nobody kept
- * one for longer than so. */
+/* Return the mean life of an orphan of the last minute, if nobody kept one for
+ * longer than `most`. */
 static apr_int64_t mean_life(const fw2_report *report, apr_interval_time_t most)
 {
     apr_int64_t n = 0;

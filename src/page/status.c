@@ -24,7 +24,7 @@ APLOG_USE_MODULE(finwait2);
 #define REFRESH_MIN 1
 #define REFRESH_MAX 3600
 
-/* What of the virtual hosts a format has. */
+/* The virtual hosts that a format shows. */
 typedef enum {
     ALL,    /* each, or what it chooses itself */
     NONE,   /* none */
@@ -61,7 +61,7 @@ static const fw2_format *const formats[] = { &html,        &automatic,  &json,
                                              &openmetrics, &prometheus, &csv,
                                              NULL };
 
-/* What the query string asks for. */
+/* The values of the query string. */
 typedef struct {
     const fw2_format *format; /* NULL: it does not say */
     int refresh;              /* seconds, or 0 */

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The advice on the page: what to paste, why, and what else is worth knowing. */
+/* The advice on the page: the line to paste, its reason, and further notes. */
 
 #include "page/status_impl.h"
 
@@ -99,7 +99,7 @@ static const char *and_why(const fw2_page *page, const char *before,
                         ap_escape_html(pool, fw2_text_name(pool, what, "")));
 }
 
-/* What httpd's own closes were for: the cause that most are of. */
+/* The cause of most of httpd's own closes. */
 static const char *main_cause(const fw2_facts *facts, apr_int64_t *n)
 {
     const struct {

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* What the page of mod_status shows: a few lines, of what has been counted
- * already. It is asked for every few seconds, and must cost nothing. */
+/* The block in mod_status's page: a few lines, from the last count. Browsers
+ * ask for that page every few seconds, so the block must cost nothing. */
 
 #include "page/status.h"
 

@@ -113,7 +113,7 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
                    : "");
 }
 
-/* Of those whose end nobody can foretell. */
+/* Sockets whose end nobody can foretell. */
 static void write_endless(request_rec *r, apr_int64_t n, const char *why)
 {
     if (n > 0) {
@@ -237,7 +237,7 @@ static void write_reach(request_rec *r, const fw2_report *report,
         (int)(100 * used / limit));
 }
 
-/* What is lost where there is no room left: a counter of the system's. */
+/* A loss for want of room: a counter of the system's. */
 typedef struct {
     const char *what;
     const char *means;

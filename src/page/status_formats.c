@@ -342,7 +342,7 @@ typedef struct {
 static const char *add_label(apr_pool_t *pool, const char *labels,
                              const char *name, const char *value)
 {
-    /* What has to be escaped of plain text is the same as in JSON. */
+    /* Plain text needs the same escapes as JSON. */
     return apr_pstrcat(pool, labels, *labels ? "," : "", name, "=",
                        json_string(pool, value), NULL);
 }
@@ -355,7 +355,7 @@ static void expose_sample(const fw2_exposition *to, const fw2_metric *metric,
                *labels ? "{" : "", labels, *labels ? "}" : "", value);
 }
 
-/* Of what is now, and does not grow, OpenMetrics has another type. */
+/* OpenMetrics has another type for figures that do not only grow. */
 static int is_now(const fw2_exposition *to, const fw2_metric *metric)
 {
     return to->open && !metric->counter;

@@ -104,7 +104,7 @@ static void csv_sample(request_rec *r, const fw2_sample *at, double rate)
               config ? "configuration_changed" : "", "\r\n", NULL);
 }
 
-/* Those of the samples that are before `until`; 0: all. */
+/* Write the samples that are before `until`; 0: all. */
 static void csv_samples(request_rec *r, const fw2_sample *samples, int n,
                         apr_time_t until)
 {

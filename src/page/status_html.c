@@ -305,7 +305,7 @@ static void write_all_figures(const fw2_page *page)
     ap_rputs("</div></details>\n", page->r);
 }
 
-/* What a person would write into a ticket, as Markdown. */
+/* A report for a ticket, as Markdown. */
 static const char *ticket(const fw2_page *page)
 {
     const fw2_report *report = page->report;

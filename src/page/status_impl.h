@@ -21,8 +21,8 @@ void fw2_write_prometheus(request_rec *r, const fw2_report *report);
 /** The history as it will be drawn: see page/status_picture.c. */
 typedef struct fw2_pictures fw2_pictures;
 
-/** A request for the page for people, and all that its parts are made of. It
- *  belongs to the request. */
+/** A request for the page for people, and all that its parts are made of. The
+ *  request owns it. */
 typedef struct fw2_page {
     request_rec *r;
     const fw2_report *report;
@@ -33,7 +33,7 @@ typedef struct fw2_page {
     int top;           /**< rows of a table that are not folded; 0: all */
 } fw2_page;
 
-/** What the query string wants of a page. Words that mean nothing here are
+/** The wishes of the query string for a page. Words that mean nothing here are
  *  ignored. */
 void fw2_page_parse(fw2_page *page);
 
@@ -75,14 +75,14 @@ const char *fw2_share_html(apr_pool_t *pool, apr_int64_t part,
 const char *fw2_clock_text(apr_pool_t *pool, apr_time_t time,
                            const char *format);
 
-/** What the page looks like, and what keeps it up to date; the hash is the
+/** The page's style, and the script that keeps it up to date; the hash is the
  *  script's, as a Content-Security-Policy has it. */
 extern const char fw2_page_style[];
 extern const char fw2_page_script[];
 extern const char fw2_page_script_hash[];
 
-/** The lines of fw2_write_auto(), with a word in front of each key. To be called
- *  once all virtual hosts are summed up. */
+/** The lines of fw2_write_auto(), with a word in front of each key. To be
+ * called once all virtual hosts are summed up. */
 void fw2_write_words(request_rec *r, const fw2_report *report,
                      const char *front);
 

@@ -16,8 +16,8 @@
 
 #include "page/text.h"
 
-/* The plot: so many columns of two units, right of the scale's numbers. Of the
- * samples of one column, the highest is drawn. */
+/* The plot: so many columns of two units, right of the scale's numbers. The
+ * highest sample of a column is drawn. */
 #define COLUMNS 180
 #define LEFT    58
 #define RIGHT   (LEFT + 2 * COLUMNS)
@@ -157,7 +157,7 @@ static void begin_view(fw2_view *view, apr_time_t now, apr_time_t first)
     }
 }
 
-/* What an axis ends with, so that half of it is a round number, too. */
+/* The end of an axis, so that half of it is a round number, too. */
 static double round_top(double peak, double least)
 {
     static const double steps[] = { 1, 2, 4, 6, 8 };
@@ -448,7 +448,7 @@ static void write_titles(request_rec *r, const fw2_view *view)
 
 #define FLAG "l5-7h-10z"
 
-/* What happened, and how its flag is drawn. */
+/* An event, and the look of its flag. */
 typedef struct {
     apr_uint64_t bit;
     const char *words, *style;

@@ -4,8 +4,8 @@
  * The page's one script. The page is complete without it. With it, the page
  * asks for itself every two seconds and takes over what has changed, node by
  * node, so that nothing flickers, and what is open, focused or selected stays.
- * It asks for HTML and not for JSON: so there is one writer of each figure, and
- * a page is a tenth of the JSON with its history.
+ * The script asks for HTML and not for JSON: so there is one writer of each
+ * figure, and a page is a tenth of the JSON with its history.
  *
  * The Content-Security-Policy allows this script by its hash, and no other.
  */

@@ -52,7 +52,7 @@ typedef struct {
     int idle;
 } entry;
 
-/* ------------------------------------------------------------------ links -- */
+/* --------------------------------------------------------------- links -- */
 
 void fw2_page_parse(fw2_page *page)
 {
@@ -110,7 +110,7 @@ const char *fw2_page_link(const fw2_page *page, const char *key,
     return *link ? ap_escape_html(pool, link) : "?";
 }
 
-/* ------------------------------------------------------------------- rows -- */
+/* ---------------------------------------------------------------- rows -- */
 
 static const char *name_of(const void *row)
 {
@@ -260,7 +260,7 @@ static void write_more(const fw2_page *page, const table *of, const entry *rows,
     ap_rputs("</details>\n", page->r);
 }
 
-/* Of those with nothing to show, the names. */
+/* The names of those with nothing to show. */
 static void write_idle(const fw2_page *page, const table *of, const entry *rows,
                        int n)
 {
@@ -302,7 +302,7 @@ static void write_rows(const fw2_page *page, const table *of, const void *rows,
     write_idle(page, of, sorted + busy, n - busy);
 }
 
-/* -------------------------------------------------------------- listeners -- */
+/* ----------------------------------------------------------- listeners -- */
 
 static apr_int64_t in_state(const void *row, fw2_state state)
 {
@@ -387,7 +387,7 @@ void fw2_write_listeners(const fw2_page *page)
     ap_rputs("</section>\n", page->r);
 }
 
-/* ----------------------------------------------------------------- vhosts -- */
+/* -------------------------------------------------------------- vhosts -- */
 
 static apr_int64_t vhost_closes(const void *row)
 {
@@ -521,7 +521,7 @@ void fw2_write_vhosts(const fw2_page *page)
     ap_rputs("</section>\n", page->r);
 }
 
-/* ---------------------------------------------------------------- clients -- */
+/* ------------------------------------------------------------- clients -- */
 
 /* A client of any list. */
 typedef struct {

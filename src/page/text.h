@@ -20,7 +20,7 @@ const char *fw2_text_number(apr_pool_t *pool, apr_int64_t n);
 const char *fw2_text_count(apr_pool_t *pool, apr_int64_t n, const char *noun);
 
 /** `80 %`, rounded down; with a decimal where only that tells a part from
- *  nothing or from the whole: `0.4 %`, `99.9 %`. A whole of 0 is taken for 1. */
+ *  nothing or from the whole: `0.4 %`, `99.9 %`. A whole of 0 counts as 1. */
 const char *fw2_text_percent(apr_pool_t *pool, apr_int64_t part,
                              apr_int64_t whole);
 
@@ -43,7 +43,7 @@ const char *fw2_text_time(apr_pool_t *pool, apr_interval_time_t time);
 /** `45 s`, `12 min`, `5 h`, `3 d`: the largest unit that there is one of. */
 const char *fw2_text_long_time(apr_pool_t *pool, apr_interval_time_t time);
 
-/** A foreign name, as fw2_advice_give() promises; if it is NULL, `otherwise`. */
+/** A foreign name, as fw2_advice_give() promises; if NULL, `otherwise`. */
 const char *fw2_text_name(apr_pool_t *pool, const char *name,
                           const char *otherwise);
 

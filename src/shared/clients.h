@@ -13,7 +13,7 @@
  * as many before, at most: so no client is missing that has more than one part
  * in as many as there are places (Metwally, Agrawal, El Abbadi: Efficient
  * Computation of Frequent and Top-k Elements in Data Streams, 2005,
- * "Space-Saving"). Only what was seen of a client counts as its own. What is
+ * "Space-Saving"). Only what was seen of a client counts as its own. Everything
  * older than twenty minutes is forgotten.
  *
  * The closer process keeps the lists in memory of its own and publishes them

@@ -47,7 +47,7 @@ typedef struct fw2_closed {
     fw2_idle idle;
 } fw2_closed;
 
-/** What is known of one virtual host. */
+/** The figures of one virtual host. */
 typedef struct fw2_vhost_totals {
     const char *vhost;              /**< its name */
     apr_int64_t closes[FW2_SIDES];  /**< the causes, summed up */

@@ -14,7 +14,7 @@
 
 #include "base/policy.h"
 
-/** What ends a linger, besides its times and the client's own FIN. */
+/** The event that ends a linger, besides its times and the client's own FIN. */
 typedef enum {
     FW2_UNTIL_CLOSED,   /**< nothing: the client may send more */
     FW2_UNTIL_ACKED,    /**< the last acknowledgement */
@@ -23,15 +23,15 @@ typedef enum {
     FW2_UNTILS
 } fw2_until;
 
-/** What goes along with a socket, for the observer to understand. */
+/** The observer's knowledge of a socket, which goes along with it. */
 typedef struct fw2_tag {
     apr_uint32_t vhost;
     apr_uint32_t cause; /**< an fw2_cause: why the connection ends */
     apr_uint64_t net;   /**< the client's */
 } fw2_tag;
 
-/** The terms that a socket is handed off with. A plain value without pointers, which
- *  goes from one process to another; times are in microseconds. */
+/** The terms that a socket is handed off with. A plain value without pointers,
+ * which goes from one process to another; times are in microseconds. */
 typedef struct fw2_handover {
     fw2_tag tag;
     apr_uint32_t until;      /**< an fw2_until */

@@ -97,8 +97,8 @@ static apr_int64_t higher(apr_int64_t a, apr_int64_t b)
     return a > b ? a : b;
 }
 
-/* Make one of a sample and what was before it. What is not known is lower than
- * all that is. */
+/* Make one of a sample and what was before it. An unknown number is lower
+ * than any known one. */
 static void fold(fw2_sample *minute, const fw2_sample *next)
 {
     fw2_sample before = *minute;

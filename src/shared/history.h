@@ -34,7 +34,7 @@
 /** In the second: a day, less if restarts cut minutes in two. */
 #define FW2_HISTORY_MINUTES 1440
 
-/** What a sample of the second stands for, or for more. */
+/** The span of a sample of the second, or more. */
 #define FW2_MINUTE apr_time_from_sec(60)
 
 /** How far back the two are read. */
@@ -44,7 +44,7 @@
 /** A value that is not known. */
 #define FW2_NOT_SAMPLED ((apr_int64_t)-1)
 
-/** What happened between a sample and the one before, as bits. */
+/** Events between a sample and the one before, as bits. */
 #define FW2_MARK_RESTART 1U /**< httpd was started or restarted */
 #define FW2_MARK_CONFIG  2U /**< with other settings than before */
 

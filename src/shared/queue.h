@@ -33,7 +33,7 @@ typedef struct fw2_queue {
     int receive; /**< for the closer process */
 } fw2_queue;
 
-/** What a message is. */
+/** The kind of a message. */
 typedef enum {
     FW2_MESSAGE_INVALID, /**< none that a child of httpd sends */
     FW2_MESSAGE_SOCKET,  /**< a socket to linger on */

@@ -162,7 +162,7 @@ sub shot ($self, $path, %o) {
     return close $out;
 }
 
-# What a screen reader has: {role, name, level, ...}.
+# Return what a screen reader has: {role, name, level, ...}.
 sub accessibility ($self) {
     return map {
         my $node = $_;

@@ -372,7 +372,7 @@ sub is_closer ($pid) { slurp("/proc/$pid/comm") eq "finwait2\n" }
 sub children ($self) { grep { !is_closer($_) } $self->forks }
 sub closers  ($self) { grep { is_closer($_) } $self->forks }
 
-# Whatever there is of the server's session.
+# Return all processes of the server's session.
 sub left ($self) {
     my %all = processes();
     return grep { $all{$_}[1] == $self->{pid} } keys %all;
@@ -574,7 +574,7 @@ sub load ($port) {
     return $load;
 }
 
-# What went wrong; nothing, if each client was answered at least once.
+# Return what went wrong; nothing, if each client was answered at least once.
 sub unload ($load) {
     spew($load->{stop}, '');
     my @said = map { scalar <$_> } @{ $load->{from} };

@@ -24,7 +24,7 @@
 
 static apr_pool_t *pool;
 
-/* What was seen of each rule, in the rules' order. */
+/* How often each rule spoke and kept silent, in the rules' order. */
 static int spoke[RULES], kept_silent[RULES];
 
 static int rule_number(const char *rule)
@@ -156,9 +156,9 @@ typedef struct setting {
         offsetof(fw2_facts, fact) + 1, (value)                                 \
     }
 
-/* Facts, and what one rule makes of them. All others are unknown. What begins
- * with `!` it does not say; with `=` is the line that it recommends, and with
- * `#` the number that this leads to. */
+/* Facts, and what one rule makes of them. All others are unknown. A text that
+ * begins with `!` it does not say; one with `=` is the line that it recommends,
+ * and one with `#` the number that this leads to. */
 typedef struct scene {
     const char *rule;
     int level;
@@ -183,7 +183,7 @@ static const scene limits[] = {
         IS(elsewhere, 4000), IS(elsewhere_port, 8080),
         IS(elsewhere_opened, 0) },
       { "1,234 connections were reset", "another program's: httpd is idle",
-        "most are 4,000 connections of another program at port 8080.",
+        "Most of those elsewhere are 4,000 connections of another program at port 8080.",
         "!FinWait2UserTimeout" } },
     { "memory-aborts",
       FW2_DANGER,
@@ -205,7 +205,7 @@ static const scene limits[] = {
         IS(elsewhere_opened, 1) },
       { "217 closed connections vanished", "httpd has hardly any",
         "Raise net.ipv4.tcp_max_tw_buckets from 5,000 to 65,536",
-        "most are 4,000 connections of this machine to port 9000." } },
+        "Most of those elsewhere are 4,000 connections of this machine to port 9000." } },
     { "timewait-overflow",
       FW2_DANGER,
       { IS(timewait_overflows, 217), IS(tcp_max_tw_buckets, 5000),
@@ -310,7 +310,7 @@ static const scene limits[] = {
       { IS(orphans, 130000), IS(tcp_max_orphans, 131072), IS(orphan_full, 0),
         IS(elsewhere, 1), IS(elsewhere_port, 25), IS(elsewhere_opened, 1) },
       { "(99.1 %)", "None of them is httpd's", "!FinWait2UserTimeout",
-        "most are 1 connection of this machine to port 25." } },
+        "Most of those elsewhere are 1 connection of this machine to port 25." } },
     { "orphans-full",
       FW2_WATCH,
       { IS(orphans, 32768), IS(tcp_max_orphans, 131072) },
@@ -1370,8 +1370,8 @@ static void test_names(void)
     free(heap);
 }
 
-/* What httpd may do about it is only said of who can be told by a pattern that
- * needs no care. */
+/* True if the advice says what httpd may do about a User-Agent: only if a
+ * pattern that needs no care can tell it. */
 static int is_matched(const char *agent)
 {
     const setting settings[] = {
@@ -1469,7 +1469,7 @@ static void test_any(void)
     ok(most > 10, "and many rules spoke at once (%d)", most);
 }
 
-/* What is too large to be true is as good as unknown. */
+/* Figures that are too large to be true are as good as unknown. */
 static void test_unbelievable(void)
 {
     fw2_facts facts;

@@ -371,7 +371,7 @@ static const char *tally_text(const fw2_tally *t)
                         text, t->backlog, t->backlog_limit);
 }
 
-/* What is expected: half-closed numbers of process/kernel/timewait. */
+/* Return the expected text: half-closed numbers of process/kernel/timewait. */
 static const char *expected(const char *fw1, const char *fw2,
                             const char *closing, const char *close_wait,
                             const char *last_ack, int backlog, int limit)
@@ -541,7 +541,8 @@ static void make_fin_wait2(int listener, const char *addr)
     orphan(pair_of(listener, addr).server, 120);
 }
 
-/* One whose descriptor stays open, or is closed, before the peer's FIN. */
+/* Make one whose descriptor stays open, or is closed, before the client's FIN.
+ */
 static void make_fin_wait1(int listener, const char *addr, int held,
                            int peer_fin)
 {
@@ -567,7 +568,7 @@ static void make_last_ack(int listener, const char *addr, int held)
     fill(p.server);
     shutdown(p.client, SHUT_WR);
     fcntl(p.server, F_SETFL, 0);
-    if (read(p.server, &byte, 1) != 0) { /* waits for the peer's FIN */
+    if (read(p.server, &byte, 1) != 0) { /* waits for the client's FIN */
         printf("Bail out! no end of file\n");
         exit(1);
     }
@@ -726,7 +727,7 @@ static void test_left(void)
     reset_all();
 }
 
-/* The peer is gone: nothing reaches it, not even an acknowledgement. */
+/* Make a client vanish: nothing reaches it, not even an acknowledgement. */
 static void vanish(int client)
 {
     struct sock_filter nothing[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
@@ -739,7 +740,7 @@ static void vanish(int client)
     }
 }
 
-/* Sends so much to a peer that has vanished, and closes. */
+/* Send so much to a client that has vanished, and close. */
 static void make_vanished(int listener, const char *addr, int bytes, int held)
 {
     static const char zeros[1000];
@@ -758,7 +759,7 @@ static void make_vanished(int listener, const char *addr, int bytes, int held)
     }
 }
 
-/* Closes before a shut window; returns what the peer's kernel has not got. */
+/* Close before a zero window; return what the client's kernel has not got. */
 static long make_shut(int listener, const char *addr, int held)
 {
     pair p = pair_of(listener, addr);
@@ -816,7 +817,7 @@ static void test_undelivered(void)
     held = make_shut(fd, "127.0.0.1", 1);
     orphaned = make_shut(fd, "::1", 0) + make_shut(fd, "127.0.0.1", 0);
     fill(pair_of(fd, "127.0.0.1").server); /* not closed */
-    make_last_ack(fd, "127.0.0.1", 0);     /* closed by the peer first */
+    make_last_ack(fd, "127.0.0.1", 0);     /* closed by the client first */
     wanted = apr_psprintf(pool, "2:%ld,1 shut 4:%ld,2 shut 0:0,0 shut ",
                           held + 1000, orphaned + 100);
     for (s = 0; s < SOURCES; s++) {
@@ -827,7 +828,7 @@ static void test_undelivered(void)
     reset_all();
 }
 
-/* ---------------------------------------------------------------- peers -- */
+/* -------------------------------------------------------------- clients -- */
 
 static const char *peers_text(const fw2_peers *peers)
 {
@@ -1088,8 +1089,8 @@ static void test_census(void)
     reset_all();
 }
 
-/* A budget that is used up after the first read, and one that is never. Which
- * sockets are in the first of /proc is its own affair. */
+/* Try a budget that is used up after the first read, and one that never is. The
+ * choice of sockets in the first read of /proc is its own affair. */
 static void spends(int source, const fw2_endpoint *e)
 {
     fw2_counting count = counting(e, 1);
@@ -1173,8 +1174,8 @@ static void test_interruptions(void)
 
 /* ------------------------------------------------------------- refusals -- */
 
-/* What a seccomp filter refuses: a system call where the low word of one of
- * its arguments is `value`. */
+/* A rule of a seccomp filter, which refuses a system call where the low word of
+ * one of its arguments is `value`. */
 typedef struct rule {
     unsigned int call;
     unsigned int argument;
@@ -1240,7 +1241,7 @@ static void count_and_copy(const fw2_endpoint *e)
 
 typedef const char *speech(const void *about);
 
-/* What a child says that is not like its parent any more. */
+/* Return what a child says that is not like its parent any more. */
 static const char *child_says(speech *say, const void *about)
 {
     char *said = apr_pcalloc(pool, 4096);
@@ -1295,7 +1296,7 @@ static const char *confined_census(const void *about)
     return census_text();
 }
 
-/* That a confined child says this, if need be at a later try: under other
+/* Check that a confined child says this, if need be at a later try: under other
  * programs' load /proc shows sockets twice (see fw2_sockdiag_count()). */
 static void says(const rule *rules, int n, const fw2_endpoint *e,
                  const char *part, const char *what)
@@ -1594,7 +1595,7 @@ static void add_row(fw2_counting *count, unsigned int state, apr_uint64_t inode,
     fw2_counting_row(count, &row);
 }
 
-/* Counts half-closed sockets of a peer. */
+/* Count half-closed sockets of a client. */
 static void add_peer(fw2_counting *count, const char *addr, int times)
 {
     fw2_endpoint peer = endpoint(addr, 0, 0);
@@ -1634,7 +1635,7 @@ static void test_peers_folded(void)
     is_str(peers_text(&peers), "0 of 0, other 0:", "begun again: none");
 }
 
-/* 120 peers, the i-th with as many as its place in a shuffled row. */
+/* 120 clients, the i-th with as many as its place in a shuffled row. */
 static void test_peers_order(void)
 {
     fw2_endpoint e = endpoint("0.0.0.0", 80, 0);
@@ -1677,7 +1678,7 @@ static void add_strangers(fw2_counting *count, int from, int upto)
     }
 }
 
-/* More peers than there is room for. */
+/* More clients than there is room for. */
 static void test_peers_full(void)
 {
     fw2_endpoint e = endpoint("::", 80, 0);
@@ -1857,7 +1858,7 @@ static void test_procfs_numbers(void)
            "0:0,0 shut 1:4294967294,1 shut 0:0,0 shut ", "its longest queue");
 }
 
-/* That a line is not understood. */
+/* Check that a line is not understood. */
 static void malformed(fw2_counting *count, const char *line)
 {
     size_t len = strlen(line);
@@ -1920,7 +1921,7 @@ static void test_procfs_lines(void)
     is_int(wrong, 0, "a line cut short does not hurt the next");
 }
 
-/* What is counted of a text that arrives `step` bytes at a time. */
+/* Return the count of a text that arrives `step` bytes at a time. */
 static const char *through_pipe(const char *text, size_t step, size_t size)
 {
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
@@ -1951,7 +1952,7 @@ static const char *through_pipe(const char *text, size_t step, size_t size)
                         c.complete);
 }
 
-/* What is counted of 50 lines, and a heading, by a read of a thousand bytes. */
+/* Count 50 lines, and a heading, by a read of a thousand bytes. */
 static void test_procfs_spent(const char *lines)
 {
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
@@ -2065,7 +2066,7 @@ static void test_long_timeout(void)
     }
 }
 
-/* What a shell pipeline says. */
+/* Return the number that a shell pipeline prints. */
 static long long shell(const char *command)
 {
     FILE *pipeline = popen(command, "r");
@@ -2274,8 +2275,8 @@ static int is_between(long long a, long long x, long long b)
     return a < b ? a <= x && x <= b : b <= x && x <= a;
 }
 
-/* That a limit is what the shell says before and after, or between; others'
- * sockets come and go, so until it is. */
+/* Check that a limit is what the shell says before and after, or between;
+ * others' sockets come and go, so try until it is. */
 static void limit_is(size_t field, const char *command, const char *what)
 {
     apr_time_t until = deadline();
@@ -2452,7 +2453,7 @@ static const char *limits_contained(const void *unused)
                         (int)l.inuse6, (int)l.timewait, (int)l.listen_drops);
 }
 
-/* What a container sees, whose network namespace is not the first. */
+/* Read the limits in a container, whose network namespace is not the first. */
 static void test_limits_contained(void)
 {
     fw2_endpoint e;

@@ -57,7 +57,7 @@ TAP_UNUSED static int is_str(const char *got, const char *expected,
     return passed;
 }
 
-/** That a string contains another. */
+/** Check that a string contains another. */
 TAP_UNUSED static int has_str(const char *got, const char *part,
                               const char *name)
 {
