@@ -218,6 +218,8 @@ static const fw2_settings *settings_of(const server_rec *s, apr_pool_t *pconf)
         if (!at->policy) {
             at->policy = fw2_config_policy(s);
             at->keepalive = s->keep_alive_timeout;
+            at->linger = fw2_config_longest(s);
+            at->varies = fw2_config_varies(s);
         }
     }
     return settings;

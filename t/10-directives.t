@@ -47,7 +47,7 @@ my $NO_TIME = qr/neither one of its words nor a time/;
 my $RANGE   = qr/out of range/;
 my $WHOLE   = qr/whole seconds/;
 my $TWICE   = qr/twice what is above 60 s/;
-my $TOO_FAR = qr/no clock counts that far|out of range/;
+my $TOO_FAR = qr/the number is too large|out of range/;
 
 # Values that no directive takes that takes a time. The long numbers wrap to a
 # good value where somebody multiplies them in 64 or cuts them to 32 bits.

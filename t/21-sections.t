@@ -390,6 +390,31 @@ subtest 'the closer process\'s part' => sub {
     };
 };
 
+# The page's last moment: a section's times may be longer than its server's.
+subtest 'when the last held connection will be gone' => sub {
+    my $shown = sub ($section) {
+        my $httpd = FinWait2Test->start(mpm => 'event',
+            listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@'],
+            conf   => "FinWait2Linger httpd\n"
+                    . vhost('PORT2', 'a', "FinWait2Linger always\n"
+                        . "FinWait2LingerIdle 1min\nFinWait2LingerTotal 2min\n"
+                        . "FinWait2Timeout none\n"
+                        . "<Location /held>\n$section</Location>\n"));
+        $httpd->document('held', 'y');
+        my $client = closed($httpd->port('PORT2'), '/held');
+        comes { $httpd->vhost_json('a')->{held} == 1 } 'one is held';
+        my $page = $httpd->get('/finwait-status')->{content};
+        $client->close;
+        $httpd->stop;
+        return $page;
+    };
+    like $shown->(''), qr/is gone in 120 s at the latest/, 'the server\'s time';
+    like $shown->("FinWait2LingerTotal 5min\n"),
+        qr/is gone in 300 s at the latest/, 'a section\'s longer one';
+    unlike $shown->("FinWait2Timeout 40s\n"), qr/at the latest/,
+        'none where a section has its own life of orphans';
+};
+
 #---- and not in an .htaccess --------------------------------------------------
 
 # httpd has two ways to allow directives there.

@@ -26,6 +26,7 @@ typedef struct {
     apr_uint32_t set;   /**< bit i: row i was given, here or inherited */
     /* A server's alone: what its sections may make of its policy. */
     int section_lingers;       /**< true: one has it linger */
+    int section_kernel;        /**< true: one has its own life of orphans */
     apr_int64_t section_total; /**< the longest FinWait2LingerTotal */
 } fw2_config;
 
@@ -73,11 +74,11 @@ static const char *parse_time(const char *arg, apr_int64_t *number)
     for (i = 0; units[i] && strcmp(unit, units[i]); i++) {
     }
     if (!units[i]) {
-        return "there is no such unit of time";
+        return "there is no such unit of time; take ms, s, min or h";
     }
     errno = 0; /* which ap_timeout_parameter_parse() believes */
     if (ap_timeout_parameter_parse(arg, number, "s") != APR_SUCCESS) {
-        return "no clock counts that far";
+        return "the number is too large";
     }
     return NULL;
 }
@@ -93,12 +94,12 @@ static const char *parse_size(const char *arg, apr_int64_t *number)
         return "it is neither one of its words nor a size";
     }
     if (*unit && (!known || unit[1])) {
-        return "there is no such unit of size";
+        return "there is no such unit of size; take K, M or G";
     }
     errno = 0;
     *number = apr_strtoi64(arg, NULL, 10);
     if (errno || *number > APR_INT64_MAX >> shift) {
-        return "no machine counts that far";
+        return "the number is too large";
     }
     *number <<= shift;
     return NULL;
@@ -295,6 +296,7 @@ void *fw2_config_merge(apr_pool_t *pool, void *base, void *add)
 
     take_given(merged, own);
     merged->section_lingers |= own->section_lingers;
+    merged->section_kernel |= own->section_kernel;
     if (own->section_total > merged->section_total) {
         merged->section_total = own->section_total;
     }
@@ -351,6 +353,9 @@ static void note_section(const cmd_parms *cmd, const fw2_directive *row,
 
     if (row == &rows[LINGER] && is_lingering(value)) {
         of->section_lingers = 1;
+    }
+    if (row == &rows[TIMEOUT] || row == &rows[USER_TIMEOUT]) {
+        of->section_kernel = 1;
     }
     if (row == &rows[LINGER_TOTAL] && value > of->section_total) {
         of->section_total = value;
@@ -495,6 +500,11 @@ apr_interval_time_t fw2_config_longest(const server_rec *s)
     return conf->policy.linger_total > conf->section_total
                ? conf->policy.linger_total
                : conf->section_total;
+}
+
+int fw2_config_varies(const server_rec *s)
+{
+    return config_of(s)->section_kernel;
 }
 
 void fw2_config_set_vhost(server_rec *s, apr_uint32_t vhost, apr_pool_t *pool)

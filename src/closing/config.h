@@ -57,6 +57,10 @@ void fw2_config_request(const request_rec *r, fw2_owner *owner);
 int fw2_config_lingers(const server_rec *s);
 apr_interval_time_t fw2_config_longest(const server_rec *s);
 
+/** True if a section has a FinWait2Timeout or a FinWait2UserTimeout of its own:
+ *  the server's own do not tell how long its connections last. */
+int fw2_config_varies(const server_rec *s);
+
 /**
  * A server's number, for whoever counts by it. To be set in post_config only,
  * and for every server: one without a directive of ours shares the main

@@ -34,6 +34,10 @@ typedef struct fw2_listener_report {
 typedef struct fw2_settings {
     const fw2_policy *policy; /**< NULL: there is none of this number now */
     apr_interval_time_t keepalive; /**< the keep-alive time in effect */
+    apr_interval_time_t linger;    /**< the longest FinWait2LingerTotal, its
+                                        sections' included */
+    int varies;                    /**< a section has its own FinWait2Timeout or
+                     FinWait2UserTimeout */
 } fw2_settings;
 
 /** The connections that clients of a virtual host leave behind; FW2_UNKNOWN

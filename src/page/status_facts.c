@@ -55,11 +55,10 @@ static apr_interval_time_t longest_held(const fw2_report *report)
 
     for (i = 0; i < report->nvhosts; i++) {
         const fw2_vhost_report *vhost = &report->vhosts[i];
-        const fw2_policy *policy = vhost->settings->policy;
 
-        if (policy && vhost->held > 0) {
+        if (vhost->settings->policy && vhost->held > 0) {
             apr_interval_time_t life =
-                policy->linger_total + (vhost->life > 0 ? vhost->life : 0);
+                vhost->settings->linger + (vhost->life > 0 ? vhost->life : 0);
 
             longest = life > longest ? life : longest;
         }
@@ -69,7 +68,8 @@ static apr_interval_time_t longest_held(const fw2_report *report)
 
 /* Whether nobody can tell when the last will be gone: full sockets in
  * FIN_WAIT_2 tell only a part of their time, on some httpd lingers itself, and
- * with FinWait2UserTimeout a reader may take as long as it likes. */
+ * with FinWait2UserTimeout a reader may take as long as it likes, and a section
+ * may have any of the two times. */
 static int has_open_end(const fw2_report *report)
 {
     int i;
@@ -84,7 +84,8 @@ static int has_open_end(const fw2_report *report)
         const fw2_policy *policy = vhost->settings->policy;
 
         if (vhost->held > 0
-            && (!policy || policy->user_timeout != FW2_USER_TIMEOUT_SYSTEM)) {
+            && (!policy || vhost->settings->varies
+                || policy->user_timeout != FW2_USER_TIMEOUT_SYSTEM)) {
             return 1;
         }
     }
