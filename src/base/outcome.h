@@ -12,13 +12,14 @@
 
 /** How a linger ended. */
 typedef enum {
-    FW2_ACKED,       /**< the peer has everything, and has nothing to say */
-    FW2_PEER_CLOSED, /**< the peer's FIN came */
-    FW2_PEER_RESET,  /**< the peer's reset came, or another socket error */
-    FW2_SILENCE,     /**< the peer said nothing for too long, or (with a user
+    FW2_ACKED,       /**< all data acknowledged, and the client will send no
+                          more */
+    FW2_PEER_CLOSED, /**< the client's FIN came */
+    FW2_PEER_RESET,  /**< the client's reset came, or another socket error */
+    FW2_SILENCE,     /**< the client said nothing for too long, or (with a user
                           timeout) acknowledged nothing */
     FW2_TOTAL,       /**< it took too long altogether */
-    FW2_BYTES,       /**< the peer sent too much */
+    FW2_BYTES,       /**< the client sent too much */
     FW2_EVICTED,     /**< its place was needed */
     FW2_STOPPED,     /**< the process stops */
     FW2_ENDINGS
@@ -27,18 +28,18 @@ typedef enum {
 /** Their names, as the page and the metrics spell them. */
 extern const char *const fw2_ending_names[FW2_ENDINGS];
 
-/** Whether the peer had not closed by then, as far as it was waited for. */
+/** Whether the client had not closed by then, as far as it was waited for. */
 int fw2_outcome_is_open(fw2_ending ending);
 
 /** Why a connection came to its end. */
 typedef enum {
-    FW2_CAUSE_PEER,             /**< the peer closed first, or reset */
+    FW2_CAUSE_PEER,             /**< the client closed first, or reset */
     FW2_CAUSE_KEEPALIVE,        /**< it was idle for its keep-alive time */
     FW2_CAUSE_CONNECTION_CLOSE, /**< the client or the configuration asked for
                                      no more than this response */
     FW2_CAUSE_ERROR,            /**< a status after which httpd wants no more */
     FW2_CAUSE_REQUEST_LIMIT,    /**< MaxKeepAliveRequests */
-    FW2_CAUSE_TIMEOUT, /**< the peer was too slow, in either direction */
+    FW2_CAUSE_TIMEOUT, /**< the client was too slow, in either direction */
     FW2_CAUSE_STOP,    /**< the process stops */
     FW2_CAUSE_OTHER,
     FW2_CAUSES

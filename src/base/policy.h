@@ -56,9 +56,9 @@
 
 /** The one who lingers after our FIN, and until when. */
 typedef enum {
-    FW2_LINGER_AUTO,   /**< we: until the peer has everything, if it has
-                            nothing more to say; else as `always` */
-    FW2_LINGER_ALWAYS, /**< we: until the peer closes, or time is up */
+    FW2_LINGER_AUTO,   /**< we: until all data is acknowledged, if the client
+                            will send no more; else as `always` */
+    FW2_LINGER_ALWAYS, /**< we: until the client closes, or time is up */
     FW2_LINGER_OFF,    /**< nobody: the kernel does the rest */
     FW2_LINGER_HTTPD   /**< httpd, as ever */
 } fw2_linger;
@@ -75,7 +75,7 @@ typedef struct fw2_policy {
                                         above */
     apr_int64_t linger_total;      /**< microseconds altogether at most */
     apr_int64_t linger_bytes;      /**< drained at most; see above */
-    apr_int64_t user_timeout;      /**< microseconds that the peer may
+    apr_int64_t user_timeout;      /**< microseconds that the client may
                                         acknowledge nothing; see above */
     apr_int64_t timeout;           /**< TCP_LINGER2, in seconds; see above */
     apr_int64_t socket_linger;     /**< SO_LINGER, in seconds; see above */

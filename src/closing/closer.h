@@ -14,9 +14,9 @@
  * and in less than 256 bytes each, without an allocation for a socket, and
  * sleeps without a tick while it holds none.
  *
- * It needs no clock to see that the client has everything: after our FIN,
- * edge-triggered EPOLLOUT fires when the FIN is acknowledged (FIN_WAIT_1 ->
- * FIN_WAIT_2, tcp_rcv_state_process(); measured on Linux 6.18).
+ * It needs no clock to see that the client has acknowledged all data: after our
+ * FIN, edge-triggered EPOLLOUT fires when the FIN is acknowledged (FIN_WAIT_1
+ * -> FIN_WAIT_2, tcp_rcv_state_process(); measured on Linux 6.18).
  *
  * Everything here belongs to one thread of the closer process, which calls it
  * and is called back by it. Only fw2_closer_wait() blocks.

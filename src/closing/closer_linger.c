@@ -25,7 +25,7 @@
 /* Bytes drained from one client before others have their turn. */
 #define TURN_BYTES ((apr_size_t)1 << 20)
 
-/* From here on a peer is uploading, and does not have to wake us for each
+/* From here on a client is uploading, and does not have to wake us for each
  * packet: 5,000 wake-ups a second become 12 (SO_RCVLOWAT; measured). FIN and
  * reset wake us all the same. */
 #define COALESCE_BYTES ((apr_uint64_t)1 << 20)
@@ -40,8 +40,8 @@
 #define THROTTLE_INTERVAL (20 * MSEC)
 
 /* Its receive buffer. The kernel doubles this, but may have grown it to 32 MB
- * before. With half of it, a peer 1 ms away cannot keep up with the clock; with
- * this, one 50 ms away nearly can (measured). */
+ * before. With half of it, a client 1 ms away cannot keep up with the clock;
+ * with this, one 50 ms away nearly can (measured). */
 #define FLOOD_RCVBUF (512 * 1024)
 
 /* The longest time for which a system delays an acknowledgement (Linux:
@@ -49,7 +49,7 @@
 #define DELAYED_ACK (200 * MSEC)
 #define ANSWER_MAX  (1000 * MSEC)
 
-/* How often to see whether a peer still acknowledges: an eighth of the time
+/* How often to see whether a client still acknowledges: an eighth of the time
  * that it has, within these. */
 #define PROGRESS_MIN (10 * MSEC)
 #define PROGRESS_MAX (1000 * MSEC)
@@ -68,8 +68,8 @@ static int read_info(const fw2_held *held, struct tcp_info *info)
     return getsockopt(held->fd, IPPROTO_TCP, TCP_INFO, info, &len);
 }
 
-/* When the peer last said something, if it was within this look. Since a
- * coalesced peer's bytes do not wake us, those found may have waited. */
+/* When the client last said something, if it was within this look. Since a
+ * coalesced client's bytes do not wake us, those found may have waited. */
 static apr_time_t last_heard(const fw2_held *held, apr_time_t now)
 {
     struct tcp_info info;
@@ -97,7 +97,7 @@ static fw2_ending ending_of_error(int error)
     if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR) {
         return FW2_ENDINGS;
     }
-    /* TCP_USER_TIMEOUT or SO_KEEPALIVE gave the peer up; on the way to it a
+    /* TCP_USER_TIMEOUT or SO_KEEPALIVE gave the client up; on the way to it a
      * router may have said why it cannot be reached (tcp_write_err()). */
     return error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH
                ? FW2_SILENCE
@@ -145,8 +145,8 @@ static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
                : FW2_ENDINGS;
 }
 
-/* See how far the peer has acknowledged; our FIN counts as one byte. Whether
- * it has everything, and had not before. */
+/* See how far the client has acknowledged; our FIN counts as one byte. Whether
+ * it has acknowledged all data, and had not before. */
 static int note_progress(fw2_held *held, apr_time_t now)
 {
     int unacked = 0;
@@ -165,7 +165,7 @@ static int note_progress(fw2_held *held, apr_time_t now)
     return 1;
 }
 
-/* Whether it is for us to see that the peer acknowledges all, or is reset. */
+/* Whether it is for us to see that the client acknowledges all, or is reset. */
 static int is_watched(const fw2_held *held)
 {
     return held->unacked && held->handover.user_timeout;
@@ -180,7 +180,7 @@ static int is_dead(const fw2_held *held)
 }
 
 /* When its linger is over, whatever it says. A shorter one never is at the
- * expense of what the peer does not have yet. */
+ * expense of what the client does not have yet. */
 static apr_time_t total_up(const fw2_held *held)
 {
     apr_time_t total = held->handover.begun + held->handover.linger_total;
@@ -191,8 +191,8 @@ static apr_time_t total_up(const fw2_held *held)
                : total;
 }
 
-/* Whether time is up. Until the peer has everything, its silence is no sign:
- * a slow reader has nothing to say. */
+/* Whether time is up. Until the client has acknowledged all data, its silence
+ * is no sign: a slow reader has nothing to say. */
 static fw2_ending out_of_time(fw2_held *held, apr_time_t now)
 {
     const fw2_handover *wanted = &held->handover;
@@ -264,9 +264,9 @@ static apr_time_t next_look(const fw2_held *held, apr_time_t now, int more)
 }
 
 /*
- * First what the peer says: of most that is the end, and there is nothing more
- * to ask. Then what it has. With the acknowledgement that makes it everything
- * it may have said something, after we listened: so listen once more.
+ * First what the client says: of most that is the end, and there is nothing
+ * more to ask. Then what it has. After the last acknowledgement it may
+ * have sent something, behind our last look: so look once more.
  */
 static fw2_ending listen_to(fw2_held *held, apr_time_t now, int *more)
 {
@@ -279,7 +279,7 @@ static fw2_ending listen_to(fw2_held *held, apr_time_t now, int *more)
     if (note_progress(held, now)) {
         return drain(held, now, more);
     }
-    /* It may have closed behind a shut window. */
+    /* It may have closed behind a zero window. */
     return closed && !is_dead(held) ? FW2_ENDINGS : ending;
 }
 

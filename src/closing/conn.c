@@ -253,7 +253,7 @@ void fw2_conn_logged(request_rec *r)
     }
     conn->tunnel = is_tunnel(answering(r));
     if (conn->tunnel || fw2_conn_drops(r)) {
-        conn->talkative = 1;
+        conn->may_send_more = 1;
     }
     conn->promised = r->connection->keepalive == AP_CONN_KEEPALIVE
                          ? fw2_clock_now() + fw2_keepalive_promise(r)
@@ -266,7 +266,7 @@ void fw2_conn_logged(request_rec *r)
 
 /* ------------------------------------------------------- when it closes */
 
-/* Whether the peer's FIN, or a reset, has come, read or not. Only the socket
+/* Whether the client's FIN, or a reset, has come, read or not. Only the socket
  * knows: TLS ends with close_notify, which leaves TCP open, and without TLS
  * the filters return the same for nothing yet and for the end. */
 static int has_closed(const fw2_conn *conn)
@@ -276,7 +276,7 @@ static int has_closed(const fw2_conn *conn)
     return poll(&end, 1, 0) > 0;
 }
 
-/* Whether the peer has said more than was asked for, or its last word. */
+/* Whether the client has said more than was asked for, or its last word. */
 static void peek(conn_rec *c, fw2_conn *conn)
 {
     apr_bucket_brigade *bb = apr_brigade_create(c->pool, c->bucket_alloc);
@@ -290,7 +290,7 @@ static void peek(conn_rec *c, fw2_conn *conn)
     if (length > 0) {
         conn->pipelined = 1;
     }
-    conn->said_bye = APR_STATUS_IS_EOF(rv);
+    conn->eof_seen = APR_STATUS_IS_EOF(rv);
     apr_brigade_destroy(bb);
 }
 
@@ -304,7 +304,7 @@ static void write_rest(conn_rec *c, fw2_conn *conn)
     if (fw2_compat_has_output(c) && !c->aborted && !fw2_conn_is_http2(c)) {
         apr_bucket_brigade *bb = apr_brigade_create(c->pool, c->bucket_alloc);
 
-        conn->unwritten = c->cs && c->keepalive == AP_CONN_KEEPALIVE;
+        conn->response_pending = c->cs && c->keepalive == AP_CONN_KEEPALIVE;
         (void)ap_fflush(c->output_filters, bb);
         apr_brigade_destroy(bb);
     }
@@ -338,10 +338,10 @@ static void count_end(conn_rec *c, fw2_conn *conn)
 static fw2_until until_of(const fw2_conn *conn, const fw2_policy *policy)
 {
     if (policy->linger != FW2_LINGER_AUTO || conn->protocol != FW2_HTTP1
-        || conn->talkative || conn->pipelined) {
+        || conn->may_send_more || conn->pipelined) {
         return FW2_UNTIL_CLOSED;
     }
-    return fw2_sync_read(&conn->tls) && !conn->said_bye ? FW2_UNTIL_ANSWERED
+    return fw2_sync_read(&conn->tls) && !conn->eof_seen ? FW2_UNTIL_ANSWERED
                                                         : FW2_UNTIL_ACKED;
 }
 

@@ -75,9 +75,9 @@ void fw2_conn_body_expect(fw2_conn *conn, request_rec *r)
     if (r->prev) {
         return;
     }
-    conn->talkative = has_body(r);
-    conn->body = conn->talkative ? FW2_BODY_UNREAD : FW2_BODY_READ;
-    if (conn->talkative && http_in->frec == ap_http_input_filter_handle) {
+    conn->may_send_more = has_body(r);
+    conn->body = conn->may_send_more ? FW2_BODY_UNREAD : FW2_BODY_READ;
+    if (conn->may_send_more && http_in->frec == ap_http_input_filter_handle) {
         ap_remove_input_filter(http_in);
         ap_add_input_filter_handle(body_filter_handle, conn, r, r->connection);
         ap_add_input_filter_handle(ap_http_input_filter_handle, NULL, r,

@@ -109,11 +109,11 @@ static int is_idle(conn_rec *c)
 
 /*
  * In the middle of a request, or of an answer: what httpd could not write to a
- * peer that has not gone, it gave up.
+ * client that has not gone, it gave up.
  */
 static int is_late(conn_rec *c, fw2_conn *conn)
 {
-    if (conn->unwritten
+    if (conn->response_pending
         || (c->aborted && !conn->tunnel && fw2_conn_was_asked(conn))) {
         return 1;
     }
@@ -137,7 +137,7 @@ fw2_cause fw2_conn_cause(conn_rec *c, fw2_conn *conn)
     if (conn->answer != FW2_CAUSES) {
         return conn->answer;
     }
-    if (conn->said_bye) {
+    if (conn->eof_seen) {
         return FW2_CAUSE_PEER;
     }
     if (is_late(c, conn)) {

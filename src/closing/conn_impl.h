@@ -48,12 +48,12 @@ typedef struct fw2_conn {
     int pipelined;          /**< the client has once sent more than was asked
                                  for */
     int tunnel;             /**< the last request made it one */
-    int talkative;          /**< the peer may have more to say than we have
+    int may_send_more;      /**< the client may have more to say than we have
                                  read, though not pipelined */
-    int unwritten;          /**< event gave up on an answer */
-    int said_bye;           /**< the peer's end of input was read, which in
+    int response_pending;   /**< event gave up on an answer */
+    int eof_seen;           /**< the client's end of input was read, which in
                                  TLS comes before the FIN */
-    int peer_closed;        /**< the peer's FIN, or its reset, has come */
+    int peer_closed;        /**< the client's FIN, or its reset, has come */
     const fw2_child *child;
     int closing;           /**< its end is counted; so are these: */
     fw2_owner end;         /**< the owner by then */
@@ -101,7 +101,7 @@ void fw2_conn_body_expect(fw2_conn *conn, request_rec *r);
 int fw2_conn_drops(const request_rec *r);
 
 /** Why the answer to this request, which is to be logged now, is the last;
- *  FW2_CAUSES if it is not, or if the peer did not take it. */
+ *  FW2_CAUSES if it is not, or if the client did not take it. */
 fw2_cause fw2_conn_answer_cause(const request_rec *r);
 
 /** Why the connection ends. All its requests are logged. */

@@ -38,7 +38,7 @@ void fw2_advice_clear(fw2_facts *facts)
 
 /* Figures that are too large to be true become unknown, and unknown figures
  * are small. */
-static fw2_facts believable(const fw2_facts *facts)
+static fw2_facts plausible(const fw2_facts *facts)
 {
     fw2_facts copy = *facts;
     apr_int64_t *figure = (apr_int64_t *)&copy;
@@ -287,9 +287,9 @@ static void advise(fw2_advice *advice, fw2_level level, const char *rule,
                                words->risk ? " " : "", words->risk, NULL);
 }
 
-/* Have the rules of one level speak, behind those that have spoken. */
-static void speak(fw2_verdict *verdict, fw2_advice *advice, int level,
-                  const fw2_facts *facts, apr_pool_t *pool)
+/* Apply the rules at one level, behind the advice of the levels before. */
+static void apply_rules(fw2_verdict *verdict, fw2_advice *advice, int level,
+                        const fw2_facts *facts, apr_pool_t *pool)
 {
     const fw2_rule *rule;
     int i;
@@ -326,7 +326,7 @@ static void decide_well(fw2_verdict *verdict, const fw2_facts *facts,
 
 const fw2_verdict *fw2_advice_give(const fw2_facts *facts, apr_pool_t *pool)
 {
-    fw2_facts believed = believable(facts);
+    fw2_facts plausible_facts = plausible(facts);
     fw2_verdict *verdict = apr_pcalloc(pool, sizeof(*verdict));
     fw2_advice *advice;
     int level, rules = 0;
@@ -337,10 +337,10 @@ const fw2_verdict *fw2_advice_give(const fw2_facts *facts, apr_pool_t *pool)
     advice = apr_pcalloc(pool, rules * sizeof(*advice));
     verdict->advice = advice;
     for (level = FW2_DANGER; level >= FW2_OK; level--) {
-        speak(verdict, advice, level, &believed, pool);
+        apply_rules(verdict, advice, level, &plausible_facts, pool);
     }
     if (!verdict->finding) {
-        decide_well(verdict, &believed, pool);
+        decide_well(verdict, &plausible_facts, pool);
     }
     if (!verdict->text) {
         verdict->text = apr_pstrcat(pool, fw2_level_names[verdict->level], ": ",

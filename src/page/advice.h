@@ -153,7 +153,7 @@ typedef struct fw2_facts {
     apr_int64_t peer_share; /**< its part of them: percent */
 
     /* In the last ten to twenty minutes: the User-Agent that leaves most
-     * connections open, and the net whose keep-alive time is over most often. */
+     * connections open, and the net that is idle for too long most often. */
     apr_int64_t agent_share;     /**< the agent's part of what was left open:
                                       percent */
     apr_int64_t agent_closed;    /**< its connections that httpd closed first */
