@@ -7,14 +7,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include "apr_strings.h"
 
+#include "base/clock.h"
 #include "kernel/sockdiag_impl.h"
 
 const char *const fw2_state_names[FW2_STATES] = {
@@ -205,18 +201,10 @@ void fw2_counting_row(fw2_counting *counting, const fw2_row *row)
     }
 }
 
-static apr_interval_time_t thread_cpu(void)
-{
-    struct timespec now = { 0, 0 };
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
-}
-
 int fw2_counting_is_spent(fw2_counting *counting)
 {
     if (counting->budget <= 0
-        || thread_cpu() - counting->begun < counting->budget) {
+        || fw2_clock_cpu() - counting->begun < counting->budget) {
         return 0;
     }
     counting->complete = 0;
@@ -348,7 +336,7 @@ void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n, int peers,
     apr_pool_t *scratch = NULL;
     fw2_counting counting;
 
-    counting.begun = thread_cpu();
+    counting.begun = fw2_clock_cpu();
     memset(count, 0, sizeof(*count));
     count->backend = FW2_NETLINK;
     count->complete = 1;
@@ -363,7 +351,7 @@ void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n, int peers,
         count_all(count, &counting, peers, scratch);
         apr_pool_destroy(scratch);
     }
-    count->cost = thread_cpu() - counting.begun;
+    count->cost = fw2_clock_cpu() - counting.begun;
 }
 
 apr_int64_t fw2_sockdiag_drops(const fw2_tally *tallies, int n)
