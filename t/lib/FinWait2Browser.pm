@@ -14,7 +14,8 @@ package FinWait2Browser;
 # An expression that yields a promise is waited for. Every wait has a limit.
 
 use v5.36;
-use Fcntl        qw(F_SETFD);
+use Fcntl        qw(F_DUPFD);
+use File::Path   qw(remove_tree);
 use File::Temp   ();
 use IO::Select   ();
 use JSON::PP     ();
@@ -25,15 +26,11 @@ use Time::HiRes  qw(sleep time);
 my $PATIENCE = 120;    # seconds
 my $JSON     = JSON::PP->new->utf8->allow_nonref;
 
-# On a machine that is busy or new, Chromium now and then ends as it begins.
 sub start ($class) {
     return if !grep { -x "$_/chromium" } split /:/, $ENV{PATH};
-    for (1 .. 5) {
-        my $self = $class->launch;
-        return $self if eval { $self->attach; 1 };
-        warn "$@", $self->said;
-    }
-    die "Chromium does not start\n";
+    my $self = $class->launch;
+    return $self if eval { $self->attach; 1 };
+    die $@, $self->said;
 }
 
 # In containers /dev/shm is small: what Chromium shares goes to files.
@@ -43,10 +40,10 @@ sub launch ($class) {
     pipe(my $from, my $out) or die "pipe: $!";
     my $pid = fork // die "fork: $!";
     if (!$pid) {
-        POSIX::dup2(fileno $in, 10);
-        POSIX::dup2(fileno $out, 11);
-        POSIX::dup2(10, 3);
-        POSIX::dup2(11, 4);
+        # Both out of the way first: either may be 3 or 4 itself.
+        my ($read, $write) = map { fcntl $_, F_DUPFD, 5 } $in, $out;
+        POSIX::dup2($read, 3);
+        POSIX::dup2($write, 4);
         CORE::open(STDERR, ">", "$profile/said");
         exec qw(chromium --headless --no-sandbox --disable-gpu --disable-quic
                 --no-first-run --disable-background-networking --disable-sync
@@ -82,6 +79,9 @@ sub DESTROY ($self) {
     local ($?, $!, $@);
     kill TERM => $self->{pid};
     waitpid $self->{pid}, 0;
+    my $until = time + $PATIENCE;    # its processes end after it, and write
+    remove_tree("$self->{profile}", { error => \my $left })
+        while -d $self->{profile} && time < $until;
 }
 
 # One message from it; an event is kept where it matters.
