@@ -237,6 +237,12 @@ static void prepare_queue(fw2_queue *queue, const server_rec *s)
     }
 }
 
+/* In the closer process: the verdict on what it has published. */
+static apr_int64_t severity(apr_pool_t *pool)
+{
+    return fw2_status_severity(&sources, pool);
+}
+
 static void fill_setup(fw2_setup *setup, server_rec *s)
 {
     setup->counters = retained_data()->counters;
@@ -251,6 +257,7 @@ static void fill_setup(fw2_setup *setup, server_rec *s)
     setup->inherit = 1;
     setup->sample_interval = fw2_config_sample(s);
     setup->longest = fw2_vhosts_longest(s);
+    setup->severity = setup->pages ? severity : NULL;
     setup->marks = marks_of(s);
     prepare_queue(&setup->queue, s);
 }
@@ -322,8 +329,8 @@ static int finwait2_start_process(apr_pool_t *pconf, apr_pool_t *plog,
 {
     if (kept && fw2_keeper_setup(kept)->board) {
         fill_setup(fw2_keeper_setup(kept), s);
-        fw2_keeper_start(kept);
         share_setup(fw2_keeper_setup(kept), s, pconf);
+        fw2_keeper_start(kept);
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_finwait2/" FW2_VERSION " configured");
     }

@@ -171,10 +171,10 @@ subtest 'vhosts=' => sub {
 subtest 'csv' => sub {
     my @lines;
     comes { @lines = split /\r\n/, text('csv'); @lines > 4 } 'some samples';
-    is shift @lines, 'time,held,orphan,timewait,closes_per_second,marks',
+    is shift @lines, 'time,held,orphan,timewait,closes_per_second,marks,verdict',
         'a line of names';
     my @times = map { (split /,/)[0] } @lines;
-    like $_, qr/^\d+\.\d{3},\d*,\d*,\d*,(?:\d+\.\d\d)?,[a-z_ ]*$/, $_
+    like $_, qr/^\d+\.\d{3},\d*,\d*,\d*,(?:\d+\.\d\d)?,[a-z_ ]*,(?:ok|watch)?$/, $_
         for @lines[0 .. 3];
     is_deeply \@times, [sort { $a <=> $b } @times], 'the oldest first';
     my ($last) = grep { $_->{time} == $times[-1] }
@@ -186,7 +186,7 @@ $httpd->stop;
 subtest 'without a history' => sub {
     my $none = FinWait2Test->start(conf => "FinWait2Sample Off\n");
     is $none->get("$PAGE?csv")->{content},
-        "time,held,orphan,timewait,closes_per_second,marks\r\n", 'names alone';
+        "time,held,orphan,timewait,closes_per_second,marks,verdict\r\n", 'names alone';
     $none->stop;
 };
 

@@ -143,7 +143,7 @@ for_each_mpm {
     my $history = $httpd->json->{history};
     is $history->{interval_seconds}, 1, 'as often as was asked for';
     is_deeply [sort keys %{ $history->{samples}[0] }],
-        [qw(closes_per_second held marks orphan time timewait)], 'names';
+        [qw(closes_per_second held marks orphan time timewait verdict)], 'names';
     my @samples = @{ $history->{samples} };
     cmp_ok abs($samples[-1]{time} - time), '<', 30, 'a time';
     is $samples[0]{closes_per_second}, undef, 'the first has no rate';
@@ -246,6 +246,25 @@ subtest 'pictures' => sub {
     like html($httpd), qr/Nothing is known of the time before yet/,
         'one sample is no picture';
     unlike html($httpd), qr/<svg/, 'none at all';
+    $httpd->stop;
+};
+
+subtest 'a verdict that changes' => sub {
+    my $httpd = start('event', "FinWait2Sample 1s\nFinWait2LingerSlots 4");
+    wait_for { grep { ($_->{verdict} // '') eq 'ok' } samples($httpd) }
+        $PATIENT, 'a sample of a good time';
+    unlike html($httpd), qr/verdict (?:ok|danger) at/, 'nothing has changed yet';
+    my @clients = silent($httpd, 'PORT3', 4);
+    comes { (samples($httpd))[-1]{verdict} eq 'danger' }
+        'no place is left: the sample has the verdict';
+    comes { html($httpd) =~ m{<title>verdict danger at \d\d:\d\d:\d\d</title>} }
+        'the picture marks when it changed';
+    like html($httpd), qr/The verdict is danger since \d\d:\d\d\./,
+        'and says so in words';
+    is $httpd->json->{history}{day}{samples}[-1]{verdict}, 'danger',
+        'the day has the worst of a minute';
+    undef @clients;
+    comes { html($httpd) =~ m{<title>verdict ok at } } 'so is the way back';
     $httpd->stop;
 };
 

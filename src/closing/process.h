@@ -58,6 +58,9 @@ typedef struct fw2_setup {
     apr_interval_time_t sample_interval; /**< microseconds; 0: no samples */
     apr_interval_time_t longest;         /**< the longest FinWait2LingerTotal */
     apr_uint64_t marks;                  /**< for the first sample */
+    apr_int64_t (*severity)(apr_pool_t *pool); /**< of what is published, as a
+                                                    sample has it; NULL: it is
+                                                    not sampled */
     apr_interval_time_t delay;           /**< to wait before doing anything */
     int null; /**< /dev/null, opened before a change of root; or -1 */
     pid_t parent;

@@ -243,7 +243,6 @@ static void sum_up_closes(const fw2_counters *counters, fw2_sample *sample)
 
     for (i = 0; i < n; i++) {
         fw2_counters_vhost(counters, (fw2_vhost_id)i, &totals);
-        sample->by_server += totals.closes[FW2_BY_SERVER];
         sample->closes +=
             totals.closes[FW2_BY_PEER] + totals.closes[FW2_BY_SERVER];
     }
@@ -264,6 +263,11 @@ void fw2_publisher_sample(fw2_publisher *p, int held)
     sample.orphan = p->orphan;
     sample.timewait = p->last.limits.timewait;
     sample.marks = p->marks;
+    sample.severity = FW2_NOT_SAMPLED;
+    if (p->setup->severity) {
+        sample.severity = p->setup->severity(p->scratch);
+        apr_pool_clear(p->scratch);
+    }
     sum_up_closes(p->setup->counters, &sample);
     fw2_history_put(p->setup->history, &sample);
     p->marks = 0;

@@ -264,6 +264,15 @@ void fw2_status_advise(fw2_report *report, apr_pool_t *pool)
     fw2_report_advise(report, &facts, pool);
 }
 
+apr_int64_t fw2_status_severity(const fw2_sources *sources, apr_pool_t *pool)
+{
+    fw2_report report;
+
+    fw2_report_last(&report, sources, pool);
+    fw2_status_advise(&report, pool);
+    return report.snapshot.verdict;
+}
+
 /* How many virtual hosts are written, as fw2_metrics_choose() takes it. */
 static apr_int64_t vhosts_of(const fw2_query *query)
 {

@@ -28,4 +28,11 @@ int fw2_status_handler(request_rec *r, const fw2_sources *sources);
  */
 int fw2_status_block(request_rec *r, int flags, const fw2_sources *sources);
 
+/**
+ * Return the level of the verdict on the last count, as fw2_sample has it. For
+ * the closer process, which samples it; never blocks.
+ * @param pool For what the verdict is made of; to be cleared afterwards.
+ */
+apr_int64_t fw2_status_severity(const fw2_sources *sources, apr_pool_t *pool);
+
 #endif /* FW2_STATUS_H */

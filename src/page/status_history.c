@@ -17,6 +17,22 @@ static void json_count(request_rec *r, const char *key, apr_int64_t n)
     }
 }
 
+/* Return the name of a level; NULL: it is none. */
+static const char *level_name(apr_int64_t severity)
+{
+    return severity >= FW2_OK && severity < FW2_LEVELS
+               ? fw2_level_names[severity]
+               : NULL;
+}
+
+static void json_severity(request_rec *r, apr_int64_t severity)
+{
+    const char *name = level_name(severity);
+    const char *quote = name ? "\"" : "";
+
+    ap_rvputs(r, ",\"verdict\":", quote, name ? name : "null", quote, NULL);
+}
+
 static void json_marks(request_rec *r, apr_uint64_t marks)
 {
     int restart = (marks & FW2_MARK_RESTART) != 0;
@@ -50,6 +66,7 @@ static void json_samples(request_rec *r, const fw2_sample *samples, int n,
         else {
             ap_rprintf(r, "%.2f", rate);
         }
+        json_severity(r, at->severity);
         json_marks(r, at->marks);
     }
     ap_rputs("]", r);
@@ -88,6 +105,7 @@ static void csv_count(request_rec *r, apr_int64_t n)
 
 static void csv_sample(request_rec *r, const fw2_sample *at, double rate)
 {
+    const char *level = level_name(at->severity);
     int restart = (at->marks & FW2_MARK_RESTART) != 0;
     int config = (at->marks & FW2_MARK_CONFIG) != 0;
 
@@ -101,7 +119,8 @@ static void csv_sample(request_rec *r, const fw2_sample *at, double rate)
         ap_rprintf(r, "%.2f", rate);
     }
     ap_rvputs(r, ",", restart ? "restart" : "", restart && config ? " " : "",
-              config ? "configuration_changed" : "", "\r\n", NULL);
+              config ? "configuration_changed" : "", ",", level ? level : "",
+              "\r\n", NULL);
 }
 
 /* Write the samples that are before `until`; 0: all. */
@@ -123,7 +142,8 @@ void fw2_write_csv(request_rec *r, const fw2_report *report)
     fw2_sample *hour, *day;
     int n;
 
-    ap_rputs("time,held,orphan,timewait,closes_per_second,marks\r\n", r);
+    ap_rputs("time,held,orphan,timewait,closes_per_second,marks,verdict\r\n",
+             r);
     if (!report->history) {
         return;
     }

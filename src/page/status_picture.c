@@ -53,7 +53,10 @@ typedef struct {
     int broken[COLUMNS];        /* none came for a while before */
     apr_time_t marked[COLUMNS]; /* a mark's time, or 0 */
     apr_uint64_t marks[COLUMNS];
-    int starts, restarts, changes;
+    apr_uint64_t seen; /* all marks */
+    int restarts, changes;
+    apr_time_t turned; /* the last change of the verdict, or 0 */
+    int verdict;       /* since then */
     fw2_series series[SERIES];
     fw2_panel upper, lower;
 } fw2_view;
@@ -64,8 +67,12 @@ struct fw2_pictures {
     fw2_view hour, day;
 };
 
-/* The mark of a sample before which there was nothing: a start. */
-#define MARK_START (1U << 31)
+/* Marks beside those of a sample: a start, before which there was nothing, and
+ * a change of the verdict to a level. */
+#define MARK_START     ((apr_uint64_t)1 << 32)
+#define MARK_LEVEL(of) ((apr_uint64_t)1 << (33 + (of)))
+#define RESTARTS       (MARK_START | FW2_MARK_RESTART | FW2_MARK_CONFIG)
+#define VERDICTS       (MARK_LEVEL(FW2_LEVELS) - MARK_LEVEL(FW2_OK))
 
 /* How each line is called, where it is drawn and where it is spoken of. */
 static const struct {
@@ -99,21 +106,42 @@ static void add_value(fw2_series *series, int column, double value,
     series->now = value;
 }
 
-static void add_marks(fw2_view *view, int column, const fw2_sample *sample,
-                      apr_time_t begins)
+/* The mark of a verdict that differs from the one before; 0: it does not, or
+ * one of the two is not known. */
+static apr_uint64_t verdict_mark(const fw2_sample *sample,
+                                 const fw2_sample *before)
 {
-    apr_uint64_t marks = sample->marks;
+    return before && before->severity != FW2_NOT_SAMPLED
+                   && sample->severity >= FW2_OK
+                   && sample->severity < FW2_LEVELS
+                   && sample->severity != before->severity
+               ? MARK_LEVEL(sample->severity)
+               : 0;
+}
 
+static apr_uint64_t restart_mark(const fw2_sample *sample, apr_time_t begins)
+{
+    if (sample->marks & RESTARTS && sample->time <= begins) {
+        return MARK_START;
+    }
+    return sample->marks & FW2_MARK_CONFIG ? FW2_MARK_CONFIG
+                                           : sample->marks & FW2_MARK_RESTART;
+}
+
+static void add_marks(fw2_view *view, int column, const fw2_sample *sample,
+                      apr_uint64_t marks)
+{
     if (!marks) {
         return;
     }
-    if (sample->time <= begins) {
-        marks = MARK_START;
+    if (marks & VERDICTS) {
+        view->turned = sample->time;
+        view->verdict = (int)sample->severity;
     }
     view->marked[column] = sample->time;
     view->marks[column] |= marks;
-    view->starts += (marks & MARK_START) != 0;
-    view->restarts += (marks & FW2_MARK_RESTART) != 0;
+    view->seen |= marks;
+    view->restarts += (marks & (FW2_MARK_RESTART | FW2_MARK_CONFIG)) != 0;
     view->changes += (marks & FW2_MARK_CONFIG) != 0;
 }
 
@@ -132,7 +160,8 @@ static void add_sample(fw2_view *view, const fw2_sample *sample,
         view->gaps += view->broken[column];
     }
     view->taken[column] = 1;
-    add_marks(view, column, sample, begins);
+    add_marks(view, column, sample,
+              restart_mark(sample, begins) | verdict_mark(sample, before));
     add_value(&view->series[ORPHAN], column, (double)sample->orphan,
               sample->time);
     add_value(&view->series[HELD], column, (double)sample->held, sample->time);
@@ -269,13 +298,18 @@ static void write_words(request_rec *r, const fw2_view *view, const char *what,
         ap_rprintf(r, " %s: %s%s.", names[i].words, summary(r->pool, view, i),
                    trend(&view->series[i]));
     }
-    if (view->starts) {
+    if (view->seen & MARK_START) {
         ap_rprintf(r, " Started at %s.",
                    fw2_clock_text(r->pool, view->first, "%H:%M"));
     }
     if (view->restarts) {
         ap_rprintf(r, " Restarts: %d, with other settings: %d.", view->restarts,
                    view->changes);
+    }
+    if (view->turned) {
+        ap_rprintf(r, " The verdict is %s since %s.",
+                   fw2_level_names[view->verdict],
+                   fw2_clock_text(r->pool, view->turned, "%H:%M"));
     }
     ap_rputs(view->gaps > 1 ? " For a while, no samples were taken.</desc>\n"
                             : "</desc>\n",
@@ -448,18 +482,22 @@ static void write_titles(request_rec *r, const fw2_view *view)
 
 #define FLAG "l5-7h-10z"
 
-/* An event, and the look of its flag. */
+/* An event, the look of its flag, and the room that its words take. */
 typedef struct {
     apr_uint64_t bit;
     const char *words, *style;
+    int width;
 } fw2_mark_words;
 
-/* The rarest first, where a column has several. */
+/* The most important first, where a column has several. */
 static const fw2_mark_words mark_words[] = {
-    { MARK_START, "start", " start" },
-    { FW2_MARK_CONFIG, "restart with other settings", " changed" },
-    { FW2_MARK_RESTART, "restart", "" },
-    { 0, "restart", "" },
+    { MARK_LEVEL(FW2_DANGER), "verdict danger", " danger", 118 },
+    { MARK_START, "start", " ok", 56 },
+    { FW2_MARK_CONFIG, "restart with other settings", " changed", 186 },
+    { FW2_MARK_RESTART, "restart", "", 72 },
+    { MARK_LEVEL(FW2_WATCH), "verdict watch", " watch", 110 },
+    { MARK_LEVEL(FW2_OK), "verdict ok", " ok", 90 },
+    { 0, NULL, NULL, 0 },
 };
 
 static const fw2_mark_words *words_of(apr_uint64_t marks)
@@ -480,7 +518,7 @@ static void write_marks(request_rec *r, const fw2_view *view)
         const fw2_mark_words *mark = words_of(view->marks[column]);
         int x = x_of(column);
 
-        if (view->marked[column]) {
+        if (mark->bit) {
             ap_rprintf(
                 r,
                 "<g><title>%s at %s</title>"
@@ -494,28 +532,20 @@ static void write_marks(request_rec *r, const fw2_view *view)
     }
 }
 
-static int write_flag_key(request_rec *r, int x, int y, const char *style,
-                          const char *text)
+/* A line of the flags of these marks, as far as there are any. */
+static void write_marks_key(request_rec *r, apr_uint64_t marks, int y)
 {
-    ap_rprintf(r,
-               "<path class=\"flag%s\" d=\"M%d %d" FLAG "\"/>"
-               "<text x=\"%d\" y=\"%d\">%s</text>\n",
-               style, x + 5, y, x + 16, y, text);
-    return x + 80;
-}
-
-static void write_marks_key(request_rec *r, const fw2_view *view, int y)
-{
+    const fw2_mark_words *mark;
     int x = LEFT;
 
-    if (view->starts) {
-        x = write_flag_key(r, x, y, " start", "start");
-    }
-    if (view->restarts > view->changes) {
-        x = write_flag_key(r, x, y, "", "restart");
-    }
-    if (view->changes) {
-        write_flag_key(r, x, y, " changed", "restart with other settings");
+    for (mark = mark_words; mark->bit; mark++) {
+        if (mark->bit & marks) {
+            ap_rprintf(r,
+                       "<path class=\"flag%s\" d=\"M%d %d" FLAG "\"/>"
+                       "<text x=\"%d\" y=\"%d\">%s</text>\n",
+                       mark->style, x + 5, y, x + 16, y, mark->words);
+            x += mark->width;
+        }
     }
 }
 
@@ -538,14 +568,15 @@ static void write_limit(const fw2_page *page, const fw2_view *view)
 static void write_view(const fw2_page *page, const fw2_view *view,
                        const char *what, const char *id)
 {
-    int marks = view->starts || view->restarts;
+    int restarts = view->seen & RESTARTS ? 18 : 0;
+    int verdicts = view->seen & VERDICTS ? 18 : 0;
     request_rec *r = page->r;
 
     ap_rprintf(r,
                "<figure class=\"card picture\"><figcaption>%s"
                "</figcaption>\n<svg viewBox=\"0 0 %d %d\" role=\"img\" "
                "aria-labelledby=\"%s-title %s-words\">\n",
-               what, WIDTH, marks ? 288 : 268, id, id);
+               what, WIDTH, 270 + restarts + verdicts, id, id);
     write_words(r, view, what, id);
     write_key(r, view, ORPHAN, 14);
     write_key(r, view, HELD, 32);
@@ -558,7 +589,8 @@ static void write_view(const fw2_page *page, const fw2_view *view,
     write_series(r, view, CLOSES, &view->lower);
     write_marks(r, view);
     write_titles(r, view);
-    write_marks_key(r, view, 283);
+    write_marks_key(r, view->seen & RESTARTS, 283);
+    write_marks_key(r, view->seen & VERDICTS, 283 + restarts);
     ap_rputs("</svg>\n", r);
     write_limit(page, view);
     ap_rputs("</figure>\n", r);

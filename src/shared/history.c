@@ -48,7 +48,7 @@ static void clamp(fw2_sample *sample)
 {
     apr_int64_t *const numbers[] = { &sample->held, &sample->orphan,
                                      &sample->timewait, &sample->closes,
-                                     &sample->by_server };
+                                     &sample->severity };
     unsigned int i;
 
     sample->interval = within(0, sample->interval, FW2_HISTORY_DAY);
@@ -108,6 +108,7 @@ static void fold(fw2_sample *minute, const fw2_sample *next)
     minute->held = higher(before.held, next->held);
     minute->orphan = higher(before.orphan, next->orphan);
     minute->timewait = higher(before.timewait, next->timewait);
+    minute->severity = higher(before.severity, next->severity);
     minute->marks |= before.marks;
 }
 

@@ -55,7 +55,8 @@ typedef struct fw2_sample {
     apr_int64_t held, orphan;     /**< half-closed connections */
     apr_int64_t timewait;         /**< mini-sockets */
     apr_int64_t closes;           /**< connections that ended so far, ever */
-    apr_int64_t by_server;        /**< of these, those that httpd closed */
+    apr_int64_t severity;         /**< of the verdict; 0 is good, worse is
+                                       greater */
     apr_uint64_t marks;
 } fw2_sample;
 
@@ -104,8 +105,8 @@ int fw2_history_recent(const fw2_history *history, apr_time_t now,
 
 /**
  * The same of the day before `now`, one a minute; the last is what is known of
- * the minute that has begun. `held`, `orphan` and `timewait` are the highest
- * of the minute, so that no peak vanishes; the counters are its last.
+ * the minute that has begun. `held`, `orphan`, `timewait` and `severity` are
+ * the highest of the minute, so that no peak vanishes; `closes` is its last.
  * @param samples Room for FW2_HISTORY_MINUTES + 1.
  */
 int fw2_history_day(const fw2_history *history, apr_time_t now,

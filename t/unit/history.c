@@ -45,7 +45,7 @@ static int is_whole(const fw2_sample *s)
 
     return s->held == first + 1 && s->orphan == first + 2
            && s->timewait == first + 3 && s->closes == first + 4
-           && s->by_server == first + 5;
+           && s->severity == first + 5;
 }
 
 static void put_marked(apr_time_t time, apr_int64_t held, apr_uint64_t marks)
@@ -330,7 +330,7 @@ static void test_wild(void)
        "an interval is a day at most, and not below 0");
     ok(out[0].held > 0 && out[0].orphan == FW2_NOT_SAMPLED
            && out[0].timewait == FW2_NOT_SAMPLED
-           && out[0].by_server == FW2_NOT_SAMPLED,
+           && out[0].severity == FW2_NOT_SAMPLED,
        "no number is below that of an unknown one");
     ok(fw2_history_follows(&out[1], &out[0])
            && fw2_history_rate(&out[1], &out[0]) < 0,

@@ -575,7 +575,7 @@ static void read_history(apr_time_t now)
         for (i = 0; i < n; i++) {
             wrong += samples[i].held < -1 || samples[i].orphan < -1
                      || samples[i].timewait < -1 || samples[i].closes < -1
-                     || samples[i].by_server < -1 || samples[i].interval < 0
+                     || samples[i].severity < -1 || samples[i].interval < 0
                      || samples[i].time > now;
             if (i) {
                 (void)fw2_history_follows(&samples[i], &samples[i - 1]);
