@@ -119,6 +119,21 @@ is +(() = $page =~ /FinWait2Timeout 5s<\/pre>/g), 1, 'each line stands once';
 like $httpd->get('/finwait-status?prometheus')->{content},
     qr/^finwait2_verdict 0$/m, 'a metric has the level';
 
+# An interval of two minutes is over by then, or soon will be.
+my %row;
+wait_for {
+    my ($table) = $httpd->get('/finwait-status?top=all')->{content}
+        =~ m{<section id=vhosts.*?</section>}sg or return;
+    %row = map { m{>(\w+)\.test:} ? ($1 => $_) : () } split /<tr>/, $table;
+    $row{shop} =~ /<svg/;
+} 150, 'the virtual host to have a trend';
+like $row{shop}, qr{ role=img aria-label="at most [\d,]+ a minute"><path class=c},
+    'a small line shows the closes of the last hour';
+like $row{shop}, qr{ d="M\d+ \d+h0(?:L\d+ \d+){0,3}"/></svg></td>},
+    'it begins with httpd';
+like $row{blog}, qr{<td class=spark>&ndash;</td>},
+    'a virtual host without connections has no line';
+
 # The prediction comes true, once the orphans of before have gone.
 $httpd->graceful("FinWait2Timeout 5s\n$CONF");
 undef @clients;    # their orphans become TIME_WAIT at once

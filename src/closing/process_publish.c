@@ -269,6 +269,7 @@ void fw2_publisher_sample(fw2_publisher *p, int held)
         apr_pool_clear(p->scratch);
     }
     sum_up_closes(p->setup->counters, &sample);
+    fw2_counters_note(p->setup->counters, now);
     fw2_history_put(p->setup->history, &sample);
     p->marks = 0;
     /* The beat is kept, but for a sample that was late. */

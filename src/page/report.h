@@ -55,7 +55,9 @@ typedef struct fw2_flow {
 /** The figures of one virtual host. */
 typedef struct fw2_vhost_report {
     fw2_vhost_totals totals;
-    apr_int64_t held; /**< sockets lingered on now */
+    apr_int64_t trend[FW2_TREND]; /**< connections that ended, as
+                                       fw2_counters_trend has them */
+    apr_int64_t held;             /**< sockets lingered on now */
     fw2_rates rates;
     const fw2_settings *settings;
     apr_int64_t left_open; /**< these as fw2_flow has them */

@@ -83,6 +83,7 @@ const char fw2_page_style[] =
     "td{font-variant-numeric:tabular-nums}\n"
     ".rows td{white-space:nowrap}.rows td.cause{white-space:normal;"
     "min-width:9rem;text-align:left}\n"
+    ".spark svg{width:5rem;height:1.5rem}\n"
     "td.zero{color:var(--soft)}\n"
     "th[aria-sort] a{font-weight:700}\n"
     "@media(min-width:56.01rem){.rows tbody th{min-width:9.5rem}}\n"

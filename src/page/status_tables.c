@@ -31,17 +31,21 @@ typedef struct {
     apr_int64_t (*value)(const void *row);
 } column;
 
+/* A column of something else than numbers. */
+typedef struct {
+    const char *heading; /* NULL ends the cells */
+    void (*write)(request_rec *r, const void *row);
+} cell;
+
 /* A table. Every row begins with a pointer to its name. */
 typedef struct {
     const char *id;
     const char *heading; /* of the names */
     const char *noun;    /* for one row */
     const column *columns;
-    apr_size_t size; /* of a row */
-    /* The last cell, or NULL, and the link of a name, or NULL. */
-    void (*cell)(request_rec *r, const void *row);
-    const char *cell_heading;
-    const char *link;
+    const cell *cells; /* right of the columns */
+    apr_size_t size;   /* of a row */
+    const char *link;  /* of a name, or NULL */
 } table;
 
 /* A row, and what it is sorted by. */
@@ -181,6 +185,7 @@ static void write_row(const fw2_page *page, const table *of, const entry *at)
 {
     const char *name = ap_escape_html(page->r->pool, at->name);
     const column *of_column;
+    const cell *of_cell;
 
     ap_rputs("<tr><th scope=row>", page->r);
     if (of->link) {
@@ -194,8 +199,8 @@ static void write_row(const fw2_page *page, const table *of, const entry *at)
     for (of_column = of->columns; of_column->key; of_column++) {
         fw2_write_count(page->r, of_column->heading, of_column->value(at->row));
     }
-    if (of->cell) {
-        of->cell(page->r, at->row);
+    for (of_cell = of->cells; of_cell->heading; of_cell++) {
+        of_cell->write(page->r, at->row);
     }
     ap_rputs("</tr>\n", page->r);
 }
@@ -204,6 +209,7 @@ static void write_table(const fw2_page *page, const table *of,
                         const entry *rows, int n)
 {
     const column *by = sorted_by(page, of), *at;
+    const cell *of_cell;
 
     ap_rprintf(page->r,
                "<div class=rows><table><thead><tr><th scope=col>%s</th>",
@@ -214,8 +220,8 @@ static void write_table(const fw2_page *page, const table *of,
                    at == by ? " aria-sort=descending" : "",
                    fw2_page_link(page, "sort", at->key), of->id, at->heading);
     }
-    if (of->cell) {
-        ap_rprintf(page->r, "<th scope=col>%s</th>", of->cell_heading);
+    for (of_cell = of->cells; of_cell->heading; of_cell++) {
+        ap_rprintf(page->r, "<th scope=col>%s</th>", of_cell->heading);
     }
     ap_rputs("</tr></thead>\n<tbody>", page->r);
     while (n-- > 0) {
@@ -372,10 +378,13 @@ static const column listener_columns[] = {
     { NULL, NULL, NULL }
 };
 
+static const cell no_cells[] = { { NULL, NULL } };
+
 static const table listeners = { .id = "listeners",
                                  .heading = "Listener",
                                  .noun = "listener",
                                  .columns = listener_columns,
+                                 .cells = no_cells,
                                  .size = sizeof(fw2_listener_report) };
 
 void fw2_write_listeners(const fw2_page *page)
@@ -477,13 +486,50 @@ static void write_causes(request_rec *r, const void *row)
     ap_rputs("</span></td>", r);
 }
 
+/* Return a number of an interval of a trend as one of a minute, rounded up. */
+static apr_int64_t per_minute(apr_int64_t n)
+{
+    return (n - 1) / (FW2_TREND_STEP / FW2_MINUTE) + 1;
+}
+
+/* The trend as a small line, up to its own highest. */
+static void write_trend(request_rec *r, const void *row)
+{
+    const apr_int64_t *trend = ((const fw2_vhost_report *)row)->trend;
+    apr_int64_t highest = 0;
+    int i, drawn = 0;
+
+    for (i = 0; i < FW2_TREND; i++) {
+        highest = trend[i] > highest ? trend[i] : highest;
+    }
+    if (!highest) {
+        ap_rputs("<td class=spark>&ndash;</td>", r);
+        return;
+    }
+    ap_rprintf(r,
+               "<td class=spark><svg viewBox=\"-1 -1 %d 18\" role=img "
+               "aria-label=\"at most %s a minute\"><path class=closes d=\"",
+               2 * FW2_TREND, fw2_text_number(r->pool, per_minute(highest)));
+    for (i = 0; i < FW2_TREND; i++) {
+        if (trend[i] >= 0) {
+            /* A single interval is a dot. */
+            ap_rprintf(r, drawn++ ? "L%d %d" : "M%d %dh0", 2 * i,
+                       (int)(16 - 16.0 * (double)trend[i] / (double)highest));
+        }
+    }
+    ap_rputs("\"/></svg></td>", r);
+}
+
+static const cell vhost_cells[] = { { "closes in the last hour", write_trend },
+                                    { "why they ended", write_causes },
+                                    { NULL, NULL } };
+
 static const table vhosts = { .id = "vhosts",
                               .heading = "Virtual host",
                               .noun = "virtual host",
                               .columns = vhost_columns,
+                              .cells = vhost_cells,
                               .size = sizeof(fw2_vhost_report),
-                              .cell = write_causes,
-                              .cell_heading = "why they ended",
                               .link = "vhost" };
 
 /* All figures of the virtual host that the query string names. */
@@ -570,13 +616,14 @@ static const column client_columns[] = {
     { NULL, NULL, NULL }
 };
 
+static const cell client_cells[] = { { "kind", write_kind }, { NULL, NULL } };
+
 static const table clients = { .id = "clients",
                                .heading = "Client",
                                .noun = "client",
                                .columns = client_columns,
-                               .size = sizeof(client),
-                               .cell = write_kind,
-                               .cell_heading = "kind" };
+                               .cells = client_cells,
+                               .size = sizeof(client) };
 
 /* Whether a net is in the first list of nets as well. */
 static int is_listed(const fw2_client_reports *list, const char *name)

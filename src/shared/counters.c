@@ -43,11 +43,24 @@ typedef struct {
 
 #define ROW_WORDS (sizeof(vhost_row) / sizeof(fw2_shared))
 
-/* The shared memory; the rows follow it. */
+/* Totals noted at the beginnings of intervals: of interval i in note i % NOTES,
+ * the last that has begun included. */
+#define NOTES (FW2_TREND + 1)
+
+typedef struct {
+    fw2_shared total[NOTES];
+} vhost_notes;
+
+#define NOTES_WORDS (sizeof(vhost_notes) / sizeof(fw2_shared))
+
+/* The shared memory; the rows follow it, and then the notes, which stay
+ * untouched where there is no history. */
 typedef struct {
     fw2_shared fallback[FW2_REFUSALS];
     fw2_shared invalid;
     fw2_shared lost;
+    fw2_shared first;                /* the first interval with a note */
+    fw2_shared noted;                /* the last one; 0: there is none */
     fw2_shared logged[FW2_REFUSALS]; /* apr_time_now() of the last log line */
 } segment;
 
@@ -60,6 +73,7 @@ struct fw2_counters {
     apr_shm_t *shm;
     segment *segment;
     vhost_row *vhosts;
+    vhost_notes *notes;
     fw2_vhost_id places; /* rows there are */
     fw2_vhost_id named;  /* rows with a name */
     int layout;
@@ -73,7 +87,8 @@ struct fw2_counters {
 static apr_status_t create(fw2_counters **counters, int places,
                            apr_pool_t *parent)
 {
-    apr_size_t size = sizeof(segment) + (apr_size_t)places * sizeof(vhost_row);
+    apr_size_t each = sizeof(vhost_row) + sizeof(vhost_notes);
+    apr_size_t size = sizeof(segment) + (apr_size_t)places * each;
     fw2_counters *made;
     apr_pool_t *pool;
     apr_status_t rv;
@@ -88,6 +103,7 @@ static apr_status_t create(fw2_counters **counters, int places,
     made->pool = pool;
     made->segment = apr_shm_baseaddr_get(made->shm);
     made->vhosts = (vhost_row *)(made->segment + 1);
+    made->notes = (vhost_notes *)(made->vhosts + places);
     made->places = (fw2_vhost_id)places;
     made->ids = apr_hash_make(pool);
     made->names = apr_pcalloc(pool, made->places * sizeof(*made->names));
@@ -167,7 +183,11 @@ static void add_words(fw2_shared *to, const fw2_shared *from, apr_size_t n)
     apr_size_t i;
 
     for (i = 0; i < n; i++) {
-        fw2_sync_add(&to[i], fw2_sync_read(&from[i]));
+        apr_uint64_t word = fw2_sync_read(&from[i]);
+
+        if (word) { /* else the page of memory stays untouched */
+            fw2_sync_add(&to[i], word);
+        }
     }
 }
 
@@ -184,6 +204,8 @@ void fw2_counters_inherit(fw2_counters *counters)
         if (id) {
             add_words((fw2_shared *)&counters->vhosts[*id],
                       (const fw2_shared *)&former->vhosts[i], ROW_WORDS);
+            add_words(counters->notes[*id].total, former->notes[i].total,
+                      NOTES_WORDS);
         }
     }
     add_words((fw2_shared *)counters->segment,
@@ -192,6 +214,34 @@ void fw2_counters_inherit(fw2_counters *counters)
         (void)fw2_sync_replace(&counters->segment->logged[i], 0,
                                fw2_sync_read(&former->segment->logged[i]));
     }
+}
+
+/* Each interval since the last note gets the total of now: the connections that
+ * ended meanwhile count for the first of these intervals. */
+void fw2_counters_note(fw2_counters *counters, apr_time_t now)
+{
+    apr_uint64_t interval = (apr_uint64_t)(now / FW2_TREND_STEP) + 1;
+    apr_uint64_t noted = fw2_sync_read(&counters->segment->noted);
+    apr_uint64_t missing = interval - noted, i;
+    fw2_vhost_id vhost;
+
+    if (!missing) {
+        return;
+    }
+    if (!noted || missing > NOTES) {
+        missing = NOTES;
+        fw2_sync_write(&counters->segment->first, interval);
+    }
+    for (vhost = 0; vhost < counters->named; vhost++) {
+        apr_int64_t total = fw2_counters_ends(counters, vhost);
+
+        for (i = 0; i < missing; i++) {
+            fw2_sync_write(
+                &counters->notes[vhost].total[(interval + NOTES - i) % NOTES],
+                (apr_uint64_t)total);
+        }
+    }
+    fw2_sync_write(&counters->segment->noted, interval);
 }
 
 /* --------------------------------------------------------------- adding -- */
@@ -320,6 +370,23 @@ apr_int64_t fw2_counters_ends(const fw2_counters *counters, fw2_vhost_id vhost)
     return sum;
 }
 
+void fw2_counters_trend(const fw2_counters *counters, fw2_vhost_id vhost,
+                        apr_int64_t *trend)
+{
+    const fw2_shared *total = counters->notes[vhost].total;
+    apr_uint64_t first = fw2_sync_read(&counters->segment->first);
+    apr_uint64_t noted = fw2_sync_read(&counters->segment->noted), at;
+    int i;
+
+    for (i = 0; i < FW2_TREND; i++) {
+        at = noted - FW2_TREND + (apr_uint64_t)i;
+        trend[i] = at < first || at >= noted
+                       ? -1
+                       : number_in(&total[(at + 1) % NOTES])
+                             - number_in(&total[at % NOTES]);
+    }
+}
+
 apr_int64_t fw2_counters_evicted(const fw2_counters *counters,
                                  fw2_vhost_id vhost)
 {
@@ -364,5 +431,6 @@ void fw2_counters_server(const fw2_counters *counters,
 
 apr_size_t fw2_counters_footprint(void)
 {
-    return sizeof(fw2_counters) + sizeof(segment) + 64 * sizeof(vhost_row);
+    return sizeof(fw2_counters) + sizeof(segment) + 64 * sizeof(vhost_row)
+           + 4096 * sizeof(vhost_notes);
 }

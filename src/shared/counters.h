@@ -47,6 +47,10 @@ typedef struct fw2_closed {
     fw2_idle idle;
 } fw2_closed;
 
+/** The trend of a virtual host has so many intervals of this length. */
+#define FW2_TREND      30
+#define FW2_TREND_STEP apr_time_from_sec(120)
+
 /** The figures of one virtual host. */
 typedef struct fw2_vhost_totals {
     const char *vhost;              /**< its name */
@@ -137,6 +141,21 @@ const char *const *fw2_counters_names(const fw2_counters *counters);
 apr_int64_t fw2_counters_ends(const fw2_counters *counters, fw2_vhost_id vhost);
 apr_int64_t fw2_counters_evicted(const fw2_counters *counters,
                                  fw2_vhost_id vhost);
+
+/**
+ * Note all totals for the trends if an interval is over since the last time.
+ * The closer process of the newest configuration.
+ * @param now fw2_clock_now()'s; 0 or above.
+ */
+void fw2_counters_note(fw2_counters *counters, apr_time_t now);
+
+/**
+ * Read how many connections of a virtual host ended in each of the last
+ * intervals that are over, the oldest first; -1 before the first note.
+ * @param trend Room for FW2_TREND.
+ */
+void fw2_counters_trend(const fw2_counters *counters, fw2_vhost_id vhost,
+                        apr_int64_t *trend);
 
 /** Read one virtual host's totals, or the server's. */
 void fw2_counters_vhost(const fw2_counters *counters, fw2_vhost_id vhost,

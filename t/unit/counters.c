@@ -171,6 +171,86 @@ static void test_fallback(void)
        "fallbacks are counted by reason, logged or not");
 }
 
+/* --------------------------------------------------------------- trends -- */
+
+/* Return the trend of the first name in words: how many intervals are known,
+ * and of each with connections how many intervals ago, and how many. */
+static const char *trend(void)
+{
+    apr_int64_t n[FW2_TREND];
+    const char *text = "";
+    int i, known = 0;
+
+    fw2_counters_trend(counters, ids[0], n);
+    for (i = 0; i < FW2_TREND; i++) {
+        known += n[i] >= 0;
+        if (n[i] > 0) {
+            text =
+                apr_psprintf(pool, "%s, %d:%d", text, FW2_TREND - i, (int)n[i]);
+        }
+    }
+    return apr_psprintf(pool, "%d%s", known, text);
+}
+
+static void test_trend(void)
+{
+    static const char *const names[] = { "a" };
+    const apr_time_t start = 1000 * FW2_TREND_STEP + 7;
+    apr_time_t now = start;
+
+    begin(names, 1);
+    close_some(ids[0], 9, FW2_CAUSE_OTHER, FW2_ACKED);
+    is_str(trend(), "0", "there is no trend without notes");
+    fw2_counters_note(counters, now);
+    is_str(trend(), "0", "the first note has nothing to compare with");
+    close_some(ids[0], 4, FW2_CAUSE_OTHER, FW2_ACKED);
+    fw2_counters_note(counters, now + FW2_TREND_STEP - 8);
+    is_str(trend(), "0", "an interval counts once it is over");
+    fw2_counters_note(counters, now += FW2_TREND_STEP);
+    is_str(trend(), "1, 1:4", "an interval that is over has its connections");
+    close_some(ids[0], 5, FW2_CAUSE_PEER, FW2_ACKED);
+    fw2_counters_note(counters, now += 3 * FW2_TREND_STEP);
+    is_str(trend(), "4, 4:4, 3:5",
+           "the first interval without a note has what "
+           "ended since the last note");
+    fw2_counters_note(counters, now += 27 * FW2_TREND_STEP);
+    is_str(trend(), "30, 30:5", "an interval goes after an hour");
+    close_some(ids[0], 6, FW2_CAUSE_OTHER, FW2_ACKED);
+    fw2_counters_note(counters, now += 500 * FW2_TREND_STEP);
+    is_str(trend(), "0", "after a long time without notes there is no trend");
+    close_some(ids[0], 2, FW2_CAUSE_OTHER, FW2_ACKED);
+    fw2_counters_note(counters, start);
+    is_str(trend(), "0", "a clock that was set back begins anew");
+    close_some(ids[0], 3, FW2_CAUSE_OTHER, FW2_ACKED);
+    fw2_counters_note(counters, start + FW2_TREND_STEP);
+    is_str(trend(), "1, 1:3", "trends go on after that");
+}
+
+static int inherit_trend(void *data)
+{
+    fw2_counters_inherit(counters);
+    fw2_counters_note(counters, *(const apr_time_t *)data);
+    return 0;
+}
+
+static void test_trend_grows(void)
+{
+    static const char *const names[] = { "gone", "a" };
+    apr_time_t now = 1000 * FW2_TREND_STEP;
+
+    begin(names, 2);
+    fw2_counters_note(counters, now);
+    close_some(ids[1], 4, FW2_CAUSE_OTHER, FW2_ACKED);
+    fw2_counters_note(counters, now += FW2_TREND_STEP);
+    prepare(make_names(0, 90), 90);
+    prepare(&names[1], 1);
+    now += FW2_TREND_STEP;
+    is_int(child_wait(child_start(inherit_trend, &now)), 0,
+           "a closer process inherits trends");
+    is_str(trend(), "2, 2:4", "the trend of a name outlives the growth");
+    fw2_counters_forget(counters);
+}
+
 /* ---------------------------------------------------------------- names -- */
 
 static void test_names(void)
@@ -539,6 +619,8 @@ int main(void)
     test_closed();
     test_ended();
     test_fallback();
+    test_trend();
+    test_trend_grows();
     test_names();
     test_same_memory();
     test_growth();
