@@ -131,7 +131,7 @@ like $row{shop}, qr{ role=img aria-label="at most [\d,]+ a minute"><path class=c
     'a small line shows the closes of the last hour';
 like $row{shop}, qr{ d="M\d+ \d+h0(?:L\d+ \d+){0,3}"/></svg></td>},
     'it begins with httpd';
-like $row{blog}, qr{<td class=spark>&ndash;</td>},
+like $row{blog}, qr{<td class=zero>&ndash;</td><td class=cause>},
     'a virtual host without connections has no line';
 
 # The prediction comes true, once the orphans of before have gone.

@@ -125,17 +125,17 @@ static fw2_words say_growing(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
-    words.finding =
-        apr_psprintf(pool,
-                     "More than the traffic explains: %s in FIN_WAIT_2, where "
-                     "%s left open and kept for %s on average make about %s.",
-                     fw2_text_count(pool, facts->orphan_mini, "orphan"),
-                     fw2_text_rate(pool, facts->left_open),
-                     fw2_text_time(pool, fw2_orphan_time(facts)),
-                     fw2_text_about(pool, fw2_predicted_orphans(facts)));
+    words.finding = apr_psprintf(
+        pool,
+        "More than the traffic explains: %s in FIN_WAIT_2, where %s that "
+        "clients do not close, kept for %s on average, make about %s.",
+        fw2_text_count(pool, facts->orphan_mini, "orphan"),
+        fw2_text_rate(pool, facts->left_open),
+        fw2_text_time(pool, fw2_orphan_time(facts)),
+        fw2_text_about(pool, fw2_predicted_orphans(facts)));
     words.remedy = apr_psprintf(
         pool,
-        "Either they are growing, since more is left open than a moment ago, "
+        "Either they are growing, since clients close fewer than a moment ago, "
         "or httpd closes connections that the module does not count, as with "
         "FinWait2Engine Off. Look again in a minute; now they take %s.",
         fw2_text_bytes(pool, facts->orphan_mini * FW2_MINI_BYTES));
@@ -336,10 +336,10 @@ static fw2_words say_one_agent(const fw2_facts *facts, apr_pool_t *pool)
 
     words.finding = apr_psprintf(
         pool,
-        "Of all that clients left open of late, %s %% is of the User-Agent %s, "
-        "which left %s of %s open.",
-        fw2_text_number(pool, facts->agent_share),
+        "The User-Agent %s has %s %% of the connections that clients did not "
+        "close: %s of its %s.",
         fw2_text_name(pool, facts->agent, NULL),
+        fw2_text_number(pool, facts->agent_share),
         fw2_text_number(pool, facts->agent_left_open),
         fw2_text_count(pool, facts->agent_closed, "connection"));
     words.remedy = ask_owner(facts, NULL, is_idle(facts), pool);

@@ -146,9 +146,10 @@ static const fw2_metric half_closed_metrics[] = {
       .family = "expected_orphan_connections",
       .word = "HalfClosedExpected",
       .offset = APR_OFFSETOF(fw2_report, half_closed.expected),
-      .help = "Orphans to be expected in the long run: connections that "
-              "clients left open in the last minute, times how long each is "
-              "kept",
+      .help =
+          "Orphans to be expected in the long run: connections that "
+          "clients did not close in the last minute, times how long each is "
+          "kept",
       .unknown = NOT_YET },
     { NULL }
 };
@@ -186,15 +187,15 @@ static const fw2_metric remaining_metrics[] = {
       .kind = FW2_TIMES,
       .scale = &left_scale,
       .offset = APR_OFFSETOF(fw2_report, remaining.n),
-      .help = "Time that each orphan will live on if its client stays silent",
+      .help = "Time that each orphan will live on if its client sends nothing",
       .unknown = NOT_COUNTED },
     { .key = "longest_seconds",
       .family = "remaining_longest_seconds",
       .word = "LongestRemainingSeconds",
       .kind = FW2_SECONDS,
       .offset = APR_OFFSETOF(fw2_report, remaining.longest),
-      .help = "Longest time that an orphan will live on if its client stays "
-              "silent",
+      .help = "Longest time that an orphan will live on if its client sends "
+              "nothing",
       .unknown = NOT_COUNTED },
     { .key = "unknown",
       .family = "remaining_unknown_connections",
@@ -360,9 +361,10 @@ static const fw2_metric vhost_metrics[] = {
     { .key = "expected",
       .family = "vhost_expected_orphan_connections",
       .offset = APR_OFFSETOF(fw2_vhost_report, expected),
-      .help = "Orphans of a virtual host to be expected in the long run: "
-              "connections that clients left open in the last minute, times "
-              "how long each is kept",
+      .help =
+          "Orphans of a virtual host to be expected in the long run: "
+          "connections that clients did not close in the last minute, times "
+          "how long each is kept",
       .unknown = NOT_YET },
     { NULL }
 };
@@ -384,7 +386,7 @@ static const fw2_metric clients_metrics[] = {
       .unknown = NOT_ASKED_FOR },
     { .key = "left_open",
       .offset = APR_OFFSETOF(fw2_report, clients.left_open),
-      .help = "Connections that clients left open meanwhile",
+      .help = "Connections that clients did not close meanwhile",
       .unknown = NOT_ASKED_FOR },
     { .key = "expired",
       .offset = APR_OFFSETOF(fw2_report, clients.expired),

@@ -118,7 +118,7 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
 static void write_endless(request_rec *r, apr_int64_t n, const char *why)
 {
     if (n > 0) {
-        ap_rprintf(r, "<p><small>%s more %s</small></p>\n",
+        ap_rprintf(r, "<p><small>%s %s</small></p>\n",
                    fw2_text_number(r->pool, n), why);
     }
 }
@@ -130,8 +130,8 @@ static void write_held(request_rec *r, const fw2_report *report)
         return;
     }
     ap_rprintf(r,
-               "<p><small>%s more are held. Each is closed when its linger is "
-               "over",
+               "<p><small>Held by the closer: %s. Each is closed when its "
+               "linger is over",
                fw2_text_number(r->pool, report->closer.held));
     if (!has_open_end(report)) {
         ap_rprintf(r, ", and the last of them is gone in %s at the latest",
@@ -316,7 +316,10 @@ void fw2_write_reaches(request_rec *r, const fw2_report *report)
              "<table class=facts><tbody>\n",
              r);
     for (i = 0; i < sizeof(reaches) / sizeof(reaches[0]); i++) {
-        write_reach(r, report, &reaches[i]);
+        if (report->closer.wanted
+            || reaches[i].limit != LIMIT(closer.capacity)) {
+            write_reach(r, report, &reaches[i]);
+        }
     }
     ap_rputs("</tbody></table></section>\n", r);
 }

@@ -239,10 +239,12 @@ static const char *closes_text(const fw2_page *page)
     if (by_server < 0 || page->facts.by_peer < 0) {
         return "<b>&ndash;</b> until a minute is over";
     }
-    return apr_pstrcat(pool, "<b>", fw2_text_rate(pool, closes), "</b>",
-                       closes ? ", " : "",
-                       closes ? fw2_text_percent(pool, by_server, closes) : "",
-                       closes ? " by httpd" : "", NULL);
+    if (!closes) {
+        return apr_pstrcat(pool, "<b>", fw2_text_rate(pool, 0), "</b>", NULL);
+    }
+    return apr_pstrcat(
+        pool, "<b>", fw2_text_rate(pool, closes), "</b>, <span class=nb>",
+        fw2_text_percent(pool, by_server, closes), " by httpd</span>", NULL);
 }
 
 static void write_figure(request_rec *r, const char *what, const char *value)

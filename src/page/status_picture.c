@@ -231,8 +231,8 @@ static const char *number_text(apr_pool_t *pool, double n)
     if (n < 0) {
         return "not known";
     }
-    /* One digit after the point, where it says something. */
-    return n < 9.95 && n * 10 - (int)n * 10 > 0.5
+    /* One digit after the point, unless that is 0. */
+    return n < 9.95 && (int)(n * 10 + 0.5) % 10
                ? apr_psprintf(pool, "%.1f", n)
                : fw2_text_number(pool, (apr_int64_t)(n + 0.5));
 }

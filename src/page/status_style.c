@@ -83,7 +83,7 @@ const char fw2_page_style[] =
     "td{font-variant-numeric:tabular-nums}\n"
     ".rows td{white-space:nowrap}.rows td.cause{white-space:normal;"
     "min-width:9rem;text-align:left}\n"
-    ".spark svg{width:5rem;height:1.5rem}\n"
+    ".spark svg{width:5rem;height:1.5rem}.spark path{stroke-width:2}\n"
     "td.zero{color:var(--soft)}\n"
     "th[aria-sort] a{font-weight:700}\n"
     "@media(min-width:56.01rem){.rows tbody th{min-width:9.5rem}}\n"
@@ -133,7 +133,7 @@ const char fw2_page_style[] =
     "--ink:#000;--soft:#333;--line:#999;--mark:#000;--ok:#1f6b2b;"
     "--watch:#8a4b00;--danger:#b3201e;--note:#333;--watchbg:#fff;"
     "--orphan:#0b62c4;--held:#b1440b;--closes:#4c5a6b;--a:#0b62c4;"
-    "--b:#b1440b;--c:#6a3d9a;--d:#4c5a6b}body{font-size:11px}"
+    "--b:#b1440b;--c:#6a3d9a;--d:#4c5a6b}html{font-size:11px}body{font-size:1rem}"
     "main{max-width:none;padding:0}button,footer,.script .scripted"
     "{display:none}.card,.advice,tr,figure{break-inside:avoid}"
     "h2{break-after:avoid}a{text-decoration:none}}\n";

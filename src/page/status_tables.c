@@ -438,7 +438,7 @@ static apr_int64_t vhost_ever(const void *row)
 static const column vhost_columns[] = {
     { "expected", "orphans expected", vhost_expected },
     { "closes", "closes a minute", vhost_closes },
-    { "left_open", "left open a minute", vhost_left_open },
+    { "left_open", "not closed by client, a minute", vhost_left_open },
     { "vhost_held", "held", vhost_held },
     { "ever", "closes ever", vhost_ever },
     { NULL, NULL, NULL }
@@ -486,6 +486,8 @@ static void write_causes(request_rec *r, const void *row)
     ap_rputs("</span></td>", r);
 }
 
+#define CLOSES_HEADING "closes in the last hour"
+
 /* Return a number of an interval of a trend as one of a minute, rounded up. */
 static apr_int64_t per_minute(apr_int64_t n)
 {
@@ -503,11 +505,12 @@ static void write_trend(request_rec *r, const void *row)
         highest = trend[i] > highest ? trend[i] : highest;
     }
     if (!highest) {
-        ap_rputs("<td class=spark>&ndash;</td>", r);
+        ap_rputs("<td class=zero>&ndash;</td>", r);
         return;
     }
     ap_rprintf(r,
-               "<td class=spark><svg viewBox=\"-1 -1 %d 18\" role=img "
+               "<td class=spark data-k=\"" CLOSES_HEADING
+               "\"><svg viewBox=\"-1 -1 %d 18\" role=img "
                "aria-label=\"at most %s a minute\"><path class=closes d=\"",
                2 * FW2_TREND, fw2_text_number(r->pool, per_minute(highest)));
     for (i = 0; i < FW2_TREND; i++) {
@@ -520,7 +523,7 @@ static void write_trend(request_rec *r, const void *row)
     ap_rputs("\"/></svg></td>", r);
 }
 
-static const cell vhost_cells[] = { { "closes in the last hour", write_trend },
+static const cell vhost_cells[] = { { CLOSES_HEADING, write_trend },
                                     { "why they ended", write_causes },
                                     { NULL, NULL } };
 
@@ -608,9 +611,9 @@ static void write_kind(request_rec *r, const void *row)
 }
 
 static const column client_columns[] = {
-    { "left", "left open", client_left_open },
+    { "left", "not closed", client_left_open },
     { "now", "half-closed now", client_now },
-    { "silent", "silent to the end", client_silent },
+    { "silent", "idle to the end", client_silent },
     { "expired", "keep-alive time over", client_expired },
     { "closed", "closed by httpd", client_closed },
     { NULL, NULL, NULL }
@@ -689,13 +692,14 @@ void fw2_write_clients(const fw2_page *page)
              page->r);
     if (report->clients.over > 0) {
         ap_rprintf(page->r,
-                   "<p class=soft>In the last %s clients left %s open, and the "
-                   "keep-alive time of %s was over. A client's numbers begin "
-                   "when it enters its list.</p>\n",
+                   "<p class=soft>In the last %s, clients did not close %s. "
+                   "httpd closed %s because the keep-alive time was over. The "
+                   "numbers of a client begin when it enters its list.</p>\n",
                    fw2_text_long_time(page->r->pool, report->clients.over),
                    fw2_text_count(page->r->pool, report->clients.left_open,
                                   "connection"),
-                   fw2_text_number(page->r->pool, report->clients.expired));
+                   fw2_text_count(page->r->pool, report->clients.expired,
+                                  "connection"));
     }
     write_rows(page, &clients, rows, n);
     if (report->unlisted > 0 && report->npeers) {

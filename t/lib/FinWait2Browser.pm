@@ -54,8 +54,8 @@ sub launch ($class) {
     }
     close $_ for $in, $out;
     $to->autoflush;
-    return bless { pid => $pid, profile => $profile, to => $to,
-                   from => $from, rest => '', id => 0 }, $class;
+    return bless { pid => $pid, to => $to, from => $from, rest => '', id => 0,
+                   profile => $profile, folder => "$profile" }, $class;
 }
 
 sub attach ($self) {
@@ -80,8 +80,8 @@ sub DESTROY ($self) {
     kill TERM => $self->{pid};
     waitpid $self->{pid}, 0;
     my $until = time + $PATIENCE;    # its processes end after it, and write
-    remove_tree("$self->{profile}", { error => \my $left })
-        while -d $self->{profile} && time < $until;
+    remove_tree($self->{folder}, { error => \my $left })
+        while -d $self->{folder} && time < $until;
 }
 
 # One message from it; an event is kept where it matters.

@@ -698,8 +698,8 @@ static const scene traffic[] = {
       { IS(orphan_mini, 15000), IS(left_open, 10000),
         IS(left_open_life, SEC(60)) },
       { "More than the traffic explains: 15,000 orphans",
-        "167 a second left open and kept for 60 s", "about 10,000.",
-        "Look again in a minute", "3.8 MB" } },
+        "167 a second that clients do not close, kept for 60 s",
+        "about 10,000.", "Look again in a minute", "3.8 MB" } },
     { "growing",
       FW2_WATCH,
       { IS(orphan_mini, 10000), IS(left_open, 1200),
@@ -859,8 +859,8 @@ static const scene traffic[] = {
       FW2_OK,
       { IS(agent_left_open, 30), IS(agent_closed, 60), IS(agent_share, 50),
         IS(agent_expired, 30), IS(orphan_mini, 100) },
-      { "50 % is of the User-Agent okhttp/4.9.3, which left 30 of 60 "
-        "connections open.",
+      { "The User-Agent okhttp/4.9.3 has 50 % of the connections that "
+        "clients did not close: 30 of its 60 connections.",
         "time is over. Until then BrowserMatch ^okhttp nokeepalive",
         "for each request", "=BrowserMatch ^okhttp nokeepalive" } },
     { "one-agent",
