@@ -272,16 +272,10 @@ static void advise(fw2_advice *advice, fw2_level level, const char *rule,
                    const fw2_words *words, apr_pool_t *pool)
 {
     advice->level = level;
+    advice->level_name = fw2_level_names[level];
     advice->rule = rule;
-    advice->finding = words->finding;
-    advice->remedy = words->remedy;
-    advice->risk = words->risk;
-    advice->directive = words->directive;
-    advice->value = words->value;
-    advice->before = words->before;
+    advice->words = *words;
     advice->line = line_of(words, pool);
-    advice->now = words->now;
-    advice->after = words->after;
     advice->text = apr_pstrcat(pool, words->finding, words->remedy ? " " : "",
                                words->remedy ? words->remedy : "",
                                words->risk ? " " : "", words->risk, NULL);
@@ -306,7 +300,7 @@ static void apply_rules(fw2_verdict *verdict, fw2_advice *advice, int level,
         if (verdict->n++ == 0 && level != FW2_OK) {
             verdict->level = next->level;
             verdict->rule = next->rule;
-            verdict->finding = next->finding;
+            verdict->finding = next->words.finding;
         }
     }
 }

@@ -210,21 +210,29 @@ typedef struct fw2_facts {
     const char *idle_vhost;          /**< the virtual host of idle_in_time */
 } fw2_facts;
 
+/** The words of a rule. Whole sentences; NULL: there are none. */
+typedef struct fw2_words {
+    const char *finding;   /**< the state, with the number that decided; one
+                                sentence, never NULL */
+    const char *remedy;    /**< the change to make, and its effect in figures */
+    const char *risk;      /**< the price of that change */
+    const char *directive; /**< the one recommendation: its name and value, a
+                                directive of httpd's or a `net.` sysctl */
+    const char *value;
+    const char *before;     /**< a line to write before that one; or NULL */
+    apr_int64_t now, after; /**< the number that it changes, and its value
+                                 afterwards; FW2_FACT_UNKNOWN likewise */
+} fw2_words;
+
 /** One piece of advice. */
 typedef struct fw2_advice {
+    const char *rule; /**< the name comes first in a row: see
+                           fw2_section */
     fw2_level level;
-    const char *rule;    /**< the one that spoke */
-    const char *text;    /**< one to four sentences: the next three in one */
-    const char *finding; /**< one sentence */
-    const char *remedy;  /**< the change and its effect; NULL: there is none */
-    const char *risk;    /**< the price of the change; or NULL */
-    const char *directive;  /**< one recommendation: a directive of httpd's or a
-                                sysctl; NULL: there is none */
-    const char *value;      /**< its value */
-    const char *before;     /**< a line to write before that one; or NULL */
-    const char *line;       /**< all three as they are to be pasted */
-    apr_int64_t now, after; /**< the number that it changes, before and after;
-                                 FW2_FACT_UNKNOWN where that is not known */
+    const char *level_name;
+    fw2_words words;
+    const char *text; /**< finding, remedy and risk in one; never NULL */
+    const char *line; /**< the recommendation, to be pasted; or NULL */
 } fw2_advice;
 
 /** The severity. */

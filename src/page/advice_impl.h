@@ -12,20 +12,6 @@
 #include "page/advice.h"
 #include "page/text.h"
 
-/** The words of a rule. Whole sentences; NULL: there are none. */
-typedef struct fw2_words {
-    const char *finding;   /**< the state, with the number that decided; never
-                                NULL */
-    const char *remedy;    /**< the change to make, and its effect in figures */
-    const char *risk;      /**< the price of that change */
-    const char *directive; /**< the one recommendation: its name and value, a
-                                directive of httpd's or a `net.` sysctl */
-    const char *value;
-    const char *before;     /**< a line to write before that one; or NULL */
-    apr_int64_t now, after; /**< the number that it changes, and its value
-                                 afterwards; -1: not known */
-} fw2_words;
-
 /** The owner of the events that the namespace or the machine has counted. */
 typedef enum {
     FW2_WHOSE_OTHERS,  /**< another program's, and none of httpd's */

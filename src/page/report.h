@@ -93,20 +93,6 @@ typedef struct fw2_port_report {
     apr_int64_t port, connections;
 } fw2_port_report;
 
-/** A piece of advice; texts may be NULL behind the first four. */
-typedef struct fw2_advice_report {
-    const char *rule; /**< `verdict` for what it all comes to */
-    const char *level;
-    const char *text;
-    const char *finding;   /**< this and the next as fw2_advice has them */
-    const char *directive; /**< the one to set, or a sysctl */
-    const char *value;
-    apr_int64_t expected_after; /**< connections that there are once it is
-                                     set */
-    const char *before, *remedy, *risk, *line;
-    apr_int64_t now;
-} fw2_advice_report;
-
 /** A snapshot. Pointers lead into the pool it was made from. */
 typedef struct fw2_report {
     struct {
@@ -150,7 +136,7 @@ typedef struct fw2_report {
         apr_int64_t expired;   /**< keep-alive times, the same */
     } clients;                 /**< all FW2_UNKNOWN where nobody asks */
     fw2_client_reports lists[FW2_CLIENT_LISTS];
-    fw2_advice_report *advice; /**< the verdict first */
+    fw2_advice *advice; /**< the first is the verdict, of the rule `verdict` */
     int nadvice;
     apr_int64_t unlisted; /**< half-closed connections of other clients */
     struct {

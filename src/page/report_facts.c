@@ -5,6 +5,8 @@
 #include "kernel/sockopts.h"
 #include "page/report.h"
 
+#include <string.h>
+
 #include "base/recent.h"
 
 static apr_int64_t percent(apr_int64_t part, apr_int64_t of)
@@ -371,41 +373,24 @@ void fw2_report_facts(const fw2_report *report, fw2_facts *facts)
     facts->fallback = report->closer.recent_fallback;
 }
 
-static void copy_advice(fw2_advice_report *to, const fw2_advice *advice)
-{
-    to->rule = advice->rule;
-    to->level = fw2_level_names[advice->level];
-    to->text = advice->text;
-    to->finding = advice->finding;
-    to->directive = advice->directive;
-    to->value = advice->value;
-    to->before = advice->before;
-    to->expected_after = advice->after;
-    to->remedy = advice->remedy;
-    to->risk = advice->risk;
-    to->line = advice->line;
-    to->now = advice->now;
-}
-
 void fw2_report_advise(fw2_report *report, const fw2_facts *facts,
                        apr_pool_t *pool)
 {
     const fw2_verdict *verdict = fw2_advice_give(facts, pool);
-    const fw2_advice all = { .level = verdict->level,
-                             .rule = "verdict",
-                             .text = verdict->text,
-                             .finding = verdict->finding,
-                             .now = FW2_FACT_UNKNOWN,
-                             .after = FW2_FACT_UNKNOWN };
-    int i;
+    const fw2_advice first = { .level = verdict->level,
+                               .level_name = fw2_level_names[verdict->level],
+                               .rule = "verdict",
+                               .text = verdict->text,
+                               .words = { .finding = verdict->finding,
+                                          .now = FW2_FACT_UNKNOWN,
+                                          .after = FW2_FACT_UNKNOWN } };
 
     report->snapshot.verdict = verdict->level;
     report->snapshot.rule = verdict->rule ? verdict->rule : "none";
     report->nadvice = verdict->n + 1;
     report->advice =
-        apr_pcalloc(pool, report->nadvice * sizeof(*report->advice));
-    copy_advice(&report->advice[0], &all);
-    for (i = 0; i < verdict->n; i++) {
-        copy_advice(&report->advice[i + 1], &verdict->advice[i]);
-    }
+        apr_palloc(pool, report->nadvice * sizeof(*report->advice));
+    report->advice[0] = first;
+    memcpy(&report->advice[1], verdict->advice,
+           verdict->n * sizeof(*verdict->advice));
 }

@@ -18,7 +18,7 @@
 
 /* The line to paste behind some words, with the number before and after. */
 static void write_line(request_rec *r, const char *words,
-                       const fw2_advice_report *advice)
+                       const fw2_advice *advice)
 {
     if (!advice->line) {
         return;
@@ -29,10 +29,10 @@ static void write_line(request_rec *r, const char *words,
                "</button>",
                words, advice->rule, ap_escape_html(r->pool, advice->line),
                advice->rule, ap_escape_html(r->pool, advice->line));
-    if (advice->now >= 0 && advice->expected_after >= 0) {
+    if (advice->words.now >= 0 && advice->words.after >= 0) {
         ap_rprintf(r, "<span>%s &rarr; about <strong>%s</strong></span>",
-                   fw2_text_number(r->pool, advice->now),
-                   fw2_text_about(r->pool, advice->expected_after));
+                   fw2_text_number(r->pool, advice->words.now),
+                   fw2_text_about(r->pool, advice->words.after));
     }
     ap_rputs("</div>\n", r);
 }
@@ -46,37 +46,38 @@ static void write_text(request_rec *r, const char *before, const char *text)
 }
 
 /* The headline has the finding of the one that decided. */
-static void write_card(const fw2_page *page, const fw2_advice_report *advice)
+static void write_card(const fw2_page *page, const fw2_advice *advice)
 {
     request_rec *r = page->r;
-    int decided = !strcmp(advice->finding, page->report->advice[0].finding);
+    int decided =
+        !strcmp(advice->words.finding, page->report->advice[0].words.finding);
 
-    ap_rprintf(r, "<div class=\"advice %s\" id=rule-%s>", advice->level,
+    ap_rprintf(r, "<div class=\"advice %s\" id=rule-%s>", advice->level_name,
                advice->rule);
     if (!decided) {
         ap_rprintf(r, "<p><span class=\"level %s\">%s</span> %s</p>\n",
-                   advice->level,
-                   strcmp(advice->level, "ok") ? advice->level : "note",
-                   ap_escape_html(r->pool, advice->finding));
+                   advice->level_name,
+                   advice->level == FW2_OK ? "note" : advice->level_name,
+                   ap_escape_html(r->pool, advice->words.finding));
     }
     write_line(r, "", advice);
-    write_text(r, "", advice->remedy);
-    write_text(r, "<strong>Risk:</strong> ", advice->risk);
+    write_text(r, "", advice->words.remedy);
+    write_text(r, "<strong>Risk:</strong> ", advice->words.risk);
     ap_rputs("</div>\n", r);
 }
 
 /* Whether it is the offer to have fewer where nothing is wrong. */
-static int is_offer(const fw2_advice_report *advice)
+static int is_offer(const fw2_advice *advice)
 {
-    return !strcmp(advice->level, "ok") && advice->line
+    return advice->level == FW2_OK && advice->line
            && !strcmp(advice->rule, "long-life");
 }
 
-static void write_offer(const fw2_page *page, const fw2_advice_report *advice)
+static void write_offer(const fw2_page *page, const fw2_advice *advice)
 {
     ap_rputs("<div id=want>", page->r);
     write_line(page->r, "<strong>Want fewer?</strong> ", advice);
-    write_text(page->r, "<strong>Risk:</strong> ", advice->risk);
+    write_text(page->r, "<strong>Risk:</strong> ", advice->words.risk);
     ap_rputs("</div>\n", page->r);
 }
 
@@ -138,7 +139,7 @@ static void write_why(const fw2_page *page)
 /* ------------------------------------------------------------------- all -- */
 
 static void write_notes(const fw2_page *page, int first,
-                        const fw2_advice_report *offer)
+                        const fw2_advice *offer)
 {
     const fw2_report *report = page->report;
     int n =
@@ -161,12 +162,12 @@ static void write_notes(const fw2_page *page, int first,
 void fw2_write_advice(const fw2_page *page)
 {
     const fw2_report *report = page->report;
-    const fw2_advice_report *offer = NULL;
+    const fw2_advice *offer = NULL;
     int i, open = 1;
 
     ap_rputs("<section id=advice aria-label=Advice>\n", page->r);
     while (open < report->nadvice && open <= OPEN_CARDS
-           && strcmp(report->advice[open].level, "ok")) {
+           && report->advice[open].level != FW2_OK) {
         write_card(page, &report->advice[open++]);
     }
     for (i = open; i < report->nadvice && !offer; i++) {

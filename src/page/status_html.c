@@ -144,7 +144,7 @@ static const char *headline(const fw2_page *page)
                    ? "Half-closed connections could not be counted."
                    : "There is no count yet.";
     }
-    return capital(page->r->pool, report->advice[0].finding);
+    return capital(page->r->pool, report->advice[0].words.finding);
 }
 
 /* The level is written in words as well as by colour. */
@@ -155,7 +155,7 @@ static void write_verdict(const fw2_page *page)
     int known = !is_stale(report)
                 && (report->half_closed.total != FW2_UNKNOWN
                     || report->snapshot.verdict != FW2_OK);
-    const char *level = known ? report->advice[0].level : "unknown";
+    const char *level = known ? report->advice[0].level_name : "unknown";
 
     ap_rprintf(r,
                "<section id=verdict class=%s aria-label=Verdict><h1>"
@@ -316,7 +316,7 @@ static const char *ticket(const fw2_page *page)
         pool,
         "**%s**: %s\n\n* %s, %s, up %s\n* %s\n* held by httpd: %s, orphans: "
         "%s\n",
-        report->advice[0].level, headline(page), host_name(pool),
+        report->advice[0].level_name, headline(page), host_name(pool),
         versions(pool), fw2_text_long_time(pool, report->server.uptime),
         counted_text(page),
         report->half_closed.held < 0
@@ -328,7 +328,7 @@ static const char *ticket(const fw2_page *page)
     int i;
 
     for (i = 1; i < report->nadvice; i++) {
-        text = apr_pstrcat(pool, text, "* ", report->advice[i].level, ": ",
+        text = apr_pstrcat(pool, text, "* ", report->advice[i].level_name, ": ",
                            report->advice[i].text, "\n", NULL);
     }
     return text;
@@ -364,7 +364,7 @@ static void write_head(const fw2_page *page)
                "<meta name=viewport content=\"width=device-width\">"
                "<title>%s: %s half-closed, %s</title>\n<style>\n%s</style>"
                "</head>\n<body><main>\n",
-               page->report->advice[0].level,
+               page->report->advice[0].level_name,
                total < 0 ? "unknown" : fw2_text_number(r->pool, total),
                ap_escape_html(r->pool, host_name(r->pool)), fw2_page_style);
 }

@@ -1003,7 +1003,8 @@ static void test_words(const fw2_advice *advice, const char *says)
         is_str(advice->line, says + 1, "  and recommends a line");
         break;
     case '#':
-        is_int(advice->after, strtol(says + 1, NULL, 10), "  and foretells");
+        is_int(advice->words.after, strtol(says + 1, NULL, 10),
+               "  and foretells");
         break;
     default:
         has_str(advice->text, says, "  and says so");
