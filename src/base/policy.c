@@ -12,3 +12,8 @@ apr_int64_t fw2_policy_idle(const fw2_policy *policy, int sending)
     }
     return sending ? policy->linger_total : AUTO_IDLE;
 }
+
+apr_int64_t fw2_policy_promise(const fw2_policy *policy)
+{
+    return policy->engine ? policy->advertise : FW2_ADVERTISE_INHERIT;
+}

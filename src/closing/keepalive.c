@@ -16,8 +16,8 @@ static apr_int64_t advertised(const request_rec *r)
 {
     fw2_owner owner;
 
-    return fw2_config_server(r->server, &owner) && owner.policy.engine
-               ? owner.policy.advertise
+    return fw2_config_server(r->server, &owner)
+               ? fw2_policy_promise(&owner.policy)
                : FW2_ADVERTISE_INHERIT;
 }
 

@@ -365,22 +365,17 @@ void fw2_vhosts_keepalive(server_rec *main_server, apr_pool_t *ptemp)
     }
 }
 
-static int has_promise(const server_rec *s)
-{
-    const fw2_policy *policy = fw2_config_policy(s);
-
-    return policy->engine && policy->advertise != FW2_ADVERTISE_INHERIT;
-}
-
+/* Return the promised time in microseconds; 0 or less where there is none. */
 static apr_interval_time_t promise_of(const server_rec *s)
 {
-    return has_promise(s) ? apr_time_from_sec(fw2_config_policy(s)->advertise)
-                          : 0;
+    return apr_time_from_sec(fw2_policy_promise(fw2_config_policy(s)));
 }
 
 static int anyone_has_promise(const server_rec *s)
 {
-    while (s && !has_promise(s)) {
+    while (s
+           && fw2_policy_promise(fw2_config_policy(s))
+                  == FW2_ADVERTISE_INHERIT) {
         s = s->next;
     }
     return s != NULL;

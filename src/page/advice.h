@@ -226,8 +226,7 @@ typedef struct fw2_words {
 
 /** One piece of advice. */
 typedef struct fw2_advice {
-    const char *rule; /**< the name comes first in a row: see
-                           fw2_section */
+    const char *rule; /**< the label of the section `advice`: stays first */
     fw2_level level;
     const char *level_name;
     fw2_words words;

@@ -191,13 +191,15 @@ static apr_int64_t ended_idle(const fw2_rates *recent)
 static void add_promise(fw2_facts *facts, const fw2_settings *settings)
 {
     const fw2_policy *policy = settings->policy;
+    apr_int64_t promise;
 
     if (!policy || !policy->engine) {
         return;
     }
+    promise = fw2_policy_promise(policy);
     facts->idle_keepalive = settings->keepalive;
-    if (policy->advertise != FW2_ADVERTISE_INHERIT) {
-        facts->idle_promise = apr_time_from_sec(policy->advertise);
+    if (promise != FW2_ADVERTISE_INHERIT) {
+        facts->idle_promise = apr_time_from_sec(promise);
     }
 }
 
