@@ -4,16 +4,16 @@
 #define FW2_CLOCK_H
 
 /*
- * clock: the clock that durations are measured with. An administrator may set
- * the time of day; nobody sets this one, and it is the same in all processes.
+ * clock: the monotonic clock that durations are measured with. All processes
+ * read the same clock, and a change of the time of day does not affect it.
  */
 
 #include <time.h>
 
 #include "apr_time.h"
 
-/** Microseconds since some moment before the machine's first process. Any
- *  thread; does not block. */
+/** Return the microseconds since some moment before the machine's first
+ *  process started. Any thread; does not block. */
 static inline apr_time_t fw2_clock_now(void)
 {
     struct timespec now = { 0, 0 };
@@ -22,7 +22,8 @@ static inline apr_time_t fw2_clock_now(void)
     return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
 }
 
-/** Microseconds of processor time that this thread has used. */
+/** Return the microseconds of processor time that the calling thread has used.
+ *  Any thread; does not block. */
 static inline apr_interval_time_t fw2_clock_cpu(void)
 {
     struct timespec now = { 0, 0 };

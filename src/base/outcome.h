@@ -4,55 +4,58 @@
 #define FW2_OUTCOME_H
 
 /*
- * outcome: how connections and lingers end, and the names of that on the page,
- * in the metrics and in the log.
+ * outcome: how connections and lingers end, and the names of these outcomes on
+ * the page, in the metrics and in the log.
  *
- * Knows APR and nothing of httpd. The tables are constant.
+ * The room depends on APR and not on httpd. The tables are constant.
  */
 
 /** How a linger ended. */
 typedef enum {
     FW2_ACKED,       /**< all data acknowledged, and the client will send no
                           more */
-    FW2_PEER_CLOSED, /**< the client's FIN came */
-    FW2_PEER_RESET,  /**< the client's reset came, or another socket error */
-    FW2_SILENCE,     /**< the client said nothing for too long, or (with a user
-                          timeout) acknowledged nothing */
-    FW2_TOTAL,       /**< it took too long altogether */
-    FW2_BYTES,       /**< the client sent too much */
-    FW2_EVICTED,     /**< its place was needed */
+    FW2_PEER_CLOSED, /**< the client's FIN arrived */
+    FW2_PEER_RESET,  /**< the client's reset arrived, or the socket had another
+                          error */
+    FW2_SILENCE,     /**< the client was idle for too long, or (with a
+                          user timeout) acknowledged nothing */
+    FW2_TOTAL,       /**< the linger's total time was over */
+    FW2_BYTES,       /**< the client sent more bytes than allowed */
+    FW2_EVICTED,     /**< the slot was needed for another socket */
     FW2_STOPPED,     /**< the process stops */
     FW2_ENDINGS
 } fw2_ending;
 
-/** Their names, as the page and the metrics spell them. */
+/** The endings' names on the page and in the metrics. */
 extern const char *const fw2_ending_names[FW2_ENDINGS];
 
-/** Whether the client had not closed by then, as far as it was waited for. */
+/** True if the client had not closed when the linger ended. */
 int fw2_outcome_is_open(fw2_ending ending);
 
-/** Why a connection came to its end. */
+/** Why a connection ended. */
 typedef enum {
     FW2_CAUSE_PEER,             /**< the client closed first, or reset */
-    FW2_CAUSE_KEEPALIVE,        /**< it was idle for its keep-alive time */
+    FW2_CAUSE_KEEPALIVE,        /**< the connection was idle for its keep-alive
+                                     time */
     FW2_CAUSE_CONNECTION_CLOSE, /**< the client or the configuration asked for
-                                     no more than this response */
-    FW2_CAUSE_ERROR,            /**< a status after which httpd wants no more */
+                                     no request after this one */
+    FW2_CAUSE_ERROR,            /**< a status after which httpd always closes */
     FW2_CAUSE_REQUEST_LIMIT,    /**< MaxKeepAliveRequests */
-    FW2_CAUSE_TIMEOUT, /**< the client was too slow, in either direction */
-    FW2_CAUSE_STOP,    /**< the process stops */
+    FW2_CAUSE_TIMEOUT,          /**< the client read or sent too slowly */
+    FW2_CAUSE_STOP,             /**< the process stops */
     FW2_CAUSE_OTHER,
     FW2_CAUSES
 } fw2_cause;
 extern const char *const fw2_cause_names[FW2_CAUSES];
 
-/** Why httpd lingered on a connection itself, as ever. */
+/** Why httpd lingered on a connection itself, as it does without this
+ *  module. */
 typedef enum {
     FW2_QUEUE_FULL,    /**< the closer process did not accept fast enough, or is
-                           stopped by a signal */
+                            stopped by a signal */
     FW2_NO_PROCESS,    /**< the closer process does not run */
-    FW2_CANNOT_LINGER, /**< it runs, but has no queue, no epoll, or may not have
-                            descriptors of children */
+    FW2_CANNOT_LINGER, /**< the closer process runs, but has no queue, has no
+                            epoll, or may not receive descriptors of children */
     FW2_SEND_REFUSED,  /**< the system refused to pass the descriptor */
     FW2_REFUSALS
 } fw2_refusal;
@@ -60,18 +63,19 @@ extern const char *const fw2_refusal_names[FW2_REFUSALS];
 
 /** The side that closed a connection first. */
 typedef enum {
-    FW2_BY_PEER,   /**< its FIN, or its reset, came before httpd closed */
-    FW2_BY_SERVER, /**< httpd did */
+    FW2_BY_PEER,   /**< the client: a FIN or a reset arrived before httpd
+                        closed */
+    FW2_BY_SERVER, /**< httpd */
     FW2_SIDES
 } fw2_side;
 extern const char *const fw2_side_names[FW2_SIDES];
 
-/** Which side ended an idle connection of HTTP/1, and when. */
+/** The side that ended an idle connection of HTTP/1, and when. */
 typedef enum {
     FW2_IDLE_IN_TIME, /**< the client, before the promised end */
     FW2_IDLE_LATE,    /**< the client, after the promised end */
     FW2_IDLE_EXPIRED, /**< httpd, when the real time was over */
-    FW2_IDLES         /**< neither: it was not idle */
+    FW2_IDLES         /**< neither: the connection was not idle */
 } fw2_idle;
 extern const char *const fw2_idle_names[FW2_IDLES];
 
@@ -79,7 +83,7 @@ extern const char *const fw2_idle_names[FW2_IDLES];
 typedef enum {
     FW2_HTTP1,
     FW2_HTTP2,
-    FW2_NEITHER, /**< no request came, or it became a tunnel */
+    FW2_NEITHER, /**< no request came, or the connection became a tunnel */
     FW2_PROTOCOLS
 } fw2_protocol;
 extern const char *const fw2_protocol_names[FW2_PROTOCOLS];

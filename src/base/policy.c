@@ -2,7 +2,7 @@
 
 #include "base/policy.h"
 
-/* The silence that httpd's own linger allows (ap_lingering_close()). */
+/* The idle time that httpd's own linger allows (ap_lingering_close()). */
 #define AUTO_IDLE apr_time_from_sec(2)
 
 apr_int64_t fw2_policy_idle(const fw2_policy *policy, int sending)

@@ -5,16 +5,16 @@
 #define MINUTE apr_time_from_sec(60)
 #define OLDEST apr_time_from_sec(600)
 
-/* From one mark to the next. */
+/* The time from one mark to the next. */
 #define STEP apr_time_from_sec(15)
 
-/* One that is a minute old at least, and those since. */
+/* The mark that is at least a minute old, and all later ones. */
 #define MARKS 6
 
 struct fw2_recent {
     apr_size_t n;
-    int newest;           /* place of the newest mark */
-    apr_time_t at[MARKS]; /* 0: no mark is there */
+    int newest;           /* index of the newest mark */
+    apr_time_t at[MARKS]; /* time of each mark; 0: no mark */
     apr_int64_t *counters[MARKS];
 };
 

@@ -4,14 +4,15 @@
 #define FW2_RECENT_H
 
 /*
- * recent: what a set of counters was a minute ago, so that a rate can be told.
+ * recent: the values of a set of counters a minute ago, from which rates are
+ * calculated.
  *
- * One process keeps marks of its own memory: every quarter of a minute a copy
- * of all counters. A rate compares now with the newest mark that is a minute
- * old at least. Few events make no rate, so nothing is known in the first
- * minute, and a mark that is older than ten minutes says nothing recent.
+ * One process keeps marks in its own memory: every 15 seconds a copy of all
+ * counters. A rate compares the present values with the newest mark that is at
+ * least a minute old. A shorter span has too few events for a rate, so no rate
+ * is known in the first minute. A mark older than ten minutes is not used.
  *
- * Knows APR and nothing of httpd. One thread; does not block.
+ * The room depends on APR and not on httpd. One thread; does not block.
  */
 
 #include "apr_pools.h"
@@ -19,26 +20,29 @@
 
 typedef struct fw2_recent fw2_recent;
 
-/** @param n How many counters there are. */
+/** Create the marks, all empty.
+ *  @param n The number of counters. */
 fw2_recent *fw2_recent_create(apr_size_t n, apr_pool_t *pool);
 
-/** True if a quarter of a minute is over since the newest mark. Times are
- *  those of a monotonic clock, in microseconds. */
+/** True if the newest mark is 15 seconds old, or if there is none. All times
+ *  in this room are from a monotonic clock, in microseconds. */
 int fw2_recent_is_due(const fw2_recent *recent, apr_time_t now);
 
-/** The place for a new mark, to be filled in with all counters at once. */
+/** Begin a new mark and return its counters, which the caller fills in at
+ *  once. */
 apr_int64_t *fw2_recent_mark(fw2_recent *recent, apr_time_t now);
 
 /**
- * The counters of a minute ago.
- * @param over Microseconds since; 0 where the result is NULL.
- * @return NULL if that is not known.
+ * Return the counters of a minute ago.
+ * @param over Microseconds since then; 0 where the result is NULL.
+ * @return NULL if no mark is old enough, or all are too old.
  */
 const apr_int64_t *fw2_recent_then(const fw2_recent *recent, apr_time_t now,
                                    apr_interval_time_t *over);
 
-/** Events a minute, rounded, of a counter that was `then` so many microseconds
- *  before; -1 where `then` is below 0 or `over` is 0. */
+/** Return the rounded events a minute of a counter whose value was `then`, at
+ *  a time `over` microseconds ago; -1 where `then` is below 0 or `over` is 0.
+ */
 apr_int64_t fw2_recent_per_minute(apr_int64_t now, apr_int64_t then,
                                   apr_interval_time_t over);
 

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* A reader meets a writer in the middle about once in a thousand reads; twice
- * in a row it has met one that is faster than itself. */
+/* A reader meets a half-written place about once in a thousand reads. Two such
+ * reads in a row mean that the writer is faster than the reader. */
 #define TRIES 4
 
 #define WORD sizeof(apr_uint64_t)
@@ -20,7 +20,8 @@ apr_size_t fw2_record_size(apr_size_t bytes)
     return sizeof(fw2_record) + 2 * (1 + words_of(bytes)) * WORD;
 }
 
-/* Mix one word into a sum: both steps can be undone, so no word is lost. */
+/* Mix one word into a sum. Both steps are reversible, so two different words
+ * always make two different sums. */
 static apr_uint64_t mix(apr_uint64_t sum, apr_uint64_t word)
 {
     sum = (sum ^ word) * APR_UINT64_C(0x9e3779b97f4a7c15);
@@ -39,14 +40,15 @@ apr_uint64_t fw2_record_sum(apr_uint64_t number, const apr_uint64_t *words,
     return sum;
 }
 
-/* A place: its sum, then the words. */
+/* Return the place of a content's number: its sum, then its words. */
 static fw2_shared *place_of(const fw2_record *record, apr_uint64_t number,
                             apr_size_t words)
 {
     return (fw2_shared *)(record + 1) + number % 2 * (1 + words);
 }
 
-/* The bytes of one word of the content; the last word may have fewer. */
+/* Return how many bytes of the content one word holds: the last word may hold
+ * fewer than eight. */
 static apr_size_t bytes_in(apr_size_t word, apr_size_t bytes)
 {
     apr_size_t left = bytes - word * WORD;
@@ -54,8 +56,8 @@ static apr_size_t bytes_in(apr_size_t word, apr_size_t bytes)
     return left < WORD ? left : WORD;
 }
 
-/* Return the number of the next content, which goes to the other place. Only a
- * damaged number comes to 0, which would mean that nothing is published. */
+/* Return the number of the next content, which goes to the other place. 0 means
+ * that nothing is published; only a damaged number can wrap around to it. */
 static apr_uint64_t next_number(const fw2_record *record)
 {
     apr_uint64_t number = fw2_sync_read(&record->written) + 1;

@@ -4,16 +4,18 @@
 #define FW2_RECORD_H
 
 /*
- * record: bytes that one process publishes in shared memory and any other
- * reads as a whole.
+ * record: bytes that one process publishes in shared memory, and that any
+ * other process reads as a whole.
  *
- * There is no lock. The writer fills the one of two places that readers are
- * not shown, and then shows it. Each place carries a sum over its bytes and
- * its number: a reader that meets a half-written or damaged place sees that
- * the sum does not match, and reads again. So the processor's order of writes
- * does not matter, and a writer may be killed anywhere.
+ * There is no lock. A record has two places. The writer fills the place that
+ * readers do not use, and then directs readers to this place. Each place holds
+ * a checksum of its bytes and its number. A reader of a half-written or damaged
+ * place finds that the sum does not match, and reads again. Therefore the
+ * processor's order of writes does not matter, and the writer may be killed at
+ * any point.
  *
- * Knows APR and nothing of httpd. All zeros is a record without content.
+ * The room depends on APR and not on httpd. A record of zero bytes has no
+ * content.
  */
 
 #include "apr.h"
@@ -22,30 +24,33 @@
 
 /** The head of a record; its two places follow it in memory. */
 typedef struct fw2_record {
-    fw2_shared written; /**< how many times; the last is in place written % 2 */
+    fw2_shared written; /**< number of writes; the last content is in place
+                             written % 2 */
 } fw2_record;
 
-/** The bytes of shared memory that a record takes for this many bytes of
- *  content; a multiple of 8. */
+/** Return the bytes of shared memory that a record needs for this many bytes
+ *  of content; a multiple of 8. */
 apr_size_t fw2_record_size(apr_size_t bytes);
 
 /**
- * Publish. One process at a time, and there one thread; does not block.
+ * Publish a content. One thread of one process at a time; does not block.
  * @param record 8-byte aligned, of fw2_record_size(bytes).
  */
 void fw2_record_write(fw2_record *record, const void *content,
                       apr_size_t bytes);
 
 /**
- * Copy out what was published last. Any thread of any process; does not block.
- * @param content Touched even on failure.
- * @return False if nothing was published, or if the place was being written
- *         to, or is damaged, in each of a few tries.
+ * Copy the content that was published last. Any thread of any process; does
+ * not block.
+ * @param content Overwritten even on failure.
+ * @return False if nothing was published, or if the place was half-written or
+ *         damaged in each of a few tries.
  */
 int fw2_record_read(const fw2_record *record, void *content, apr_size_t bytes);
 
-/** A sum over words and a number; one word that differs always changes it,
- *  several words as good as always. */
+/** Return a checksum of a number and some words. A difference in one word
+ *  always changes the sum; differences in several words change it except by a
+ *  rare coincidence. */
 apr_uint64_t fw2_record_sum(apr_uint64_t number, const apr_uint64_t *words,
                             apr_size_t n);
 

@@ -4,8 +4,8 @@
 #define FW2_VERSION_H
 
 /*
- * version: the module's version, in this one place. CHANGES begins with it, and
- * t/05-docs.t compares the two.
+ * version: the module's version, defined here only. CHANGES begins with the
+ * same version; t/05-docs.t compares the two.
  */
 
 #define FW2_VERSION "1.0.0"
