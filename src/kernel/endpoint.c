@@ -89,8 +89,9 @@ static int is_any(const unsigned char *addr, apr_size_t len)
     return !memcmp(addr, zeros, len);
 }
 
-/* How well an endpoint takes an address: 0 not at all, 3 as its own. The
- * order is the kernel's own for an incoming connection (compute_score()). */
+/* Return how closely an endpoint matches a local address: from 0, no match, to
+ * 3, the same address. The kernel ranks listening sockets for an incoming
+ * connection in the same order (compute_score()). */
 static int endpoint_rank(const fw2_endpoint *endpoint,
                          const unsigned char addr[16])
 {

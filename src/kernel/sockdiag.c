@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The room's front: the one tally that both sources feed, and the choice of a
- * source.
+ * The room's entry: the tally of the rows that a source reads, and the choice
+ * of a source.
  */
 
 #include <errno.h>
@@ -40,9 +40,9 @@ const apr_int64_t fw2_left_bounds[FW2_LEFT_BOUNDS] = {
 
 fw2_holder fw2_holder_of(unsigned int timer, apr_uint64_t inode)
 {
-    /* The timer of mini-sockets and of nothing else: inet_diag's
-     * inet_twsk_diag_fill(), /proc's get_timewait4_sock(). The user id tells
-     * nothing: mini-sockets have 0, and so has all that is root's. */
+    /* Only mini-sockets have this timer: inet_diag's inet_twsk_diag_fill(),
+     * /proc's get_timewait4_sock(). The user id cannot identify mini-sockets:
+     * theirs is 0, as is the user id of all sockets of root. */
     if (timer == FW2_TIMER_TIMEWAIT) {
         return FW2_TIMEWAIT;
     }
@@ -77,9 +77,10 @@ void fw2_sockdiag_add(apr_int64_t *sum, apr_int64_t n)
     }
 }
 
-/* A listener is its endpoint's own or nobody's: a foreign 10.0.0.1:80 beside
- * our 0.0.0.0:80 is no part of our backlog. Several with one address share it
- * by SO_REUSEPORT, and each has a queue of its own. */
+/* Count a listening socket. It belongs to an endpoint only if the addresses are
+ * equal: another program's 10.0.0.1:80 beside our 0.0.0.0:80 is not part of
+ * our backlog. Several sockets of one address share the address by
+ * SO_REUSEPORT, and each has a queue of its own, so their queues add up. */
 static void count_listener(fw2_counting *counting, int i, const fw2_row *row)
 {
     int own =
@@ -133,8 +134,9 @@ static void count_left(fw2_left *left, apr_interval_time_t time)
     }
 }
 
-/* The keep-alive timer is an orphan's end in FIN_WAIT_2 only; that of a socket
- * with a descriptor is what SO_KEEPALIVE has set, two hours most often. */
+/* Count an orphan by the time that it has left. The keep-alive timer ends an
+ * orphan in FIN_WAIT_2 only. The keep-alive timer of a socket with a descriptor
+ * is SO_KEEPALIVE's, two hours as a rule, so the caller leaves it out. */
 static void count_orphan(fw2_counting *counting, fw2_state state,
                          const fw2_row *row)
 {
@@ -152,7 +154,8 @@ static void count_orphan(fw2_counting *counting, fw2_state state,
     }
 }
 
-/* The FIN counts as a byte: tcp_diag_get_info(). */
+/* Count the bytes that the client has not acknowledged. The kernel counts the
+ * FIN as one byte (tcp_diag_get_info()). */
 static void count_undelivered(fw2_undelivered *sum, const fw2_row *row)
 {
     if (row->wqueue > 1) {
@@ -213,8 +216,9 @@ int fw2_counting_is_spent(fw2_counting *counting)
 
 /* -------------------------------------------------------- counting all -- */
 
-/* The most frequent reason behind an error. Which confinement refuses what is
- * from the policies' own texts; errnos of SELinux, seccomp and the kernel. */
+/* The most frequent reason for each error, and its remedy. The errors are those
+ * of SELinux, seccomp and the kernel; the policies' own texts show which
+ * confinement refuses which access. */
 static const struct {
     fw2_backend backend;
     apr_status_t error;
@@ -240,21 +244,21 @@ static const struct {
     { FW2_SOCKSTAT, ENOENT, "/proc is not mounted here" }
 };
 
-static void refusal(char sentence[FW2_REFUSED_MAX], fw2_backend backend,
-                    const char *attempt, apr_status_t rv)
+static void write_refusal(char sentence[FW2_REFUSED_MAX], fw2_backend backend,
+                          const char *attempt, apr_status_t rv)
 {
-    char said[128];
+    char reason[128];
     apr_size_t i;
 
-    apr_strerror(rv, said, sizeof(said));
+    apr_strerror(rv, reason, sizeof(reason));
     for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++) {
         if (hints[i].backend == backend && hints[i].error == rv) {
             apr_snprintf(sentence, FW2_REFUSED_MAX, "%s: %s (%s)", attempt,
-                         said, hints[i].hint);
+                         reason, hints[i].hint);
             return;
         }
     }
-    apr_snprintf(sentence, FW2_REFUSED_MAX, "%s: %s", attempt, said);
+    apr_snprintf(sentence, FW2_REFUSED_MAX, "%s: %s", attempt, reason);
 }
 
 static fw2_source *const sources[FW2_NOTHING] = {
@@ -276,16 +280,17 @@ static fw2_backend count_from_best(fw2_counting *counting, fw2_count *count,
         if (rv == APR_SUCCESS) {
             return (fw2_backend)i;
         }
-        refusal(count->refused[i], (fw2_backend)i, attempt, rv);
+        write_refusal(count->refused[i], (fw2_backend)i, attempt, rv);
     }
     fw2_counting_reset(counting);
     counting->complete = 0;
     return FW2_NOTHING;
 }
 
-/* With a timeout above 60 s an orphan is a full socket for the part above it
- * (__tcp_close()), then a mini-socket for as long again, and not for 60 s
- * (tcp_keepalive_timer(); measured). */
+/* Return how long an orphan in FIN_WAIT_2 lives after its keep-alive timer went
+ * off. With a timeout above 60 s an orphan is a full socket for the part above
+ * 60 s (__tcp_close()), then a mini-socket for the same time again, and not for
+ * 60 s (tcp_keepalive_timer(); measured). */
 static apr_interval_time_t orphan_rest(void)
 {
     apr_int64_t timeout = fw2_procfs_fin_timeout();
@@ -293,8 +298,8 @@ static apr_interval_time_t orphan_rest(void)
     return timeout > 60 ? apr_time_from_sec(timeout - 60) : 0;
 }
 
-/* The least cost of a walk (measured): looking into the 524,288 buckets that
- * the kernel's table has at most unless told otherwise. */
+/* The least cost of a walk in microseconds (measured): a look into 524,288
+ * buckets, the most that the kernel's table has by default. */
 #define EMPTY_WALK 340
 
 static apr_int64_t known(apr_int64_t sockets)
@@ -302,8 +307,9 @@ static apr_int64_t known(apr_int64_t sockets)
     return sockets < 0 ? 0 : sockets;
 }
 
-/* A mini-socket is 0.4 us; a full one 1 us if it is wanted, and else 0.3 us
- * (measured). Most are connections at work, which are not wanted. */
+/* A mini-socket costs 0.4 us. A full socket costs 1 us if the filter takes it,
+ * and else 0.3 us (measured). Most full sockets are open connections, which the
+ * filter leaves out. */
 apr_interval_time_t fw2_sockdiag_predict(const fw2_limits *limits)
 {
     return EMPTY_WALK + known(limits->timewait) * 2 / 5
@@ -376,10 +382,10 @@ void fw2_sockdiag_half_closed(const fw2_tally *tallies, int n,
     *held = *orphan = 0;
     for (i = 0; i < n; i++) {
         for (state = 0; state < sizeof(half) / sizeof(half[0]); state++) {
-            const apr_int64_t *of = tallies[i].n[half[state]];
+            const apr_int64_t *by_holder = tallies[i].n[half[state]];
 
-            *held += of[FW2_PROCESS];
-            *orphan += of[FW2_KERNEL] + of[FW2_TIMEWAIT];
+            *held += by_holder[FW2_PROCESS];
+            *orphan += by_holder[FW2_KERNEL] + by_holder[FW2_TIMEWAIT];
         }
     }
 }

@@ -1,16 +1,17 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Sockets that are at none of the endpoints, by what a port tells: which
- * program's server, or the service that this machine is a client of.
+ * The sockets at none of the endpoints, counted by port: by the local port of
+ * another program's server, or the remote port of a service that this machine
+ * uses.
  */
 
 #include <string.h>
 
 #include "kernel/sockdiag_impl.h"
 
-/* Closing sockets elsewhere, up to which they are counted by netlink, for 22
- * to 34 ms of CPU time (measured). */
+/* The most closing sockets at no endpoint that netlink counts, in 22 to 34 ms
+ * of CPU time (measured). */
 #define CROWD 50000
 
 #define PORTS 65536
@@ -19,7 +20,7 @@ struct fw2_foreign {
     apr_int64_t rows; /* closing sockets, half-closed or not */
     apr_int64_t n[FW2_ROLES];
     fw2_peer_table *ports;            /* half-closed sockets by role and port */
-    fw2_elsewhere queue;              /* its `full` fields and drops */
+    fw2_elsewhere queue;              /* only the `full` fields and drops */
     unsigned char listens[PORTS / 8]; /* a bit a port */
 };
 
@@ -43,7 +44,8 @@ void fw2_foreign_reset(fw2_foreign *foreign)
     fw2_peers_reset(ports);
 }
 
-/* From /proc, which has no limits, any queue may be full. */
+/* True if the accept queue is full. Rows from /proc have the limit -1, so any
+ * queue with connections counts as full. */
 static int is_full(const fw2_row *row)
 {
     return row->rqueue > 0 && row->rqueue >= row->wqueue;
@@ -65,8 +67,8 @@ void fw2_foreign_listener(fw2_foreign *foreign, const fw2_row *row, int own)
     }
 }
 
-/* The table of clients counts by address, so a port goes in as one: as exact,
- * and with the same way out for those that it has no room for. */
+/* Count a socket under its role and port. The table counts by address, so the
+ * role and the port are written as an address. */
 static void add_port(fw2_foreign *foreign, fw2_role role, apr_uint16_t port)
 {
     unsigned char key[16],

@@ -2,9 +2,10 @@
 
 /*
  * The best source: a dump of the kernel's socket table through netlink
- * (sock_diag(7)), filtered by state and port in the kernel before a socket is
- * even referenced. Needs no capability. One request gets both families: the
- * legacy one, older than sock_diag; the newer one would walk the table twice.
+ * (sock_diag(7)). The kernel filters by state and port before it even takes a
+ * reference to a socket. No capability is needed. The legacy request, which is
+ * older than sock_diag, dumps both families in one walk; the newer request
+ * would need two walks.
  */
 
 #include "kernel/sockdiag_impl.h"
@@ -24,40 +25,44 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* The kernel never puts more of a dump into one datagram (netlink_dump()). */
+/* The most bytes that the kernel puts into one datagram of a dump
+ * (netlink_dump()). */
 #define DATAGRAM_MAX ((apr_size_t)32 * 1024)
 
-/* A dump is made inside of recvmsg(), so that a wait at all means that
- * something is lost; a worker must not hang on it. */
+/* The kernel makes a dump inside recvmsg(), so any wait means that the answer
+ * is lost. This limit keeps the worker from hanging. */
 #define ANSWER_SECONDS 2
 
-/* Costs less than walking the table unfiltered up to here (measured). */
+/* The most ranges with which a filter still costs less than an unfiltered walk
+ * of the table (measured). */
 #define RANGES_MAX 32
 
-/* Without TIME_WAIT, which is nobody's trouble and may be 100,000 rows. */
+/* The states in a dump. Sockets in TIME_WAIT are harmless and may be 100,000
+ * rows, so they are left out. */
 #define STATES                                                                 \
     (1u << FW2_TCP_FIN_WAIT1 | 1u << FW2_TCP_FIN_WAIT2                         \
      | 1u << FW2_TCP_CLOSE_WAIT | 1u << FW2_TCP_LAST_ACK                       \
      | 1u << FW2_TCP_LISTEN | 1u << FW2_TCP_CLOSING)
 
-/* A condition of the kernel's filter, with its port; each jumps `yes` or `no`
- * bytes ahead, and to jump to the very end is to take the socket, 4 bytes
- * past it to leave it. */
+/* A condition of the kernel's filter, and its port. Each condition jumps `yes`
+ * or `no` bytes ahead. A jump to the end of the filter accepts the socket, a
+ * jump to 4 bytes behind the end rejects it. */
 typedef struct condition {
     struct inet_diag_bc_op op;
     struct inet_diag_bc_op port;
 } condition;
 
-/* One range of ports: from AND up to, else on to the next range; a match goes
- * by `found` to the end. The detour is for inet_diag_bc_audit(), which lets
- * `no` jump only to where a chain of `yes` leads, too. */
+/* One range of ports: the two conditions are `from` and `upto`. If one is
+ * false, the filter goes on with the next range; if both are true, `found`
+ * jumps to the end. The separate jump is needed because inet_diag_bc_audit()
+ * lets `no` jump only to a place that a chain of `yes` reaches, too. */
 typedef struct range {
     condition from;
     condition upto;
     struct inet_diag_bc_op found;
 } range;
 
-/* The header, the older and larger one of two bodies, and the filter. */
+/* The header, the larger body, which is the legacy one, and the filter. */
 #define REQUEST_MAX                                                            \
     (NLMSG_HDRLEN + sizeof(struct inet_diag_req) + sizeof(struct rtattr)       \
      + RANGES_MAX * sizeof(range))
@@ -99,8 +104,9 @@ static void range_set(range *r, apr_uint16_t from, apr_uint16_t upto)
     r->upto.port.no = upto;
 }
 
-/* The fewest ranges that hold these ports, or if those are too many, one that
- * holds them all: the tally matches ports exactly anyway. */
+/* Make the fewest ranges that contain these ports, or one range for all ports
+ * if they are too many: the tally compares ports exactly anyway. Return the
+ * number of ranges. */
 static int ranges_of(range ranges[RANGES_MAX], const apr_uint16_t *ports, int n)
 {
     int used = 0, i;
@@ -120,8 +126,9 @@ static int ranges_of(range ranges[RANGES_MAX], const apr_uint16_t *ports, int n)
     return used;
 }
 
-/* The last range needs no `found`: its end is the end, and the 4 bytes that
- * are missing make its `no` jump past it. */
+/* Make the filter, and return its bytes. The last range has no `found`, since
+ * `upto` is followed by the end already. With these 4 bytes missing, the `no`
+ * of the last range jumps to 4 bytes behind the end. */
 static apr_size_t filter_build(range ranges[RANGES_MAX],
                                const fw2_counting *counting,
                                apr_pool_t *scratch)
@@ -138,8 +145,8 @@ static apr_size_t filter_build(range ranges[RANGES_MAX],
     return len;
 }
 
-/* The part of a request that says which sockets; AF_UNSPEC, which means both
- * families, exists in the legacy request only. */
+/* Write the body of a request, and return its bytes. Only the legacy request
+ * has AF_UNSPEC, which means both families. */
 static apr_size_t body_build(unsigned char *at, unsigned char family)
 {
     struct inet_diag_req_v2 v2;
@@ -161,7 +168,8 @@ static apr_size_t body_build(unsigned char *at, unsigned char family)
     return sizeof(v2);
 }
 
-/* The part that leaves out other ports than the endpoints'. */
+/* Append the filter that leaves out other ports than the endpoints', and return
+ * its bytes. */
 static apr_size_t filter_attach(unsigned char *at, const fw2_counting *counting,
                                 apr_pool_t *scratch)
 {
@@ -200,7 +208,8 @@ static apr_size_t request_build(unsigned char request[REQUEST_MAX],
 
 /* ---------------------------------------------------------- the answer -- */
 
-/* Older kernels let it run below 0 (jiffies_to_msecs() of a difference). */
+/* Return the time left of a timer. On older kernels it can run below 0
+ * (jiffies_to_msecs() of a difference). */
 static apr_interval_time_t time_of(apr_uint32_t milliseconds)
 {
     return milliseconds <= APR_INT32_MAX
@@ -219,8 +228,8 @@ static void address_of(unsigned char addr[16], unsigned char family,
     }
 }
 
-/* The attributes behind a listening socket's message, as far as they are of
- * interest. */
+/* Return the drops from the attributes behind a listening socket's message, or
+ * -1. */
 static apr_int64_t drops_of(const unsigned char *at, apr_size_t left)
 {
     struct rtattr attribute;
@@ -272,9 +281,9 @@ static void message_count(fw2_counting *counting, const unsigned char *payload,
     fw2_counting_row(counting, &row);
 }
 
-/* The code that NLMSG_ERROR and NLMSG_DONE begin with: 0 or an errno's
- * negative. (A dump that fails once it has begun says so in NLMSG_DONE:
- * netlink_dump_done().) */
+/* Return the status from the first number of NLMSG_ERROR or NLMSG_DONE, which
+ * is 0 or a negative errno. (A dump that fails after its begin reports the
+ * error in NLMSG_DONE: netlink_dump_done().) */
 static apr_status_t message_status(const unsigned char *payload, apr_size_t len)
 {
     apr_int32_t code;
@@ -345,8 +354,8 @@ apr_status_t fw2_netlink_parse(fw2_counting *counting, const unsigned char *at,
 
 /* ------------------------------------------------------------ the dump -- */
 
-/* One datagram; of length 0 if it is not from the kernel, whose number is
- * 0, but from another process. */
+/* Read one datagram. Its length is set to 0 if the sender is another process
+ * and not the kernel, which has the number 0. */
 static apr_status_t datagram_read(fw2_counting *counting, int fd,
                                   unsigned char *buffer, apr_size_t *len)
 {
@@ -415,9 +424,10 @@ static apr_status_t dump_ask(const fw2_counting *counting, int fd,
     return sent < 0 ? errno : APR_SUCCESS;
 }
 
-/* On a socket of its own: while a dump is under way the kernel answers EBUSY
- * to a second one. SOCK_RAW, because AppArmor's abstractions allow that and
- * not SOCK_DGRAM. */
+/* Count the sockets of a family. Each dump has a socket of its own: during a
+ * dump the kernel answers EBUSY to a second one on the same socket. The type is
+ * SOCK_RAW, because AppArmor's abstractions allow this type and not
+ * SOCK_DGRAM. */
 static apr_status_t dump(fw2_counting *counting, unsigned char family,
                          const char **attempt, apr_pool_t *scratch)
 {
@@ -443,7 +453,7 @@ static apr_status_t dump_families(fw2_counting *counting, const char **attempt,
 {
     apr_status_t rv = dump(counting, AF_UNSPEC, attempt, scratch);
 
-    /* A kernel, or what poses as one, that knows only the newer request. */
+    /* A kernel, or an emulation of one, that has only the newer request. */
     if (rv == EINVAL || rv == ENOENT || rv == EOPNOTSUPP) {
         fw2_counting_reset(counting);
         rv = dump(counting, AF_INET, attempt, scratch);

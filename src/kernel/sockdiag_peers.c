@@ -1,10 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Which peers have the most half-closed sockets, in one pass over all of them
- * and in memory of one size: a hash table with open addressing that is never
- * enlarged. Peers that come when their place is taken are counted in a lump,
- * so that what is said of the others is exact.
+ * The clients with the most half-closed sockets, found in one pass over all
+ * sockets and in memory of a fixed size: a hash table with open addressing that
+ * never grows. Clients that find no free slot are counted together in one sum,
+ * so that the numbers of all other clients are exact.
  */
 
 #include <string.h>
@@ -20,9 +20,9 @@
 #define SLOT_BITS 13
 #define SLOTS     (1 << SLOT_BITS)
 
-/* How far from its place a peer may be. Enough until three of four slots are
- * taken (measured); and a socket costs no more than 0.1 us, whatever addresses
- * its peer has chosen. */
+/* The most slots from its own place that a client may be away. This is enough
+ * until three of four slots are taken (measured). It also bounds the cost of a
+ * socket to 0.1 us, even if clients choose addresses that collide. */
 #define PROBES 128
 
 struct fw2_peer_table {
@@ -36,8 +36,9 @@ fw2_peer_table *fw2_peers_make(apr_pool_t *pool)
     return apr_palloc(pool, sizeof(fw2_peer_table));
 }
 
-/* The seed is for clients who would choose addresses that collide with one of
- * theirs, so that it goes into the lump. */
+/* The seed changes with each count. Without it a client could choose other
+ * addresses that collide with its own one, which would then vanish in the
+ * common sum. */
 void fw2_peers_reset(fw2_peer_table *table)
 {
     memset(table, 0, sizeof(*table));
@@ -83,15 +84,16 @@ void fw2_peers_add(fw2_peer_table *table, const unsigned char addr[16])
     table->other++;
 }
 
-/* With equal numbers the lower address is first, as the slots' order is no
- * order. */
+/* True if `a` is listed before `b`. With equal numbers the lower address is
+ * first, because the order of slots changes with the seed. */
 static int is_before(const fw2_peer *a, const fw2_peer *b)
 {
     return a->n > b->n
            || (a->n == b->n && memcmp(a->addr, b->addr, sizeof(a->addr)) < 0);
 }
 
-/* Puts a peer where it belongs among the first `most`, if it does. */
+/* Insert a client into the list of the first `most`, if it has enough
+ * sockets. */
 static void rank(fw2_peers *peers, int most, const fw2_peer *peer)
 {
     int at;

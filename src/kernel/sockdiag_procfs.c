@@ -2,9 +2,9 @@
 
 /*
  * The second source, /proc/self/net/tcp and tcp6: every socket of the network
- * namespace as a line of text, at ten times netlink's cost. And what /proc
- * says of the namespace as a whole. On systems without such a /proc the files
- * are missing, and no other porting is needed.
+ * namespace as a line of text, at ten times netlink's cost. The file also reads
+ * the namespace's limits and totals from /proc. On systems without such a /proc
+ * the files are missing, and no other porting is needed.
  */
 
 #include <errno.h>
@@ -16,10 +16,10 @@
 
 #include "kernel/sockdiag_impl.h"
 
-/* Larger ones make nothing faster (measured): 4 KiB come at a time. */
+/* A larger buffer makes nothing faster (measured): each read returns 4 KiB. */
 #define TABLE_BUFFER ((apr_size_t)64 * 1024)
 
-/* net/netstat is the longest of the short files, with 6 KB. */
+/* The longest of the short files is net/netstat, with 6 KB. */
 #define FILE_BUFFER (16 * 1024)
 
 #define IPV4        "/proc/sys/net/ipv4/"
@@ -34,7 +34,7 @@ const char *const fw2_procfs_tables[2] = {
 
 /* ------------------------------------------------- a line of the table -- */
 
-/* The rest of a line. */
+/* The part of a line that is not yet parsed. */
 typedef struct cursor {
     const char *at;
     const char *end;
@@ -51,7 +51,7 @@ static int digit_of(char c)
     return 16;
 }
 
-/* Reads at most `most` digits; returns how many there were. */
+/* Read up to `most` digits. Return their number. */
 static int take_digits(cursor *c, int base, int most, apr_uint64_t *value)
 {
     int n;
@@ -91,14 +91,14 @@ static int skip_word(cursor *c)
     return c->at > begin;
 }
 
-/* The kernel prints a state with two digits. */
+/* Read a state, which the kernel prints with two digits. */
 static int take_state(cursor *c, apr_uint64_t *state)
 {
     skip_blanks(c);
     return take_digits(c, 16, 2, state) == 2 && take_char(c, ' ');
 }
 
-/* A decimal number that is a word of its own. 64 bits hold 19 digits. */
+/* Read a decimal number that is a word of its own. 64 bits hold 19 digits. */
 static int take_number(cursor *c, apr_uint64_t *value)
 {
     skip_blanks(c);
@@ -106,8 +106,8 @@ static int take_number(cursor *c, apr_uint64_t *value)
            && (c->at == c->end || *c->at == ' ');
 }
 
-/* The kernel prints an address as 32-bit words in this machine's byte order:
- * one, or for IPv6 four. */
+/* Read an address, which the kernel prints as 32-bit words in this machine's
+ * byte order: one word for IPv4, four for IPv6. */
 static int take_address(cursor *c, unsigned char addr[16])
 {
     apr_uint32_t words[4];
@@ -129,14 +129,15 @@ static int take_address(cursor *c, unsigned char addr[16])
     return 0;
 }
 
-/* An end of a connection: an address, a colon and a port of four digits. */
+/* Read one end of a connection: an address, a colon and a port of four
+ * digits. */
 static int take_end(cursor *c, unsigned char addr[16], apr_uint64_t *port)
 {
     return take_address(c, addr) && take_char(c, ':')
            && take_digits(c, 16, 4, port) == 4 && take_char(c, ' ');
 }
 
-/* Two numbers of 32 bits with a colon between, and nothing after them. */
+/* Read a word of two 32-bit numbers with a colon between them. */
 static int take_pair(cursor *c, apr_uint64_t *first, apr_uint64_t *second)
 {
     skip_blanks(c);
@@ -144,17 +145,17 @@ static int take_pair(cursor *c, apr_uint64_t *first, apr_uint64_t *second)
            && take_digits(c, 16, 8, second) > 0 && take_char(c, ' ');
 }
 
-/* The kernel counts in ticks of a clock that it shows to processes only:
- * jiffies_delta_to_clock_t(). */
+/* Return the microseconds of a number of ticks. The kernel prints the ticks of
+ * its clock for processes, and not of its own: jiffies_delta_to_clock_t(). */
 static apr_interval_time_t time_of(apr_uint64_t ticks)
 {
     return (apr_interval_time_t)ticks
            * (APR_USEC_PER_SEC / sysconf(_SC_CLK_TCK));
 }
 
-/* get_tcp4_sock(), get_tcp6_sock() and their like for mini-sockets and
- * listeners all print the same columns:
- *   sl: local:port peer:port st tx:rx tr:when retrnsmt uid timeout inode */
+/* Parse a line. get_tcp4_sock(), get_tcp6_sock() and the similar functions for
+ * mini-sockets and listeners all print the same columns:
+ *   sl: local:port remote:port st tx:rx tr:when retrnsmt uid timeout inode */
 static int take_line(cursor c, fw2_row *row)
 {
     apr_uint64_t port, peer_port, state, tx, rx, timer, when, inode;
@@ -235,8 +236,9 @@ apr_status_t fw2_procfs_read(fw2_counting *counting, int fd, char *buffer,
             break;
         }
     }
-    /* Part of a line is left: the last one, or, as reading into no room gives
-     * nothing, one longer than the buffer. The kernel writes neither. */
+    /* The rest is a last line without an end, or a line longer than the buffer,
+     * which ends the loop since no room is left to read into. The kernel writes
+     * neither. */
     if (have) {
         counting->complete = 0;
     }
@@ -276,7 +278,7 @@ apr_status_t fw2_procfs_count(fw2_counting *counting, const char **attempt,
 
 /* ---------------------------------------------------------- the limits -- */
 
-/* A short file, cut at the end if it does not fit, and ended by a NUL. */
+/* Read a short file, NUL-terminated. A file that is too long is cut. */
 static apr_status_t file_read(const char *path, char text[FILE_BUFFER])
 {
     apr_size_t have = 0;
@@ -308,17 +310,18 @@ apr_status_t fw2_sockstat_count(fw2_counting *counting, const char **attempt,
 /* The place of a limit in its file. */
 typedef enum {
     FIRST,  /* the file's first number */
-    THIRD,  /* its third */
-    BESIDE, /* the line is names and numbers by turns */
-    BELOW   /* a line of names is followed by one of numbers */
+    THIRD,  /* the file's third number */
+    BESIDE, /* behind its name, in a line of names and numbers */
+    BELOW   /* below its name: a line of names, then a line of numbers */
 } place;
 
-/* Rows of one file stand together, and it is read once for them. */
+/* The limits. The rows of one file stand together, so each file is read once.
+ */
 static const struct {
-    size_t field;
+    size_t field; /* offset in fw2_limits */
     const char *path;
     place where;
-    const char *line; /* begins with this word */
+    const char *line; /* first word of the line */
     const char *name;
 } limit_rows[] = {
     { offsetof(fw2_limits, tcp_fin_timeout), FIN_TIMEOUT, FIRST, "", "" },
@@ -344,7 +347,7 @@ static const struct {
       "TcpExt:", "TCPTimeWaitOverflow" }
 };
 
-/* The first line at or after `text` that begins with `word`, or NULL. */
+/* Return the first line at or after `text` that begins with `word`, or NULL. */
 static const char *line_find(const char *text, const char *word)
 {
     while (text && strncmp(text, word, strlen(word)) != 0) {
@@ -354,7 +357,7 @@ static const char *line_find(const char *text, const char *word)
     return text;
 }
 
-/* The `i`th word of a line, from 0, or NULL. */
+/* Return the `i`th word of a line, counted from 0, or NULL. */
 static const char *word_at(const char *line, int i)
 {
     while (i-- > 0) {
@@ -367,7 +370,7 @@ static const char *word_at(const char *line, int i)
     return line;
 }
 
-/* Which word of a line is `name`, or -1. */
+/* Return the index of the word `name` in a line, or -1. */
 static int word_find(const char *line, const char *name)
 {
     size_t len = strlen(name);
@@ -405,7 +408,7 @@ static const char *limit_find(const char *text, place where, const char *line,
     return at ? word_at(at, i) : NULL;
 }
 
-/* The number that a word is, or -1. */
+/* Return the number that a word begins with, or -1. */
 static apr_int64_t number_of(const char *word)
 {
     return word && *word >= '0' && *word <= '9' ? strtoll(word, NULL, 10) : -1;
