@@ -9,18 +9,19 @@
 #include "base/clock.h"
 #include "base/record.h"
 
-/* More sockets than any process has descriptors for. */
+/* The limit for a number of sockets: more than any process has descriptors
+ * for. */
 #define MOST_HELD ((apr_uint64_t)1 << 24)
 
-/* The shared memory; behind it the sockets held of each virtual host, then the
- * two records. */
+/* The shared memory: this head with the sockets held of each virtual host, then
+ * the two records. */
 typedef struct {
     fw2_shared pid;      /* 0: no process writes here */
-    fw2_shared arriving; /* received, neither held nor ended yet */
+    fw2_shared arriving; /* sockets received, neither held nor ended yet */
     fw2_shared refuses;  /* 1: the process does not linger */
-    fw2_shared capacity; /* sockets it may hold */
-    fw2_shared oldest;   /* when the oldest was accepted, or 0 */
-    fw2_shared held[];   /* by virtual host */
+    fw2_shared capacity; /* the most sockets held */
+    fw2_shared oldest;   /* when the oldest socket was accepted, or 0 */
+    fw2_shared held[];   /* sockets held by virtual host */
 } segment;
 
 struct fw2_board {
@@ -31,8 +32,9 @@ struct fw2_board {
     apr_size_t vhosts;
     int layout;
     apr_size_t last_size;  /* bytes of a count with its tallies */
-    apr_size_t rates_size; /* bytes of the rates, the fallback's last */
-    char *content;         /* of a record, before it is published */
+    apr_size_t rates_size; /* bytes of the rates, and of the fallback's rate
+                              behind them */
+    char *content;         /* buffer of a record's content */
 };
 
 /* ----------------------------------------------------------- the parent -- */
@@ -152,7 +154,7 @@ void fw2_board_publish_rates(fw2_board *board, const fw2_rates *rates,
 
 /* -------------------------------------------------------------- reading -- */
 
-/* A count of nothing: every number is -1, which means unknown. */
+/* Set a count to not known. */
 static void clear_count(fw2_board_count *last, apr_size_t endpoints)
 {
     memset(last + 1, 0, endpoints * sizeof(fw2_tally));
@@ -167,7 +169,8 @@ static void clear_count(fw2_board_count *last, apr_size_t endpoints)
     last->counts = 0;
 }
 
-/* The most of any number; a sum of a million of them fits into 64 bits. */
+/* The largest value of a number; a sum of a million values fits into 64
+ * bits. */
 #define MOST (APR_INT64_MAX >> 20)
 
 static apr_int64_t within(apr_int64_t least, apr_int64_t value,
@@ -176,8 +179,8 @@ static apr_int64_t within(apr_int64_t least, apr_int64_t value,
     return value < least ? least : value > most ? most : value;
 }
 
-/* Clamp the numbers that a structure, or an array of structures, consists
- * of. */
+/* Clamp all numbers of a structure, or of an array of structures, that consists
+ * of numbers only. */
 static void clamp_numbers(void *numbers, apr_size_t bytes, apr_int64_t least)
 {
     apr_int64_t *number = numbers, *end = number + bytes / sizeof(*number);
@@ -210,7 +213,8 @@ static void clamp_elsewhere(fw2_elsewhere *elsewhere)
 
 static void clamp_count(fw2_count *count)
 {
-    /* Microseconds of all sockets together, which nobody adds up. */
+    /* The sum of all sockets' microseconds is never added to another one, so
+     * it may be larger than MOST. */
     apr_int64_t left = within(0, count->left.sum, APR_INT64_MAX);
     int i;
 
@@ -234,8 +238,8 @@ static void clamp_count(fw2_count *count)
     clamp_elsewhere(&count->elsewhere);
 }
 
-/* Nothing in a count may lead a reader out of its memory or out of 64 bits,
- * whoever wrote it. */
+/* Clamp a count, which any process can have damaged, so that no reader leaves
+ * its memory or the range of 64 bits. */
 static void clamp_last(fw2_board_count *last, apr_size_t endpoints)
 {
     fw2_tally *tallies = (fw2_tally *)(last + 1);
@@ -298,7 +302,7 @@ int fw2_board_accepts(const fw2_board *board, fw2_refusal *why)
 
 apr_int64_t fw2_board_held(const fw2_board *board, apr_uint32_t vhost)
 {
-    /* A board of a former configuration may have fewer virtual hosts. */
+    /* A former configuration's board may have fewer virtual hosts. */
     return vhost < board->vhosts && fw2_sync_read(&board->segment->pid)
                ? held_in(board, vhost)
                : 0;

@@ -11,10 +11,11 @@
 #include "base/clock.h"
 #include "base/record.h"
 
-/* The lists show this period and the one before. */
+/* The length of a period. The lists show the current period and the former
+ * one. */
 #define PERIOD apr_time_from_sec(600)
 
-/* As fw2_client_list sorts it. */
+/* One of the lists of fw2_client_list. */
 typedef struct {
     apr_int64_t all;
     apr_int64_t n;
@@ -22,19 +23,19 @@ typedef struct {
 } list;
 
 typedef struct {
-    apr_time_t since; /* 0: nothing was seen */
+    apr_time_t since; /* begin of the period; 0: no client was seen */
     list lists[FW2_CLIENT_LISTS];
 } period;
 
 /* The published lists. */
 typedef struct {
-    period periods[2]; /* this one, and the one before */
+    period periods[2]; /* the current one, and the former one */
 } content;
 
 struct fw2_clients {
-    fw2_record *record; /* shared */
-    apr_size_t size;    /* of the shared memory */
-    content *content;   /* the closer process's own; NULL in all others */
+    fw2_record *record; /* shared memory */
+    apr_size_t size;    /* bytes of the shared memory */
+    content *content;   /* private to the closer process; NULL elsewhere */
 };
 
 apr_status_t fw2_clients_create(fw2_clients **clients, apr_pool_t *pool)
@@ -58,7 +59,8 @@ void fw2_clients_forget(fw2_clients *clients)
     memset(clients->record, 0, clients->size);
 }
 
-/* The most of any number; sums of thousands of them fit into 64 bits. */
+/* The largest value of a number; sums of thousands of values fit into 64
+ * bits. */
 #define MOST (APR_INT64_MAX >> 20)
 
 static void clamp_number(apr_int64_t *number)
@@ -66,7 +68,7 @@ static void clamp_number(apr_int64_t *number)
     *number = *number < 0 ? 0 : *number > MOST ? MOST : *number;
 }
 
-/* Replace what is not printable ASCII. */
+/* Replace all bytes that are not printable ASCII. */
 static void make_printable(char *name)
 {
     for (; *name; name++) {
@@ -85,8 +87,8 @@ static void clamp_client(fw2_client *client)
     clamp_number(&client->before);
 }
 
-/* Nothing in the lists may lead a reader out of its memory or out of 64 bits,
- * whoever wrote them. */
+/* Clamp the lists, which any process can have damaged, so that no reader leaves
+ * its memory or the range of 64 bits. */
 static void clamp(content *c)
 {
     int i, j, k;
@@ -105,7 +107,7 @@ static void clamp(content *c)
     }
 }
 
-/* Copy out what is published; all zeros if nothing is. */
+/* Return a copy of the published lists; all zero if none are published. */
 static content *copy_published(const fw2_clients *clients, apr_pool_t *pool)
 {
     content *copy = apr_pcalloc(pool, sizeof(*copy));
@@ -129,7 +131,8 @@ void fw2_clients_publish(fw2_clients *clients)
 
 /* ------------------------------------------------------------------ keys -- */
 
-/* FNV-1a: a list of 64 compares the names, too. */
+/* Return a hash of a name (FNV-1a). A collision is harmless, because the lists
+ * compare the names, too. */
 static apr_uint64_t key_of(const char *name)
 {
     apr_uint64_t key = APR_UINT64_C(0xcbf29ce484222325);
@@ -147,8 +150,9 @@ static void make_plain(char plain[FW2_AGENT_SIZE], const char *name)
     make_printable(plain);
 }
 
-/* A net is the first half of an IPv6 address, or of an IPv4 address the 8 bytes
- * that follow the mapping prefix's first half. No net of IPv6 begins so. */
+/* The upper 32 bits of an IPv4 net: the second half of the mapping prefix
+ * (0000 ffff). The lower 32 bits are the IPv4 address. The net of an IPv6
+ * address is the address's first half; no IPv6 net begins with this prefix. */
 #define MAPPED ((apr_uint64_t)0xffff << 32)
 
 static apr_uint64_t number_of(const unsigned char *bytes, int n)
@@ -228,8 +232,8 @@ static fw2_client *find(list *among, apr_uint64_t key, const char *name)
     return NULL;
 }
 
-/* A place for a client that is not in the list: a new one, or the place of the
- * client with the least. */
+/* Return an empty place for a client that is not in the list: a free place, or
+ * the place of the client with the lowest weight, which is removed. */
 static fw2_client *make_place(list *among, fw2_client_list kind)
 {
     fw2_client *least = &among->clients[0];
@@ -330,7 +334,7 @@ static int is_same(const fw2_client *a, const fw2_client *b)
     return a->key == b->key && !strcmp(a->name, b->name);
 }
 
-/* Make one list of both periods. */
+/* Merge the lists of both periods into one. */
 static void merge(fw2_client_top *top, fw2_client_list kind, const list *this,
                   const list *former, apr_pool_t *pool)
 {

@@ -18,13 +18,15 @@ const apr_int64_t fw2_bounds[FW2_BOUNDS] = { 1 * MSEC,  5 * MSEC,   10 * MSEC,
                                              1 * SEC,   2 * SEC,    5 * SEC,
                                              10 * SEC,  30 * SEC };
 
-/* A longer name is cut; two that are cut alike share their counters. */
+/* The longest name. A longer name is cut; names that are equal after the cut
+ * share their counters. */
 #define NAME_MAX_LENGTH 127
 
-/* Room for virtual hosts that later configurations add. */
+/* The number of virtual hosts that later configurations can add without new
+ * shared memory. */
 #define SPARE_VHOSTS 32
 
-/* From one log line about a fallback to the next. */
+/* The time from one log line about a fallback to the next. */
 #define LOG_INTERVAL apr_time_from_sec(600)
 
 /* One virtual host's totals. */
@@ -33,7 +35,7 @@ typedef struct {
     fw2_shared connections[FW2_PROTOCOLS];
     fw2_shared tls;
     fw2_shared probes;
-    fw2_shared given_up; /* of `probes`: httpd closed first */
+    fw2_shared given_up; /* probes that httpd closed first */
     fw2_shared idle[FW2_IDLES];
     fw2_shared endings[FW2_ENDINGS];
     fw2_shared linger[FW2_BOUNDS + 1];
@@ -64,22 +66,22 @@ typedef struct {
     fw2_shared logged[FW2_REFUSALS]; /* apr_time_now() of the last log line */
 } segment;
 
-/* Those of a segment that are totals. */
+/* The number of totals at the begin of a segment. */
 #define HEAD_WORDS (APR_OFFSETOF(segment, logged) / sizeof(fw2_shared))
 
-/* All of it is the parent's own memory, and constant in its children. */
+/* The parent's own memory, constant in its children. */
 struct fw2_counters {
     apr_pool_t *pool;
     apr_shm_t *shm;
     segment *segment;
     vhost_row *vhosts;
     vhost_notes *notes;
-    fw2_vhost_id places; /* rows there are */
-    fw2_vhost_id named;  /* rows with a name */
+    fw2_vhost_id places; /* number of rows */
+    fw2_vhost_id named;  /* number of rows with a name */
     int layout;
     apr_hash_t *ids;             /* name -> fw2_vhost_id * */
     const char **names;          /* by id; room for `places` */
-    struct fw2_counters *former; /* whose totals are inherited, or NULL */
+    struct fw2_counters *former; /* counters to inherit totals from, or NULL */
 };
 
 /* ----------------------------------------------------------- the parent -- */
@@ -111,7 +113,8 @@ static apr_status_t create(fw2_counters **counters, int places,
     return APR_SUCCESS;
 }
 
-/* The id of a name, which may be new; no row's if all rows have names. */
+/* Return the id of a name, with a new row if the name is new. Return `places`,
+ * which is no row's id, if all rows have names. */
 static fw2_vhost_id id_of(fw2_counters *counters, const char *name)
 {
     apr_size_t length = strnlen(name, NAME_MAX_LENGTH);
@@ -131,9 +134,9 @@ static fw2_vhost_id id_of(fw2_counters *counters, const char *name)
     return *id;
 }
 
-/* Give each name its id; false if there are too few rows. */
-static int give_ids(fw2_counters *counters, const char *const *names,
-                    fw2_vhost_id *ids, int n)
+/* Set the id of each name. False if there are too few rows. */
+static int set_ids(fw2_counters *counters, const char *const *names,
+                   fw2_vhost_id *ids, int n)
 {
     int i;
 
@@ -153,12 +156,12 @@ apr_status_t fw2_counters_prepare(fw2_counters **counters,
     fw2_counters *former = *counters;
     apr_status_t rv;
 
-    if (former && give_ids(former, names, ids, n)) {
+    if (former && set_ids(former, names, ids, n)) {
         return APR_SUCCESS;
     }
     rv = create(counters, n + SPARE_VHOSTS, pool);
     if (rv == APR_SUCCESS) {
-        give_ids(*counters, names, ids, n);
+        set_ids(*counters, names, ids, n);
         if (former) {
             fw2_counters_forget(former);
         }
@@ -330,7 +333,8 @@ int fw2_counters_named(const fw2_counters *counters)
     return (int)counters->named;
 }
 
-/* A sum of a million of these still fits into 64 bits. */
+/* The largest value of a number; a sum of a million values fits into 64
+ * bits. */
 #define MOST (APR_INT64_MAX >> 20)
 
 static apr_int64_t clamped(const fw2_shared *counter, apr_int64_t most)
@@ -414,7 +418,8 @@ void fw2_counters_vhost(const fw2_counters *counters, fw2_vhost_id vhost,
     numbers_in(row->idle, totals->idle, FW2_IDLES);
     numbers_in(row->endings, totals->endings, FW2_ENDINGS);
     numbers_in(row->linger, totals->linger.n, FW2_BOUNDS + 1);
-    /* Microseconds and bytes, which nobody adds up. */
+    /* The sums of microseconds and bytes are never added to other ones, so
+     * they may be larger than MOST. */
     totals->linger.sum = clamped(&row->linger_sum, APR_INT64_MAX);
     totals->drained = clamped(&row->drained, APR_INT64_MAX);
 }

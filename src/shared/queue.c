@@ -19,15 +19,14 @@
 
 #include "base/clock.h"
 
-/* The first word of each message: a version of the layout below. */
+/* The first word of each message: a version of its layout below. */
 #define MAGIC_SOCKET 0x46573202U
 #define MAGIC_ASK    0x46573203U
 
-/* Bytes that may wait in the queue. The kernel counts about 1 kB for a
- * message. */
+/* The most bytes in the queue. The kernel counts about 1 kB for a message. */
 #define QUEUE_BYTES (8 * 1024 * 1024)
 
-/** A message as it is sent; of the agent, as much as there is. */
+/* A message. The sender leaves out the unused end of `agent`. */
 typedef struct {
     apr_uint32_t magic;
     apr_uint32_t unused;
@@ -35,13 +34,13 @@ typedef struct {
     char agent[FW2_AGENT_SIZE];
 } message;
 
-/* Room for one descriptor beside a message; the kernel drops any more. */
+/* Room for one descriptor beside a message; the kernel drops further ones. */
 typedef union {
     struct cmsghdr head;
     char bytes[CMSG_SPACE(sizeof(int))];
 } control;
 
-static void close_one(int *fd)
+static void close_end(int *fd)
 {
     if (*fd >= 0) {
         close(*fd);
@@ -51,23 +50,23 @@ static void close_one(int *fd)
 
 void fw2_queue_close(fw2_queue *queue)
 {
-    close_one(&queue->send);
-    close_one(&queue->receive);
+    close_end(&queue->send);
+    close_end(&queue->receive);
 }
 
 void fw2_queue_keep_sender(fw2_queue *queue)
 {
-    close_one(&queue->receive);
+    close_end(&queue->receive);
 }
 
 void fw2_queue_keep_receiver(fw2_queue *queue)
 {
-    close_one(&queue->send);
+    close_end(&queue->send);
 }
 
 #ifdef __linux__
 
-/* Without root, net.core.wmem_max is the most. */
+/* Enlarge the queue; without root to net.core.wmem_max at most. */
 static void enlarge(int fd)
 {
     int bytes = QUEUE_BYTES;
@@ -94,8 +93,8 @@ apr_status_t fw2_queue_create(fw2_queue *queue)
 
 /* -------------------------------------------------------------- sending -- */
 
-/* One message with one descriptor, or an errno. */
-static int send_one(int to, int fd, void *bytes, apr_size_t n)
+/* Send one message with one descriptor. Return 0 or an errno. */
+static int send_message(int to, int fd, void *bytes, apr_size_t n)
 {
     struct iovec part = { bytes, n };
     struct msghdr head;
@@ -121,7 +120,7 @@ static fw2_refusal refusal_of(int error)
     switch (error) {
     case EAGAIN:
     case ENOBUFS:
-    case ETOOMANYREFS: /* RLIMIT_NOFILE bounds what is on its way, too */
+    case ETOOMANYREFS: /* RLIMIT_NOFILE also limits queued descriptors */
         return FW2_QUEUE_FULL;
     case EPIPE:
     case ECONNRESET:
@@ -151,7 +150,7 @@ apr_status_t fw2_queue_send(const fw2_queue *queue, int fd,
         size += (apr_size_t)(apr_cpystrn(m.agent, agent, sizeof(m.agent))
                              - m.agent);
     }
-    error = send_one(queue->send, fd, &m, size);
+    error = send_message(queue->send, fd, &m, size);
     if (error) {
         *why = refusal_of(error);
     }
@@ -169,8 +168,8 @@ int fw2_queue_ask(const fw2_queue *queue, apr_interval_time_t patience)
         return 0;
     }
     answer.fd = ends[0];
-    answer.events = 0; /* POLLHUP comes unasked */
-    sent = !send_one(queue->send, ends[1], &magic, sizeof(magic));
+    answer.events = 0; /* poll() always reports POLLHUP */
+    sent = !send_message(queue->send, ends[1], &magic, sizeof(magic));
     close(ends[1]);
     while (sent && !answered && (now = fw2_clock_now()) < until) {
         answered = poll(&answer, 1, (int)((until - now + 999) / 1000)) > 0;
@@ -228,7 +227,7 @@ void fw2_queue_parse(const void *bytes, apr_size_t n, apr_uint32_t vhosts,
     }
 }
 
-/* The descriptor beside a message; -1: none. */
+/* Return the descriptor beside a message, or -1. */
 static int descriptor_of(struct msghdr *head)
 {
     struct cmsghdr *beside = CMSG_FIRSTHDR(head);
@@ -242,8 +241,8 @@ static int descriptor_of(struct msghdr *head)
     return fd;
 }
 
-/* True if no process has the children's end, or one of them has shut it down
- * for all, and nothing is queued. */
+/* True if the queue is empty, and no process has the children's end open or a
+ * process has shut it down. */
 static int has_ended(const fw2_queue *queue)
 {
     struct pollfd end = { queue->receive, POLLRDHUP, 0 };
@@ -253,9 +252,10 @@ static int has_ended(const fw2_queue *queue)
            && !ioctl(queue->receive, FIONREAD, &queued) && !queued;
 }
 
-/* The messages among what recvmmsg() received. At the end of the queue it
- * receives as many empty ones as there is room for; any process that has the
- * children's end can send such, too. */
+/* Return the number of messages that recvmmsg() received, or -1 if the queue
+ * has ended. After the queue's end recvmmsg() returns as many empty messages as
+ * there is room for. A process with the children's end can send empty messages,
+ * too; these count while the queue has not ended. */
 static int count_messages(const fw2_queue *queue, const struct mmsghdr *heads,
                           int n)
 {
@@ -288,7 +288,7 @@ int fw2_queue_receive(const fw2_queue *queue, apr_uint32_t vhosts,
         heads[i].msg_hdr.msg_iov = &parts[i];
         heads[i].msg_hdr.msg_iovlen = 1;
         heads[i].msg_hdr.msg_control = rooms[i].bytes;
-        /* CMSG_SPACE() would be room for two. */
+        /* CMSG_SPACE() would leave room for two descriptors. */
         heads[i].msg_hdr.msg_controllen = CMSG_LEN(sizeof(int));
     }
     n = recvmmsg(queue->receive, heads, FW2_RECEIVE_MAX,
