@@ -3,10 +3,9 @@
 /*
  * The slots, the epoll set and the order in which sockets are due.
  *
- * A socket is looked at before it is given a slot. Most clients have closed by
- * then, so that one recv() and one close() are all there is to do. Others go
- * into the epoll set, and into the heap with the time when the linger is over
- * at the latest.
+ * A socket is drained and checked before it gets a slot. Most clients have
+ * closed by then, so one recv() and one close() are enough. Other sockets go
+ * into the epoll set, and into the heap with the time of their next check.
  */
 
 #include "closing/closer_impl.h"
@@ -21,31 +20,32 @@
 
 #include <sys/epoll.h>
 
-/* How often to look at a socket that the epoll set had no room for. */
+/* The microseconds between two checks of a socket for which the epoll set has no
+ * room. */
 #define WITHOUT_EPOLL 50000
 
-/* Events fetched at once. */
+/* The most events fetched at once. */
 #define EVENTS 64
 
-/* The events of watched descriptors; no slot and generation make these. */
+/* The event data of a watched descriptor, which no slot and generation have. */
 #define WATCH_EVENT(watch) (~(apr_uint64_t)(watch))
 
 struct fw2_closer {
     int epoll;
     int slots;
-    int limit; /* how many to hold at most: `slots`, or fewer */
+    int limit; /* the most sockets held: `slots`, or fewer */
     fw2_observer observer;
-    fw2_held *held; /* `slots` of them */
-    fw2_heap heap;  /* all that are held, by `due` */
-    int unused;     /* slots from here on were never used */
-    int first_free; /* of those that were */
-    int oldest, newest;
-    int watched[FW2_WATCH_MAX]; /* the descriptor, or -1 */
+    fw2_held *held;             /* all slots */
+    fw2_heap heap;              /* the slots with a socket, by `due` */
+    int unused;                 /* the first slot that was never used */
+    int first_free;             /* the first free slot below `unused` */
+    int oldest, newest;         /* slots, or FW2_NO_SLOT */
+    int watched[FW2_WATCH_MAX]; /* descriptors, or -1 */
 };
 
 /* ---------------------------------------------------------------- slots -- */
 
-/* There is one: fewer than `slots` sockets are held. */
+/* Return a free slot. The caller has made sure that there is one. */
 static int slot_reserve(fw2_closer *closer)
 {
     int slot = closer->first_free;
@@ -157,8 +157,8 @@ static void evict_down_to(fw2_closer *closer, int most)
 
 /* -------------------------------------------------- looking at sockets -- */
 
-/* Have the epoll set report what happens to a socket. A flooding one is looked
- * at when it is due, whatever happens, so its events are not wanted. */
+/* Add a socket to the epoll set. A throttled socket is read by the clock only,
+ * so it is removed instead. */
 static void epoll_add(fw2_closer *closer, int slot, apr_time_t now)
 {
     fw2_held *held = &closer->held[slot];
@@ -223,8 +223,8 @@ void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handover *handover)
 
 /* -------------------------------------------------------------- waiting -- */
 
-/* Milliseconds to sleep at most; -1: until something happens. */
-static int patience(const fw2_closer *closer, apr_time_t until)
+/* Return the most milliseconds to sleep; -1: until an event. */
+static int sleep_time(const fw2_closer *closer, apr_time_t until)
 {
     apr_time_t now = fw2_clock_now();
 
@@ -244,7 +244,8 @@ static int patience(const fw2_closer *closer, apr_time_t until)
                : (int)((until - now + 999) / 1000);
 }
 
-static unsigned int handle(fw2_closer *closer, const struct epoll_event *event)
+static unsigned int handle_event(fw2_closer *closer,
+                                 const struct epoll_event *event)
 {
     int slot = (int)(apr_uint32_t)event->data.u64, watch;
     apr_uint32_t generation = (apr_uint32_t)(event->data.u64 >> 32);
@@ -267,10 +268,10 @@ unsigned int fw2_closer_wait(fw2_closer *closer, apr_time_t until,
     struct epoll_event events[EVENTS];
     unsigned int ready = 0;
     int i, n = epoll_pwait(closer->epoll, events, EVENTS,
-                           patience(closer, until), unblocked);
+                           sleep_time(closer, until), unblocked);
 
     for (i = 0; i < n; i++) {
-        ready |= handle(closer, &events[i]);
+        ready |= handle_event(closer, &events[i]);
     }
     look_at_due(closer);
     return ready;
@@ -332,7 +333,8 @@ apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
     }
     made->slots = made->limit = slots;
     made->observer = *observer;
-    /* Not cleared: memory of slots that are never used is never touched. */
+    /* Not cleared, so that memory of slots that are never used is never
+     * touched. */
     made->held = apr_palloc(pool, n * sizeof(*made->held));
     made->heap.held = made->held;
     made->heap.slots = apr_palloc(pool, n * sizeof(*made->heap.slots));
@@ -347,7 +349,8 @@ apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
 
 #else /* !__linux__ */
 
-/* Without epoll httpd lingers itself; nothing below is ever called. */
+/* Without epoll httpd lingers itself, and no function below is called after
+ * fw2_closer_create() has failed. */
 apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
                                const fw2_observer *observer, apr_pool_t *pool)
 {

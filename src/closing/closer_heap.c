@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* A binary heap of slots that know their place in it. */
+/* A binary heap of slots. Each slot stores its place in the heap, so a removal
+ * needs no search. */
 
 #include "closing/closer_impl.h"
 

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Draining one socket after our FIN, and deciding when its linger is over. */
+/* Drains one socket after our FIN, and decides when its linger is over. */
 
 #include "closing/closer_impl.h"
 
@@ -22,26 +22,27 @@
 
 #define MSEC ((apr_interval_time_t)1000)
 
-/* Bytes drained from one client before others have their turn. */
-#define TURN_BYTES ((apr_size_t)1 << 20)
+/* The most bytes drained from one client before other sockets are checked. */
+#define DRAIN_BYTES ((apr_size_t)1 << 20)
 
-/* From here on a client is uploading, and does not have to wake us for each
- * packet: 5,000 wake-ups a second become 12 (SO_RCVLOWAT; measured). FIN and
- * reset wake us all the same. */
+/* A client that has sent more than COALESCE_BYTES is uploading, and its packets
+ * need not wake the process one by one: 5,000 wake-ups a second become 12
+ * (SO_RCVLOWAT; measured). A FIN or a reset still wakes the process. */
 #define COALESCE_BYTES ((apr_uint64_t)1 << 20)
 #define COALESCE_LOWAT (512 * 1024)
 
-/* From here on it is flooding, and is read by the clock: so much, so often,
- * which is 12 MB/s. To wait for its packets would be no bound where round
- * trips are short, and dear. An honest upload that is larger than this is
- * slowed down, too. */
+/* A client that has sent more than FLOOD_BYTES is flooding. Its socket is read
+ * by the clock only: THROTTLE_BYTES in each THROTTLE_INTERVAL, or 12 MB/s.
+ * Reading on each event would be expensive, and no limit where round trips are
+ * short. A normal upload of this size is slowed down, too. */
 #define FLOOD_BYTES       ((apr_uint64_t)64 << 20)
 #define THROTTLE_BYTES    ((apr_size_t)256 << 10)
 #define THROTTLE_INTERVAL (20 * MSEC)
 
-/* Its receive buffer. The kernel doubles this, but may have grown it to 32 MB
- * before. With half of it, a client 1 ms away cannot keep up with the clock;
- * with this, one 50 ms away nearly can (measured). */
+/* The receive buffer of a flooding client. The kernel doubles this value, and
+ * may have enlarged the buffer to 32 MB before. With half of this value a
+ * client 1 ms away cannot use the whole 12 MB/s; with this value a client 50 ms
+ * away nearly can (measured). */
 #define FLOOD_RCVBUF (512 * 1024)
 
 /* The longest time for which a system delays an acknowledgement (Linux:
@@ -49,14 +50,15 @@
 #define DELAYED_ACK (200 * MSEC)
 #define ANSWER_MAX  (1000 * MSEC)
 
-/* How often to see whether a client still acknowledges: an eighth of the time
- * that it has, within these. */
+/* The bounds of the time between two checks whether a client still
+ * acknowledges, which is an eighth of the user timeout. */
 #define PROGRESS_MIN (10 * MSEC)
 #define PROGRESS_MAX (1000 * MSEC)
 
 static void set_int(int fd, int option, int value)
 {
-    /* It would only have been better: the time limits hold all the same. */
+    /* A failure is harmless: the option saves work, and the time limits hold
+     * without it. */
     (void)setsockopt(fd, SOL_SOCKET, option, &value, sizeof(value));
 }
 
@@ -68,8 +70,9 @@ static int read_info(const fw2_held *held, struct tcp_info *info)
     return getsockopt(held->fd, IPPROTO_TCP, TCP_INFO, info, &len);
 }
 
-/* When the client last said something, if it was within this look. Since a
- * coalesced client's bytes do not wake us, those found may have waited. */
+/* Return when the client last sent something, for bytes that were found now.
+ * The bytes of a coalesced client do not wake the process, so they may have
+ * arrived earlier. */
 static apr_time_t last_heard(const fw2_held *held, apr_time_t now)
 {
     struct tcp_info info;
@@ -97,34 +100,34 @@ static fw2_ending ending_of_error(int error)
     if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR) {
         return FW2_ENDINGS;
     }
-    /* TCP_USER_TIMEOUT or SO_KEEPALIVE gave the client up; on the way to it a
-     * router may have said why it cannot be reached (tcp_write_err()). */
+    /* TCP_USER_TIMEOUT or SO_KEEPALIVE has expired. The error may be that of a
+     * router that reported the client as unreachable (tcp_write_err()). */
     return error == ETIMEDOUT || error == EHOSTUNREACH || error == ENETUNREACH
                ? FW2_SILENCE
                : FW2_PEER_RESET;
 }
 
-/* How much to drain now: not more than one byte too many. */
-static apr_size_t turn_of(const fw2_held *held)
+/* Return the most bytes to drain now: one byte beyond linger_bytes at most. */
+static apr_size_t drain_size(const fw2_held *held)
 {
     apr_int64_t left = held->handover.linger_bytes - (apr_int64_t)held->drained;
-    apr_size_t turn = held->throttled ? THROTTLE_BYTES : TURN_BYTES;
+    apr_size_t size = held->throttled ? THROTTLE_BYTES : DRAIN_BYTES;
 
     return held->handover.linger_bytes != FW2_BYTES_UNLIMITED
-                   && left < (apr_int64_t)turn
+                   && left < (apr_int64_t)size
                ? (apr_size_t)left + 1
-               : turn;
+               : size;
 }
 
 /*
- * Discard what has come, without copying it (MSG_TRUNC; tcp_recvmsg()).
- * Anything that comes after our FIN shows that the client is not done.
- * Sets *more if there may be more.
+ * Discard received bytes without copying them (MSG_TRUNC; tcp_recvmsg()).
+ * Bytes after our FIN mean that the client may send more, so the linger then
+ * lasts until the client closes. Sets *more if more bytes may be unread.
  */
 static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
 {
-    apr_size_t turn = turn_of(held);
-    ssize_t got = recv(held->fd, NULL, turn, MSG_TRUNC | MSG_DONTWAIT);
+    apr_size_t size = drain_size(held);
+    ssize_t got = recv(held->fd, NULL, size, MSG_TRUNC | MSG_DONTWAIT);
 
     *more = 0;
     if (got == 0) {
@@ -134,8 +137,8 @@ static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
         return ending_of_error(errno);
     }
     held->drained += (apr_uint64_t)got;
-    /* The client's silence says nothing about bytes that are still unread. */
-    held->heard = (apr_size_t)got == turn ? now : last_heard(held, now);
+    /* With bytes left unread, the client counts as not idle. */
+    held->heard = (apr_size_t)got == size ? now : last_heard(held, now);
     held->until = FW2_UNTIL_CLOSED;
     slow_down(held);
     *more = 1;
@@ -145,8 +148,8 @@ static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
                : FW2_ENDINGS;
 }
 
-/* See how far the client has acknowledged; our FIN counts as one byte. Whether
- * it has acknowledged all data, and had not before. */
+/* Update the number of unacknowledged bytes; our FIN counts as one byte. True
+ * if the client has acknowledged all data since the last check. */
 static int note_progress(fw2_held *held, apr_time_t now)
 {
     int unacked = 0;
@@ -165,13 +168,13 @@ static int note_progress(fw2_held *held, apr_time_t now)
     return 1;
 }
 
-/* Whether it is for us to see that the client acknowledges all, or is reset. */
-static int is_watched(const fw2_held *held)
+/* True if the linger waits for acknowledgements with a user timeout. */
+static int is_ack_timed(const fw2_held *held)
 {
     return held->unacked && held->handover.user_timeout;
 }
 
-/* Whether the connection is over on both sides. */
+/* True if the connection is closed on both sides. */
 static int is_dead(const fw2_held *held)
 {
     struct tcp_info info;
@@ -179,9 +182,10 @@ static int is_dead(const fw2_held *held)
     return read_info(held, &info) || info.tcpi_state == TCP_CLOSE;
 }
 
-/* When its linger is over, whatever it says. A shorter one never is at the
- * expense of what the client does not have yet. */
-static apr_time_t total_up(const fw2_held *held)
+/* Return when the linger ends even if the client goes on sending. The shorter
+ * limit, once_acked, applies only after all data is acknowledged, so that it
+ * never truncates a response. */
+static apr_time_t total_end(const fw2_held *held)
 {
     apr_time_t total = held->handover.begun + held->handover.linger_total;
     apr_time_t shorter = held->moved + held->handover.once_acked;
@@ -191,17 +195,18 @@ static apr_time_t total_up(const fw2_held *held)
                : total;
 }
 
-/* Whether time is up. Until the client has acknowledged all data, its silence
- * is no sign: a slow reader has nothing to say. */
-static fw2_ending out_of_time(fw2_held *held, apr_time_t now)
+/* Return the ending if a time limit is reached, or FW2_ENDINGS. The idle limit
+ * applies only after all data is acknowledged, because a slow reader sends
+ * nothing. */
+static fw2_ending ending_by_time(fw2_held *held, apr_time_t now)
 {
     const fw2_handover *wanted = &held->handover;
 
-    if (is_watched(held)) {
+    if (is_ack_timed(held)) {
         held->abort = now - held->moved >= wanted->user_timeout;
         return held->abort ? FW2_SILENCE : FW2_ENDINGS;
     }
-    if (now >= total_up(held)) {
+    if (now >= total_end(held)) {
         return FW2_TOTAL;
     }
     if (!held->unacked && now - held->heard >= wanted->linger_idle) {
@@ -217,30 +222,30 @@ static apr_interval_time_t between(apr_interval_time_t least,
     return time < least ? least : time > most ? most : time;
 }
 
-/* When time may be up, if nothing happens until then. */
-static apr_time_t time_up(const fw2_held *held, apr_time_t now)
+/* Return when a time limit is next to be checked, if no event comes before. */
+static apr_time_t next_limit(const fw2_held *held, apr_time_t now)
 {
     const fw2_handover *wanted = &held->handover;
-    apr_time_t total = total_up(held);
+    apr_time_t total = total_end(held);
     apr_time_t idle = held->heard + wanted->linger_idle;
 
-    if (is_watched(held)) {
-        apr_time_t enough = held->moved + wanted->user_timeout;
+    if (is_ack_timed(held)) {
+        apr_time_t user = held->moved + wanted->user_timeout;
         apr_time_t check =
             now + between(PROGRESS_MIN, wanted->user_timeout / 8, PROGRESS_MAX);
 
-        return check < enough ? check : enough;
+        return check < user ? check : user;
     }
     return held->unacked || total < idle ? total : idle;
 }
 
 /*
- * When the linger on a client that has sent nothing is over, though time is not
- * up; 0: only then. A client may acknowledge our FIN at once and answer after
- * that, or its program is late: it has a round trip, and as long as its system
- * might have delayed the acknowledgement.
+ * Return when the linger on an idle client ends after the last acknowledgement;
+ * 0: only a time limit ends the linger. A client that will answer may
+ * acknowledge our FIN before its program answers. Such a client gets one round
+ * trip and the longest delay of an acknowledgement.
  */
-static apr_time_t enough(const fw2_held *held)
+static apr_time_t acked_end(const fw2_held *held)
 {
     struct tcp_info info;
 
@@ -255,23 +260,24 @@ static apr_time_t enough(const fw2_held *held)
 
 static apr_time_t next_look(const fw2_held *held, apr_time_t now, int more)
 {
-    apr_time_t up = time_up(held, now);
+    apr_time_t limit = next_limit(held, now);
 
     if (held->throttled) {
-        return up < now + THROTTLE_INTERVAL ? up : now + THROTTLE_INTERVAL;
+        return limit < now + THROTTLE_INTERVAL ? limit
+                                               : now + THROTTLE_INTERVAL;
     }
-    return more ? now + 1 : up;
+    return more ? now + 1 : limit;
 }
 
 /*
- * First what the client says: of most that is the end, and there is nothing
- * more to ask. Then what it has. After the last acknowledgement it may
- * have sent something, behind our last look: so look once more.
+ * Drain the socket first: most clients have closed, and then no other system
+ * call is needed. Then check the acknowledgements. After the last one drain
+ * again, since the client may have sent bytes between both steps.
  */
-static fw2_ending listen_to(fw2_held *held, apr_time_t now, int *more)
+static fw2_ending drain_and_check(fw2_held *held, apr_time_t now, int *more)
 {
     fw2_ending ending = drain(held, now, more);
-    int closed = ending == FW2_PEER_CLOSED && is_watched(held);
+    int closed = ending == FW2_PEER_CLOSED && is_ack_timed(held);
 
     if (ending != FW2_ENDINGS && !closed) {
         return ending;
@@ -279,24 +285,24 @@ static fw2_ending listen_to(fw2_held *held, apr_time_t now, int *more)
     if (note_progress(held, now)) {
         return drain(held, now, more);
     }
-    /* It may have closed behind a zero window. */
+    /* A client may have closed with a zero window; then the watch goes on. */
     return closed && !is_dead(held) ? FW2_ENDINGS : ending;
 }
 
 fw2_ending fw2_held_look(fw2_held *held, apr_time_t now)
 {
     int more;
-    fw2_ending ending = listen_to(held, now, &more);
+    fw2_ending ending = drain_and_check(held, now, &more);
     apr_time_t over;
 
     if (ending != FW2_ENDINGS) {
         return ending;
     }
-    over = enough(held);
+    over = acked_end(held);
     if (over && over <= now) {
         return FW2_ACKED;
     }
-    ending = out_of_time(held, now);
+    ending = ending_by_time(held, now);
     held->due = next_look(held, now, more);
     if (over && over < held->due) {
         held->due = over;
@@ -317,7 +323,7 @@ void fw2_held_begin(fw2_held *held, int fd, const fw2_handover *handover,
     memset(held, 0, sizeof(*held));
     held->fd = fd;
     held->handover = *handover;
-    /* A clock of another process's reading: not in the future. */
+    /* Another process sent this time, so it may be in the future. */
     if (held->handover.begun > now || held->handover.begun <= 0) {
         held->handover.begun = now;
     }
@@ -330,9 +336,9 @@ void fw2_held_close(const fw2_held *held)
 {
     struct linger linger = { held->abort || held->handover.reset, 0 };
 
-    /* Never under SO_LINGER with seconds: it blocks close() even of a
-     * non-blocking descriptor until all is acknowledged (inet_release()), and
-     * what is set on the socket is up to the process that handed it off. */
+    /* The process that handed the socket off may have set SO_LINGER with
+     * seconds. That would block close() even of a non-blocking descriptor until
+     * all data is acknowledged (inet_release()). */
     (void)setsockopt(held->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     close(held->fd);
 }
