@@ -5,8 +5,8 @@
 
 /*
  * compat: the differences between the versions of httpd that the module builds
- * with, 2.4.49 to trunk. Nothing else in the module asks for a version. Any APR
- * that such an httpd was built with will do.
+ * with, 2.4.49 to trunk. No other file depends on a version. Every APR that
+ * such an httpd was built with is supported.
  */
 
 #include "ap_mmn.h"
@@ -17,8 +17,8 @@
 #error "mod_finwait2 needs httpd 2.4.49 or later; these headers are older."
 #endif
 
-/** True if output waits in the connection's filters. httpd 2.5 has a function
- *  for that and no field any more. For the connection's own thread. */
+/** True if the connection's filters have output that is not yet sent. httpd 2.5
+ *  has a function instead of the field. The connection's own thread. */
 static inline int fw2_compat_has_output(conn_rec *c)
 {
 #if AP_MODULE_MAGIC_AT_LEAST(20150222, 5)
@@ -28,8 +28,8 @@ static inline int fw2_compat_has_output(conn_rec *c)
 #endif
 }
 
-/** True if the connection's filters have read more than was asked for. As the
- *  function above. */
+/** True if the connection's filters have read more than the caller wanted. The
+ *  connection's own thread. */
 static inline int fw2_compat_has_input(conn_rec *c)
 {
 #if AP_MODULE_MAGIC_AT_LEAST(20150222, 5)

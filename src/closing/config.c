@@ -12,49 +12,53 @@ APLOG_USE_MODULE(finwait2);
 
 #define SECOND APR_USEC_PER_SEC
 
-/* No post_config has given the server its number. */
+/* The number of a server before post_config has set it. */
 #define NO_VHOST ((apr_uint32_t)-1)
 
-/** One server's configuration, or one section's, such as a <Location>'s. */
+/* The configuration of one server or of one section. */
 typedef struct {
     fw2_policy policy;
-    apr_int64_t status; /**< the page answers */
-    apr_int64_t peers;  /**< and shows addresses */
-    apr_int64_t slots;  /**< sockets to hold; FW2_SLOTS_AUTO */
-    apr_int64_t sample; /**< microseconds between samples; FW2_SAMPLE_OFF */
-    apr_uint32_t vhost; /**< not a directive's: see the header */
-    apr_uint32_t set;   /**< bit i: row i was given, here or inherited */
-    /* A server's alone: what its sections may make of its policy. */
-    int section_lingers;       /**< true: one has it linger */
-    int section_kernel;        /**< true: one has its own life of orphans */
-    apr_int64_t section_total; /**< the longest FinWait2LingerTotal */
+    apr_int64_t status; /* 1: the page answers */
+    apr_int64_t peers;  /* 1: the page shows addresses */
+    apr_int64_t slots;  /* the most sockets held; FW2_SLOTS_AUTO */
+    apr_int64_t sample; /* microseconds between samples; FW2_SAMPLE_OFF */
+    apr_uint32_t vhost; /* the server's number, or NO_VHOST */
+    apr_uint32_t set;   /* bit i: the directive of row i was set, here or in a
+                           merged configuration */
+    /* The settings of a server's sections; only in servers. */
+    int section_lingers;       /* 1: a section lingers */
+    int section_kernel;        /* 1: a section has FinWait2Timeout or
+                                  FinWait2UserTimeout */
+    apr_int64_t section_total; /* the longest FinWait2LingerTotal */
 } fw2_config;
 
-/** A word that stands for a value, such as `system`. */
+/* A word that stands for a value, for example `system`. */
 typedef struct {
     const char *word;
     apr_int64_t value;
 } fw2_word;
 
-/** A directive: where its value goes and what it may be. */
+/* A directive: the place, the spelling and the range of its value. */
 typedef struct {
-    apr_size_t offset;     /**< of its apr_int64_t in fw2_config */
-    apr_int64_t fallback;  /**< the value where nobody gives one */
-    const fw2_word *words; /**< up to one without a word */
-    const char *(*parse)(const char *arg, apr_int64_t *number); /**< why it
-                                is no such number, or NULL; itself NULL: takes
-                                words only */
-    apr_int64_t unit;     /**< of what is parsed, to one of the value */
-    apr_int64_t min, max; /**< of the value */
-    unsigned int context; /**< where it may not stand, or 0 */
-    /* Each of these gives a reason or NULL, and may itself be NULL. */
-    const char *(*refuse)(apr_int64_t value); /**< why not, though in range */
-    const char *(*warn)(apr_int64_t value);   /**< what one may not expect */
+    apr_size_t offset;     /* of an apr_int64_t in fw2_config */
+    apr_int64_t fallback;  /* the default */
+    const fw2_word *words; /* ended by a NULL word */
+    /* Parse a number; return the reason of an error, or NULL. May itself be
+     * NULL, for a directive with words only. */
+    const char *(*parse)(const char *arg, apr_int64_t *number);
+    apr_int64_t unit;     /* parsed units in one unit of the value */
+    apr_int64_t min, max; /* of the value */
+    unsigned int context; /* where the directive is not allowed, or 0 */
+    /* Return the reason why a value in range is refused, or NULL. May itself be
+     * NULL. */
+    const char *(*refuse)(apr_int64_t value);
+    /* Return the value's unexpected effect, or NULL. May itself be NULL. */
+    const char *(*warn)(apr_int64_t value);
 } fw2_directive;
 
 /*
- * ap_timeout_parameter_parse() takes "soon" for 0 and "2shoes" for 2 s, so
- * look at the spelling first and let it do no more than count.
+ * Parse a time. ap_timeout_parameter_parse() accepts "soon" as 0 and "2shoes"
+ * as 2 s, so the spelling is checked here first.
  */
 static const char *parse_time(const char *arg, apr_int64_t *number)
 {
@@ -76,7 +80,7 @@ static const char *parse_time(const char *arg, apr_int64_t *number)
     if (!units[i]) {
         return "there is no such unit of time; take ms, s, min or h";
     }
-    errno = 0; /* which ap_timeout_parameter_parse() believes */
+    errno = 0; /* ap_timeout_parameter_parse() reports a former error */
     if (ap_timeout_parameter_parse(arg, number, "s") != APR_SUCCESS) {
         return "the number is too large";
     }
@@ -276,8 +280,8 @@ void *fw2_config_create_section(apr_pool_t *pool, char *path)
     return fw2_config_create(pool, NULL);
 }
 
-/* Give a configuration the values that another one was given. */
-static void take_given(fw2_config *to, fw2_config *from)
+/* Copy the values of all directives that were set. */
+static void copy_set_values(fw2_config *to, fw2_config *from)
 {
     int row;
 
@@ -294,7 +298,7 @@ void *fw2_config_merge(apr_pool_t *pool, void *base, void *add)
     fw2_config *merged = apr_pmemdup(pool, base, sizeof(*merged));
     fw2_config *own = add;
 
-    take_given(merged, own);
+    copy_set_values(merged, own);
     merged->section_lingers |= own->section_lingers;
     merged->section_kernel |= own->section_kernel;
     if (own->section_total > merged->section_total) {
@@ -303,7 +307,8 @@ void *fw2_config_merge(apr_pool_t *pool, void *base, void *add)
     return merged;
 }
 
-/* The value that a number means to a row, or why it means none. */
+/* Parse a number as the value of a row. Return the reason of an error, or
+ * NULL. */
 static const char *parse_number(const fw2_directive *row, const char *arg,
                                 apr_int64_t *value)
 {
@@ -322,7 +327,8 @@ static const char *parse_number(const fw2_directive *row, const char *arg,
     return NULL;
 }
 
-/* The value that an argument means to a row, or why it means none. */
+/* Parse an argument as the value of a row. Return the reason of an error, or
+ * NULL. */
 static const char *parse_value(const fw2_directive *row, const char *arg,
                                apr_int64_t *value)
 {
@@ -343,22 +349,23 @@ static int is_lingering(apr_int64_t linger)
     return linger == FW2_LINGER_AUTO || linger == FW2_LINGER_ALWAYS;
 }
 
-/* httpd has no list of sections: what is to be known of them all is noted when
- * they are read. httpd reads them once to check them, before it starts. */
+/* Note a section's value in its server's configuration, since httpd has no list
+ * of sections. httpd reads the configuration once to check it before it starts;
+ * the warning is not logged then. */
 static void note_section(const cmd_parms *cmd, const fw2_directive *row,
                          apr_int64_t value)
 {
-    fw2_config *of = config_of(cmd->server);
+    fw2_config *server = config_of(cmd->server);
     const char *why = row->warn ? row->warn(value) : NULL;
 
     if (row == &rows[LINGER] && is_lingering(value)) {
-        of->section_lingers = 1;
+        server->section_lingers = 1;
     }
     if (row == &rows[TIMEOUT] || row == &rows[USER_TIMEOUT]) {
-        of->section_kernel = 1;
+        server->section_kernel = 1;
     }
-    if (row == &rows[LINGER_TOTAL] && value > of->section_total) {
-        of->section_total = value;
+    if (row == &rows[LINGER_TOTAL] && value > server->section_total) {
+        server->section_total = value;
     }
     if (why && ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
@@ -401,13 +408,14 @@ static const char *set_value(cmd_parms *cmd, void *section, const char *arg)
 #define DIRECTIVE(name, row, allowed)                                          \
     AP_INIT_TAKE1(name, set_value, (void *)&rows[row], RSRC_CONF, allowed)
 
-/* Also in sections, since the last request of a connection may decide it. */
+/* A directive that is also allowed in sections: it takes effect at the end of a
+ * connection, and the last request decides. */
 #define SECTIONAL(name, row, allowed)                                          \
     AP_INIT_TAKE1(name, set_value, (void *)&rows[row],                         \
                   RSRC_CONF | ACCESS_CONF, allowed)
 
-/* In the order of the rows. The last of each is `httpd -L`'s help as well as
- * the errors' "Allowed". */
+/* The directives, in the order of the rows. The text is the help of `httpd -L`
+ * and the list after "Allowed" in an error. */
 const command_rec fw2_config_commands[] = {
     DIRECTIVE("FinWait2Engine", ENGINE,
               "On (the default), or Off to leave a server's connections "
@@ -480,7 +488,7 @@ void fw2_config_request(const request_rec *r, fw2_owner *owner)
     (void)fw2_config_server(r->server, owner);
     if (section && section->set) {
         wanted.policy = owner->policy;
-        take_given(&wanted, section);
+        copy_set_values(&wanted, section);
         owner->policy = wanted.policy;
     }
 }
@@ -547,8 +555,8 @@ static const char *name_of(const server_rec *s)
     return s->server_hostname ? s->server_hostname : "(no ServerName)";
 }
 
-/* A virtual host that has a value from the main server needs no warning of
- * its own: the main server's covers it. */
+/* Log a warning for each value with an unexpected effect. The main server's
+ * warning covers a virtual host with the same value. */
 static void warn_values(const server_rec *s, const server_rec *main_server)
 {
     fw2_config *conf = config_of(s);
@@ -570,7 +578,7 @@ static void warn_values(const server_rec *s, const server_rec *main_server)
     }
 }
 
-/* FNV-1a. */
+/* Continue a hash (FNV-1a). */
 static apr_uint64_t digest(apr_uint64_t so_far, const void *data,
                            apr_size_t length)
 {
@@ -604,7 +612,7 @@ apr_uint64_t fw2_config_digest(const server_rec *main_server)
     return so_far;
 }
 
-static int anyone_follows_system(const server_rec *s)
+static int any_uses_system(const server_rec *s)
 {
     for (; s; s = s->next) {
         if (fw2_sockopts_of(fw2_config_policy(s)).linger2
@@ -623,8 +631,7 @@ void fw2_config_warn(const server_rec *main_server, apr_int64_t tcp_fin_timeout)
         warn_values(s, main_server);
     }
     if (tcp_fin_timeout > FW2_TIMEOUT_EXACT_MAX
-        && tcp_fin_timeout < FW2_TIMEOUT_MAX
-        && anyone_follows_system(main_server)) {
+        && tcp_fin_timeout < FW2_TIMEOUT_MAX && any_uses_system(main_server)) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, main_server,
                      "net.ipv4.tcp_fin_timeout is %d s, but the kernel then "
                      "keeps a closed connection for %d s: twice what is above "
