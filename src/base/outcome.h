@@ -26,11 +26,14 @@ typedef enum {
     FW2_ENDINGS
 } fw2_ending;
 
-/** The endings' names on the page and in the metrics. */
-extern const char *const fw2_ending_names[FW2_ENDINGS];
+/** The properties of an ending. */
+typedef struct fw2_ending_row {
+    const char *name; /**< on the page and in the metrics */
+    int open;         /**< 1: the client had not closed when the linger ended */
+    int idle;         /**< 1: the closer waited until the time was over */
+} fw2_ending_row;
 
-/** True if the client had not closed when the linger ended. */
-int fw2_outcome_is_open(fw2_ending ending);
+extern const fw2_ending_row fw2_endings[FW2_ENDINGS];
 
 /** Why a connection ended. */
 typedef enum {
@@ -46,7 +49,16 @@ typedef enum {
     FW2_CAUSE_OTHER,
     FW2_CAUSES
 } fw2_cause;
-extern const char *const fw2_cause_names[FW2_CAUSES];
+
+/** The properties of a cause. */
+typedef struct fw2_cause_row {
+    const char *name;   /**< in JSON, the metrics and the access log */
+    const char *words;  /**< on the page */
+    const char *mostly; /**< in the advice, behind "mostly"; NULL: the advice
+                             does not name the cause */
+} fw2_cause_row;
+
+extern const fw2_cause_row fw2_causes[FW2_CAUSES];
 
 /** Why httpd lingered on a connection itself, as it does without this
  *  module. */

@@ -198,7 +198,7 @@ static request_rec *answering(request_rec *r)
 static void note_cause(request_rec *r, fw2_cause cause)
 {
     apr_table_setn(answering(r)->notes, "finwait2-cause",
-                   fw2_cause_names[cause]);
+                   fw2_causes[cause].name);
 }
 
 /* mod_proxy_wstunnel says neither what it was answered nor that it was. */

@@ -78,8 +78,7 @@ static void read_events(const fw2_counters *counters, fw2_vhost_id vhost,
     memcpy(&events[IDLE], totals.idle, sizeof(totals.idle));
     events[LEFT_OPEN] = 0;
     for (i = 0; i < FW2_ENDINGS; i++) {
-        events[LEFT_OPEN] +=
-            fw2_outcome_is_open((fw2_ending)i) ? totals.endings[i] : 0;
+        events[LEFT_OPEN] += fw2_endings[i].open ? totals.endings[i] : 0;
     }
 }
 

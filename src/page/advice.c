@@ -360,24 +360,26 @@ static const char *and_whose(apr_pool_t *pool, const fw2_facts *facts, int i)
                : "";
 }
 
+/* Return the words of a cause; NULL where there are none. */
+static const char *mostly_words(apr_int64_t cause)
+{
+    if (cause == FW2_FACT_NO_REQUEST) {
+        return "without any request";
+    }
+    return fw2_known(cause) && cause < FW2_CAUSES ? fw2_causes[cause].mostly
+                                                  : NULL;
+}
+
 const char *fw2_advice_vhosts(apr_pool_t *pool, const fw2_facts *facts)
 {
-    static const char *const causes[FW2_FACT_CAUSES] = {
-        [FW2_FACT_CAUSE_KEEPALIVE] =
-            ", mostly when the keep-alive time is over",
-        [FW2_FACT_CAUSE_CLOSE] = ", mostly after Connection: close",
-        [FW2_FACT_CAUSE_ERROR] = ", mostly after an error",
-        [FW2_FACT_CAUSE_PROBE] = ", mostly without any request"
-    };
-    apr_int64_t cause = facts->vhost_cause;
+    const char *mostly = mostly_words(facts->vhost_cause);
 
     if (!facts->vhost || facts->vhost_share < PART) {
         return "";
     }
-    return apr_psprintf(
-        pool, "; %s %% of them are of %s%s%s%s",
-        fw2_text_number(pool, facts->vhost_share),
-        fw2_text_name(pool, facts->vhost, NULL), and_whose(pool, facts, 0),
-        and_whose(pool, facts, 1),
-        fw2_known(cause) && cause < FW2_FACT_CAUSES ? causes[cause] : "");
+    return apr_psprintf(pool, "; %s %% of them are of %s%s%s%s%s",
+                        fw2_text_number(pool, facts->vhost_share),
+                        fw2_text_name(pool, facts->vhost, NULL),
+                        and_whose(pool, facts, 0), and_whose(pool, facts, 1),
+                        mostly ? ", mostly " : "", mostly ? mostly : "");
 }

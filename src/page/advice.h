@@ -21,6 +21,9 @@
 #include "apr_pools.h"
 #include "apr_time.h"
 
+#include "base/outcome.h"
+#include "base/policy.h"
+
 /** How bad it is; worse is greater. */
 typedef enum {
     FW2_OK,     /**< nothing to do; an advice of this level is worth knowing */
@@ -45,24 +48,12 @@ extern const char *const fw2_level_names[FW2_LEVELS];
 /** The life of an orphan that is recommended where nothing better is known. */
 #define FW2_SHORT_LIFE apr_time_from_sec(5)
 
-/** The one who lingers, for vhost_linger: a policy's fw2_linger, value for
- * value, and one more for a virtual host that the module does not touch. */
-enum {
-    FW2_FACT_LINGER_AUTO,
-    FW2_FACT_LINGER_ALWAYS,
-    FW2_FACT_LINGER_OFF,
-    FW2_FACT_LINGER_HTTPD,
-    FW2_FACT_LINGER_ENGINE_OFF
-};
+/** In vhost_linger, which is an fw2_linger otherwise: FinWait2Engine Off. */
+#define FW2_FACT_ENGINE_OFF (FW2_LINGER_HTTPD + 1)
 
-/** Why httpd closed first, for vhost_cause. */
-enum {
-    FW2_FACT_CAUSE_KEEPALIVE, /**< idle for the keep-alive time */
-    FW2_FACT_CAUSE_CLOSE,     /**< a response with Connection: close */
-    FW2_FACT_CAUSE_ERROR,     /**< an error that drops the connection */
-    FW2_FACT_CAUSE_PROBE,     /**< there never was a request */
-    FW2_FACT_CAUSES
-};
+/** In vhost_cause, which is an fw2_cause otherwise: there never was a
+ *  request. */
+#define FW2_FACT_NO_REQUEST FW2_CAUSES
 
 /**
  * The known facts. Begin with fw2_advice_clear(), then fill in what there is.
@@ -130,7 +121,7 @@ typedef struct fw2_facts {
     apr_int64_t vhost_share;               /**< its part of them: percent */
     apr_int64_t also_share[FW2_FACT_ALSO]; /**< the parts of the next ones */
     apr_int64_t vhost_left_open;    /**< its part of left_open: connections */
-    apr_int64_t vhost_cause;        /**< a FW2_FACT_CAUSE_ */
+    apr_int64_t vhost_cause;        /**< why httpd closed most */
     apr_int64_t vhost_linger;       /**< a FW2_FACT_LINGER_ */
     apr_int64_t vhost_linger_idle;  /**< FinWait2LingerIdle: microseconds */
     apr_int64_t vhost_timeout;      /**< FinWait2Timeout: seconds; 0: the

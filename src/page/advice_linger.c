@@ -170,15 +170,15 @@ static fw2_words say_evicted(const fw2_facts *facts, apr_pool_t *pool)
 
 static apr_int64_t linger_httpd(const fw2_facts *facts)
 {
-    return facts->vhost_linger == FW2_FACT_LINGER_HTTPD
-                   || facts->vhost_linger == FW2_FACT_LINGER_ENGINE_OFF
+    return facts->vhost_linger == FW2_LINGER_HTTPD
+                   || facts->vhost_linger == FW2_FACT_ENGINE_OFF
                ? fw2_held_by_httpd(facts)
                : FW2_FACT_UNKNOWN;
 }
 
 static fw2_words say_linger_httpd(const fw2_facts *facts, apr_pool_t *pool)
 {
-    int off = facts->vhost_linger == FW2_FACT_LINGER_ENGINE_OFF;
+    int off = facts->vhost_linger == FW2_FACT_ENGINE_OFF;
     apr_int64_t n = fw2_held_by_httpd(facts);
     fw2_words words = FW2_NO_WORDS;
 
@@ -201,7 +201,7 @@ static fw2_words say_linger_httpd(const fw2_facts *facts, apr_pool_t *pool)
 
 static apr_int64_t linger_always(const fw2_facts *facts)
 {
-    return facts->vhost_linger == FW2_FACT_LINGER_ALWAYS
+    return facts->vhost_linger == FW2_LINGER_ALWAYS
                    && facts->vhost_linger_idle >= LONG_IDLE
                ? facts->closer_held
                : FW2_FACT_UNKNOWN;

@@ -5,13 +5,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static const fw2_dim states = { "state", fw2_state_names, FW2_STATES, NULL };
-static const fw2_dim holders = { "holder", fw2_holder_names, FW2_HOLDERS,
+/* An array of names, or of rows that begin with theirs. */
+#define NAMES(rows) rows, sizeof(*(rows))
+
+static const fw2_dim states = { "state", NAMES(fw2_state_names), FW2_STATES,
+                                NULL };
+static const fw2_dim holders = { "holder", NAMES(fw2_holder_names), FW2_HOLDERS,
                                  NULL };
 
 /* The holders that may have something to deliver. */
-static const fw2_dim full_holders = { "holder", fw2_holder_names, FW2_TIMEWAIT,
-                                      NULL };
+static const fw2_dim full_holders = { "holder", NAMES(fw2_holder_names),
+                                      FW2_TIMEWAIT, NULL };
 
 static const fw2_scale linger_scale = { fw2_bounds, FW2_BOUNDS };
 static const fw2_scale left_scale = { fw2_left_bounds, FW2_LEFT_BOUNDS };
@@ -19,16 +23,16 @@ static const fw2_scale left_scale = { fw2_left_bounds, FW2_LEFT_BOUNDS };
 static const char *const side_values[FW2_SIDES] = {
     [FW2_BY_PEER] = "client", [FW2_BY_SERVER] = "server"
 };
-static const fw2_dim sides = { "by", fw2_side_names, FW2_SIDES, side_values };
-static const fw2_dim causes = { "cause", fw2_cause_names, FW2_CAUSES, NULL };
-static const fw2_dim protocols = { "protocol", fw2_protocol_names,
+static const fw2_dim sides = { "by", NAMES(fw2_side_names), FW2_SIDES,
+                               side_values };
+static const fw2_dim causes = { "cause", NAMES(fw2_causes), FW2_CAUSES, NULL };
+static const fw2_dim protocols = { "protocol", NAMES(fw2_protocol_names),
                                    FW2_PROTOCOLS, NULL };
-static const fw2_dim idles = { "by", fw2_idle_names, FW2_IDLES, NULL };
-static const fw2_dim endings = { "ending", fw2_ending_names, FW2_ENDINGS,
+static const fw2_dim idles = { "by", NAMES(fw2_idle_names), FW2_IDLES, NULL };
+static const fw2_dim endings = { "ending", NAMES(fw2_endings), FW2_ENDINGS,
                                  NULL };
-
-static const fw2_dim refusals = { "reason", fw2_refusal_names, FW2_REFUSALS,
-                                  NULL };
+static const fw2_dim refusals = { "reason", NAMES(fw2_refusal_names),
+                                  FW2_REFUSALS, NULL };
 
 #define NOT_COUNTED "no source of the kernel's tables could be read"
 #define NOT_YET     "there is no minute yet to tell of"
@@ -671,6 +675,18 @@ int fw2_metrics_stride(const fw2_metric *metric, int dim)
 int fw2_metrics_index(const fw2_metric *metric, int cell, int dim)
 {
     return cell / fw2_metrics_stride(metric, dim) % metric->dims[dim]->n;
+}
+
+const char *fw2_metrics_name(const fw2_dim *dim, int i)
+{
+    const char *row = (const char *)dim->rows + (apr_size_t)i * dim->size;
+
+    return *(const char *const *)row;
+}
+
+const char *fw2_metrics_value(const fw2_dim *dim, int i)
+{
+    return dim->values ? dim->values[i] : fw2_metrics_name(dim, i);
 }
 
 apr_int64_t fw2_metrics_number(const fw2_metric *metric, const void *element,

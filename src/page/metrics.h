@@ -30,7 +30,8 @@ typedef enum {
 /** A dimension of a metric that is an array. */
 typedef struct fw2_dim {
     const char *label;         /**< in OpenMetrics */
-    const char *const *names;  /**< keys in JSON */
+    const void *rows;          /**< each begins with its name */
+    apr_size_t size;           /**< of a row */
     int n;                     /**< of them */
     const char *const *values; /**< the label's; NULL: the names */
 } fw2_dim;
@@ -106,6 +107,11 @@ int fw2_metrics_stride(const fw2_metric *metric, int dim);
 
 /** The index along dimension `dim` that a cell has. */
 int fw2_metrics_index(const fw2_metric *metric, int cell, int dim);
+
+/** Return the name of the i-th row, which is a key in JSON; and the value that
+ *  the label has for it. */
+const char *fw2_metrics_name(const fw2_dim *dim, int i);
+const char *fw2_metrics_value(const fw2_dim *dim, int i);
 
 /** A cell's value: a number, for the kinds that are one, or the text. */
 apr_int64_t fw2_metrics_number(const fw2_metric *metric, const void *element,

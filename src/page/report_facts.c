@@ -87,25 +87,18 @@ static void add_recent(fw2_facts *facts, const fw2_rates *recent,
     add(&facts->evicted, recent->evicted);
 }
 
-/* Why most of a virtual host's connections end, as far as httpd ends them; not
- * known if that is none of those that there are words for. */
+/* The cause of most connections of a virtual host that httpd closed. */
 static apr_int64_t main_cause(const fw2_rates *recent)
 {
-    static const int of[FW2_CAUSES] = {
-        [FW2_CAUSE_KEEPALIVE] = FW2_FACT_CAUSE_KEEPALIVE + 1,
-        [FW2_CAUSE_CONNECTION_CLOSE] = FW2_FACT_CAUSE_CLOSE + 1,
-        [FW2_CAUSE_ERROR] = FW2_FACT_CAUSE_ERROR + 1,
-    };
     int most = FW2_CAUSE_KEEPALIVE, i;
 
     for (i = most; i < FW2_CAUSES; i++) {
         most = recent->causes[i] > recent->causes[most] ? i : most;
     }
     if (recent->probes > 0 && recent->probes >= recent->causes[most]) {
-        return FW2_FACT_CAUSE_PROBE;
+        return FW2_FACT_NO_REQUEST;
     }
-    return recent->causes[most] > 0 && of[most] ? of[most] - 1
-                                                : FW2_FACT_UNKNOWN;
+    return recent->causes[most] > 0 ? most : FW2_FACT_UNKNOWN;
 }
 
 /* The settings of the virtual host that the advice will be about. */
@@ -116,8 +109,7 @@ static void add_settings(fw2_facts *facts, const fw2_settings *settings)
     if (!policy) {
         return;
     }
-    facts->vhost_linger =
-        policy->engine ? policy->linger : FW2_FACT_LINGER_ENGINE_OFF;
+    facts->vhost_linger = policy->engine ? policy->linger : FW2_FACT_ENGINE_OFF;
     facts->vhost_linger_idle = policy->linger_idle;
     facts->vhost_timeout =
         policy->timeout == FW2_TIMEOUT_NONE ? FW2_FACT_NONE : policy->timeout;

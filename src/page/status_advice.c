@@ -106,9 +106,10 @@ static const char *main_cause(const fw2_facts *facts, apr_int64_t *n)
     const struct {
         apr_int64_t n;
         const char *what;
-    } causes[] = { { facts->expired, "keep-alive time over" },
-                   { facts->connection_close, "Connection: close" },
-                   { facts->errors, "an error" },
+    } causes[] = { { facts->expired, fw2_causes[FW2_CAUSE_KEEPALIVE].words },
+                   { facts->connection_close,
+                     fw2_causes[FW2_CAUSE_CONNECTION_CLOSE].words },
+                   { facts->errors, fw2_causes[FW2_CAUSE_ERROR].words },
                    { facts->probes, "without a request" } };
     unsigned int i, most = 0;
 

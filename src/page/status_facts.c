@@ -355,7 +355,7 @@ static const char *numbers_html(request_rec *r, const fw2_metric *metric,
     }
     for (i = 0; i < dim->n; i++) {
         html = apr_pstrcat(
-            r->pool, html, i ? "<br>" : "", dim->names[i], "&nbsp;",
+            r->pool, html, i ? "<br>" : "", fw2_metrics_name(dim, i), "&nbsp;",
             number_html(r, metric, fw2_metrics_number(metric, element, i)),
             NULL);
     }

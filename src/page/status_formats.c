@@ -104,8 +104,8 @@ static const char *auto_key(apr_pool_t *pool, const char *front,
     int dim;
 
     for (dim = 0; dim < FW2_DIMS && metric->dims[dim]; dim++) {
-        const char *name =
-            metric->dims[dim]->names[fw2_metrics_index(metric, cell, dim)];
+        const char *name = fw2_metrics_name(
+            metric->dims[dim], fw2_metrics_index(metric, cell, dim));
 
         key = apr_pstrcat(pool, key, camel_case(pool, name), NULL);
     }
@@ -226,7 +226,7 @@ static void json_cells(request_rec *r, const fw2_metric *metric,
 
             if (cell % fw2_metrics_stride(metric, dim) == 0) {
                 ap_rprintf(r, "%s\"%s\":", i ? "," : "{",
-                           metric->dims[dim]->names[i]);
+                           fw2_metrics_name(metric->dims[dim], i));
             }
         }
         json_value(r, metric, element, cell);
@@ -395,11 +395,10 @@ static void expose_number(const fw2_exposition *to, const fw2_metric *metric,
     }
     for (dim = 0; dim < FW2_DIMS && metric->dims[dim]; dim++) {
         const fw2_dim *along = metric->dims[dim];
-        const char *const *values =
-            along->values ? along->values : along->names;
 
-        labels = add_label(pool, labels, along->label,
-                           values[fw2_metrics_index(metric, cell, dim)]);
+        labels = add_label(
+            pool, labels, along->label,
+            fw2_metrics_value(along, fw2_metrics_index(metric, cell, dim)));
     }
     expose_sample(to, metric, metric->counter ? "_total" : "", labels,
                   fw2_number_text(pool, metric, number));

@@ -92,9 +92,11 @@ const char fw2_page_style[] =
     ".bars i{display:block;height:.4rem;background:var(--mark)}\n"
     ".bar{display:flex;height:.5rem;margin-top:.2rem;border-radius:.1rem;"
     "overflow:hidden}.bar i{min-width:1px}\n"
-    ".bar .a{background:var(--a)}.bar .b{background:var(--b)}"
-    ".bar .c{background:var(--c)}.bar .d{background:var(--d)}"
-    ".bar .e{background:var(--line)}\n"
+    /* By cause: the client's own closes are no colour, the rare ones share
+       one. */
+    ".bar i{background:var(--d)}.bar .k0{background:var(--line)}"
+    ".bar .k1{background:var(--a)}.bar .k2{background:var(--b)}"
+    ".bar .k3{background:var(--c)}\n"
     "meter{width:8rem;max-width:30vw}\n"
     "#words dt{font-weight:600;margin-top:.5rem}\n"
     "details{margin-top:.5rem}summary{cursor:pointer;color:var(--mark)}\n"

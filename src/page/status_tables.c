@@ -444,20 +444,6 @@ static const column vhost_columns[] = {
     { NULL, NULL, NULL }
 };
 
-/* A cause: what people call it, and its colour. */
-static const struct {
-    const char *words, *style;
-} causes[FW2_CAUSES] = {
-    [FW2_CAUSE_PEER] = { "client closed first", "e" },
-    [FW2_CAUSE_KEEPALIVE] = { "keep-alive time over", "a" },
-    [FW2_CAUSE_CONNECTION_CLOSE] = { "Connection: close", "b" },
-    [FW2_CAUSE_ERROR] = { "error", "c" },
-    [FW2_CAUSE_REQUEST_LIMIT] = { "request limit", "d" },
-    [FW2_CAUSE_TIMEOUT] = { "client too slow", "d" },
-    [FW2_CAUSE_STOP] = { "httpd stopped", "d" },
-    [FW2_CAUSE_OTHER] = { "other", "d" },
-};
-
 /* Why its connections ended: the main cause in words, all of them as a bar. */
 static void write_causes(request_rec *r, const void *row)
 {
@@ -473,14 +459,14 @@ static void write_causes(request_rec *r, const void *row)
         most = n[i] > n[most] ? i : most;
     }
     ap_rprintf(r, "<td class=cause>%s %s<span class=bar>",
-               fw2_text_percent(r->pool, n[most], all), causes[most].words);
+               fw2_text_percent(r->pool, n[most], all), fw2_causes[most].words);
     for (i = 0; i < FW2_CAUSES; i++) {
         if (n[i] > 0) {
             ap_rprintf(r,
-                       "<i class=%s style=\"width:%.1f%%\" title=\"%s: %s\">"
+                       "<i class=k%d style=\"width:%.1f%%\" title=\"%s: %s\">"
                        "</i>",
-                       causes[i].style, 100.0 * (double)n[i] / (double)all,
-                       causes[i].words, fw2_text_number(r->pool, n[i]));
+                       i, 100.0 * (double)n[i] / (double)all,
+                       fw2_causes[i].words, fw2_text_number(r->pool, n[i]));
         }
     }
     ap_rputs("</span></td>", r);

@@ -258,15 +258,10 @@ static fw2_client *make_place(list *among, fw2_client_list kind)
     return least;
 }
 
-static int is_silent(fw2_ending ending)
-{
-    return ending == FW2_SILENCE || ending == FW2_TOTAL;
-}
-
 static void note(list *among, fw2_client_list kind, apr_uint64_t key,
                  const char *name, const fw2_client_end *end)
 {
-    int left_open = fw2_outcome_is_open(end->ending);
+    int left_open = fw2_endings[end->ending].open;
     int counts = kind == FW2_IDLE_NETS ? end->expired : left_open;
     fw2_client *client = find(among, key, name);
 
@@ -281,7 +276,7 @@ static void note(list *among, fw2_client_list kind, apr_uint64_t key,
     }
     client->closed++;
     client->left_open += left_open;
-    client->silent += is_silent(end->ending);
+    client->silent += fw2_endings[end->ending].idle;
     client->expired += end->expired;
 }
 

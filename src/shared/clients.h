@@ -58,7 +58,7 @@ typedef struct fw2_client {
     char name[FW2_AGENT_SIZE]; /**< User-Agent, printable ASCII; "" for a net */
     apr_int64_t closed;        /**< all connections */
     apr_int64_t left_open;     /**< connections with an ending for which
-                                    fw2_outcome_is_open() is true */
+                                    fw2_endings has them as open */
     apr_int64_t silent;        /**< connections with the ending FW2_SILENCE or
                                     FW2_TOTAL */
     apr_int64_t expired;       /**< connections that were idle for their

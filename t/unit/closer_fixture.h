@@ -455,13 +455,13 @@ static int is_ended(int id)
 static const char *ending_of(int id)
 {
     AWAIT(is_ended(id));
-    return is_ended(id) ? fw2_ending_names[seen.of[id].how.ending] : "none";
+    return is_ended(id) ? fw2_endings[seen.of[id].how.ending].name : "none";
 }
 
 /** Test how a linger ends. */
 static void ends(int id, fw2_ending ending, const char *name)
 {
-    is_str(ending_of(id), fw2_ending_names[ending], name);
+    is_str(ending_of(id), fw2_endings[ending].name, name);
 }
 
 /** Test how a linger ends, and after how many bytes. */

@@ -412,10 +412,10 @@ static void test_sizes(void)
     ok(sizeof(fw2_held) + sizeof(int) <= 256, "a held socket takes %d bytes",
        (int)(sizeof(fw2_held) + sizeof(int)));
     for (i = 0; i < FW2_ENDINGS; i++) {
-        named += fw2_ending_names[i] && *fw2_ending_names[i];
+        named += fw2_endings[i].name && *fw2_endings[i].name;
     }
     is_int(named, FW2_ENDINGS, "all endings have names");
-    is_str(fw2_ending_names[FW2_STOPPED], "stopped", "the last one's name");
+    is_str(fw2_endings[FW2_STOPPED].name, "stopped", "the last one's name");
 }
 
 /* Return the memory of this process that is in use, in bytes. */

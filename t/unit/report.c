@@ -103,7 +103,7 @@ static void happens(int vhost, int n, fw2_cause cause, fw2_ending ending)
     fw2_rates *of = &rates[ids[vhost]];
 
     of->causes[cause] += n;
-    if (ending != FW2_ENDINGS && fw2_outcome_is_open(ending)) {
+    if (ending != FW2_ENDINGS && fw2_endings[ending].open) {
         of->left_open += n;
     }
 }
@@ -191,7 +191,7 @@ static void test_worst(void)
     is_str(facts.also[1], "shop", "the third virtual host is named");
     is_int(facts.also_share[1], 11, "the third virtual host has its share");
     is_int(facts.vhost_left_open, 300, "the worst virtual host has its rate");
-    is_int(facts.vhost_cause, FW2_FACT_CAUSE_CLOSE,
+    is_int(facts.vhost_cause, FW2_CAUSE_CONNECTION_CLOSE,
            "the worst virtual host has its main cause");
     is_int(facts.vhost_keepalive, SEC(11),
            "the worst virtual host has its keep-alive time");
