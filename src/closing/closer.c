@@ -20,8 +20,8 @@
 
 #include <sys/epoll.h>
 
-/* The microseconds between two checks of a socket for which the epoll set has no
- * room. */
+/* The microseconds between two checks of a socket that did not fit into the
+ * epoll set. */
 #define WITHOUT_EPOLL 50000
 
 /* The most events fetched at once. */

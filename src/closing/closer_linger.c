@@ -337,8 +337,8 @@ void fw2_held_close(const fw2_held *held)
     struct linger linger = { held->abort || held->handover.reset, 0 };
 
     /* The process that handed the socket off may have set SO_LINGER with
-     * seconds. The kernel would then block close() even of a non-blocking
-     * descriptor until all data is acknowledged (inet_release()). */
+     * seconds, which would block close() even of a non-blocking descriptor
+     * until all data is acknowledged (inet_release()). */
     (void)setsockopt(held->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     close(held->fd);
 }
