@@ -21,13 +21,13 @@
 
 APLOG_USE_MODULE(finwait2);
 
-/* The time that the note `short-lingering-close` of mod_reqtimeout and event
- * asks for.
- * httpd's own linger counts it from our FIN on, and truncates what a slow
- * client does not have by then. */
+/* The longest linger after all data is acknowledged, for a connection with the
+ * note `short-lingering-close` of mod_reqtimeout or event. httpd's own linger
+ * counts this time from our FIN on, which truncates the response of a slow
+ * client. */
 #define SHORT_LINGER apr_time_from_sec(2)
 
-/* Without one, a FIN alone may go unseen. */
+/* Without POLLRDHUP a FIN alone may not be seen. */
 #ifndef POLLRDHUP
 #define POLLRDHUP POLLHUP
 #endif
@@ -54,8 +54,9 @@ int fw2_conn_is_http1(conn_rec *c)
     return !strcmp(ap_get_protocol(c), AP_PROTOCOL_HTTP1);
 }
 
-/* Asked each time: on a fast stop event closes it in another thread, and then
- * the number may be another's. -1 if it is closed. */
+/* Return the descriptor, or -1 if it is closed. It must be read each time:
+ * during a fast stop event closes the socket in another thread, and the number
+ * may then belong to another file. */
 static apr_os_sock_t fd_of(const fw2_conn *conn)
 {
     apr_os_sock_t fd = -1;
@@ -64,16 +65,16 @@ static apr_os_sock_t fd_of(const fw2_conn *conn)
     return fd;
 }
 
-/* True while httpd's connection is on the socket that was accepted. A module
- * may exchange it: mod_proxy_fdpass gives the accepted one to another process
- * and leaves httpd a dummy. Neither is ours then. */
+/* True if httpd's connection still uses the accepted socket. A module may have
+ * replaced it: mod_proxy_fdpass passes the accepted socket to another process
+ * and leaves httpd a dummy. This module then leaves both sockets alone. */
 static int is_accepted_socket(conn_rec *c, const fw2_conn *conn)
 {
     return ap_get_conn_socket(c) == conn->csd;
 }
 
-/* Give the socket what a policy wants; nothing to do if it has it. */
-static void apply(conn_rec *c, fw2_conn *conn, const fw2_policy *policy)
+/* Set the socket options of a policy, as far as they differ. */
+static void apply_policy(conn_rec *c, fw2_conn *conn, const fw2_policy *policy)
 {
     fw2_sockopts want = fw2_sockopts_of(policy);
     apr_status_t rv = fw2_sockopts_apply(fd_of(conn), &conn->has, want);
@@ -94,8 +95,8 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd, const fw2_child *child)
     fw2_conn *conn;
     int at;
 
-    /* The local address decides: not every httpd calls all that it opens
-     * itself outgoing, only TLS backends for sure. */
+    /* In some versions of httpd `outgoing` is only set for connections to TLS
+     * backends. The local address below finds all others that httpd opened. */
     if (c->master || c->outgoing) {
         return;
     }
@@ -113,11 +114,11 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd, const fw2_child *child)
         conn->agent = apr_palloc(c->pool, FW2_AGENT_SIZE);
     }
     ap_set_module_config(c->conn_config, &finwait2_module, conn);
-    apply(c, conn, &owner.policy);
+    apply_policy(c, conn, &owner.policy);
 }
 
-/* One client has one name: that of its first request. Any one of several at
- * once, as in HTTP/2. */
+/* Note the User-Agent of the first request; of several first requests at once,
+ * as in HTTP/2, of any. */
 static void note_agent(fw2_conn *conn, request_rec *r)
 {
     const char *agent;
@@ -138,16 +139,17 @@ static const char *agent_of(fw2_conn *conn)
                                                          : "(no request)";
 }
 
-/* Bring the socket to what the owner wants. */
+/* Set the socket options of the owner's policy. */
 static void apply_owner(conn_rec *c, fw2_conn *conn)
 {
     fw2_owner owner;
 
     fw2_conn_owner_read(conn, c, &owner);
-    apply(c, conn, &owner.policy);
+    apply_policy(c, conn, &owner.policy);
 }
 
-/* Not every httpd knows at the end any more that it was encrypted. */
+/* Note whether the connection is encrypted: not every httpd can tell at the
+ * end. */
 static void note_tls(fw2_conn *conn, conn_rec *c)
 {
     if (ap_ssl_conn_is_ssl(c)) {
@@ -178,15 +180,15 @@ void fw2_conn_request(request_rec *r)
     if (!c->master) {
         conn->promised = 0;
         fw2_conn_body_expect(conn, r);
-        /* httpd has looked for the next request when it had answered one. */
+        /* httpd has checked for the next request after each response. */
         conn->pipelined |= fw2_compat_has_input(c);
         apply_owner(c, conn);
     }
 }
 
-/* This request, or the last one that it was redirected to within httpd, which
- * httpd says of that it was read, too. */
-static request_rec *answering(request_rec *r)
+/* Return the request that made the response: the last of the internal
+ * redirects, for which httpd has run the hooks of a read request, too. */
+static request_rec *final_request(request_rec *r)
 {
     while (r->next) {
         r = r->next;
@@ -194,14 +196,16 @@ static request_rec *answering(request_rec *r)
     return r;
 }
 
-/* In the request that mod_log_config asks, unless it is told otherwise. */
+/* Set the note in the request from which mod_log_config reads notes by
+ * default. */
 static void note_cause(request_rec *r, fw2_cause cause)
 {
-    apr_table_setn(answering(r)->notes, "finwait2-cause",
-                   fw2_causes[cause].name);
+    apr_table_setn(final_request(r)->notes, "finwait2-cause",
+                   fw2_cause_names[cause]);
 }
 
-/* mod_proxy_wstunnel says neither what it was answered nor that it was. */
+/* True if mod_proxy_wstunnel has made the connection a tunnel. The request shows
+ * neither the status nor the bytes of the backend's response. */
 static int is_wstunnel(const request_rec *r)
 {
     return r->proxyreq && r->filename && !strncmp(r->filename, "proxy:ws", 8)
@@ -214,15 +218,15 @@ static int is_tunnel(const request_rec *r)
            || (r->method_number == M_CONNECT && ap_is_HTTP_SUCCESS(r->status));
 }
 
-/* Only now all is known of what a request wants, and the socket may be closed
- * without a further word if the client does not take the answer. A request
- * that could not be read has come to no hook of ours yet; where it has named no
- * virtual host, the connection is still where the last request was. */
-static void own_answered(fw2_conn *conn, request_rec *r)
+/* Update the owner after a response. Only now are all sections of a request
+ * known, and httpd may close the socket without another hook if the client does
+ * not read the response. No hook of this module has seen a request that could
+ * not be read. If such a request named no virtual host, the owner stays. */
+static void update_owner(fw2_conn *conn, request_rec *r)
 {
     conn_rec *c = r->connection;
 
-    r = answering(r);
+    r = final_request(r);
     if (!ap_get_module_config(r->request_config, &finwait2_module)) {
         if (!c->master && r->server != c->base_server) {
             fw2_conn_owner_request(conn, r);
@@ -234,8 +238,8 @@ static void own_answered(fw2_conn *conn, request_rec *r)
     }
 }
 
-/* Some requests are none, and say so only here: those that could not be read,
- * and those that became a tunnel. */
+/* Here a request that could not be read, or that became a tunnel, can first be
+ * told from others. */
 void fw2_conn_logged(request_rec *r)
 {
     conn_rec *c = r->connection;
@@ -244,14 +248,14 @@ void fw2_conn_logged(request_rec *r)
     if (!conn) {
         return;
     }
-    own_answered(conn, r);
+    update_owner(conn, r);
     if (c->master) {
         return;
     }
     if (!ap_get_module_config(r->request_config, &finwait2_module)) {
         conn->body = FW2_BODY_BROKEN;
     }
-    conn->tunnel = is_tunnel(answering(r));
+    conn->tunnel = is_tunnel(final_request(r));
     if (conn->tunnel || fw2_conn_drops(r)) {
         conn->may_send_more = 1;
     }
@@ -266,9 +270,9 @@ void fw2_conn_logged(request_rec *r)
 
 /* ------------------------------------------------------- when it closes */
 
-/* Whether the client's FIN, or a reset, has come, read or not. Only the socket
- * knows: TLS ends with close_notify, which leaves TCP open, and without TLS
- * the filters return the same for nothing yet and for the end. */
+/* True if the client's FIN or reset has arrived, read or not. Only the socket
+ * can tell: the end of TLS, close_notify, leaves TCP open, and without TLS the
+ * filters return the same for no bytes and for the end. */
 static int has_closed(const fw2_conn *conn)
 {
     struct pollfd end = { .fd = fd_of(conn), .events = POLLRDHUP };
@@ -276,8 +280,9 @@ static int has_closed(const fw2_conn *conn)
     return poll(&end, 1, 0) > 0;
 }
 
-/* Whether the client has said more than was asked for, or its last word. */
-static void peek(conn_rec *c, fw2_conn *conn)
+/* Note whether the client has sent more than httpd has read, or the end of its
+ * input. */
+static void peek_input(conn_rec *c, fw2_conn *conn)
 {
     apr_bucket_brigade *bb = apr_brigade_create(c->pool, c->bucket_alloc);
     apr_off_t length = 0;
@@ -295,9 +300,10 @@ static void peek(conn_rec *c, fw2_conn *conn)
 }
 
 /*
- * An answer may still have to be written: to what is no request, which event
- * closes at once, or to a client that does not take it, which event gives up.
- * Once written it is logged, and then it is known what it said.
+ * Write the rest of a response, which event leaves unwritten after a request
+ * that could not be read, and after giving up on a client that does not read.
+ * The request is logged when the response is written, and so its cause is
+ * known.
  */
 static void write_rest(conn_rec *c, fw2_conn *conn)
 {
@@ -333,8 +339,9 @@ static void count_end(conn_rec *c, fw2_conn *conn)
                         &closed);
 }
 
-/* Bytes after our FIN are to be expected of all but HTTP/1's requests without
- * a body, read to their end. TLS clients answer our close_notify. */
+/* Return the event that ends the linger. Any client may send bytes after our
+ * FIN, except after an HTTP/1 request without a body. A TLS client then still
+ * answers our close_notify. */
 static fw2_until until_of(const fw2_conn *conn, const fw2_policy *policy)
 {
     if (policy->linger != FW2_LINGER_AUTO || conn->protocol != FW2_HTTP1
@@ -345,16 +352,17 @@ static fw2_until until_of(const fw2_conn *conn, const fw2_policy *policy)
                                                         : FW2_UNTIL_ACKED;
 }
 
-/* True if httpd closes while the client is sending. event gives up idle
- * connections with a note; of others with HTTP/2 it cannot know. */
+/* True if httpd closes while the client may be sending. With event an HTTP/2
+ * connection counts as sending, since its requests are not known here. An idle
+ * one has the note for a short linger. */
 static int is_sending(const conn_rec *c, const fw2_conn *conn)
 {
     return conn->body != FW2_BODY_READ || conn->pipelined || conn->tunnel
            || (conn->protocol == FW2_HTTP2 && c->cs);
 }
 
-/* httpd lingers as ever. The error log has it once in a while, the page how
- * often. */
+/* Leave the connection to httpd's own linger. The counters have the number of
+ * such connections, the error log one line in ten minutes. */
 static void fall_back(conn_rec *c, const fw2_conn *conn, apr_status_t rv,
                       fw2_refusal why)
 {
@@ -373,11 +381,12 @@ static void fall_back(conn_rec *c, const fw2_conn *conn, apr_status_t rv,
     }
 }
 
-static void describe(conn_rec *c, const fw2_conn *conn, fw2_handover *handover)
+static void fill_handover(conn_rec *c, const fw2_conn *conn,
+                          fw2_handover *handover)
 {
     const fw2_policy *policy = &conn->end.policy;
 
-    memset(handover, 0, sizeof(*handover)); /* its gaps go out, too */
+    memset(handover, 0, sizeof(*handover)); /* the gaps are sent, too */
     handover->tag.vhost = (fw2_vhost_id)conn->end.vhost;
     handover->tag.cause = conn->cause;
     handover->tag.net =
@@ -394,8 +403,8 @@ static void describe(conn_rec *c, const fw2_conn *conn, fw2_handover *handover)
     handover->begun = fw2_clock_now();
 }
 
-/* With seconds in SO_LINGER, any process that closes the last descriptor
- * would block: the closer process must not get such a socket. */
+/* Set SO_LINGER. With seconds in it, the process that closes the last
+ * descriptor blocks, so the closer process must not receive such a socket. */
 static void set_lingering(fw2_conn *conn, int seconds)
 {
     fw2_sockopts want = conn->has;
@@ -412,7 +421,7 @@ static int hand_off(conn_rec *c, fw2_conn *conn)
     apr_status_t rv = APR_SUCCESS;
 
     if (fw2_board_accepts(conn->child->board, &why)) {
-        describe(c, conn, &handover);
+        fill_handover(c, conn, &handover);
         if (seconds > 0) {
             set_lingering(conn, FW2_SOCKET_LINGER_OFF);
         }
@@ -427,18 +436,20 @@ static int hand_off(conn_rec *c, fw2_conn *conn)
     return 0;
 }
 
-/* Everything is written. httpd would do the following next; to call the
- * connection aborted makes it close its descriptor at once instead. */
-static void end_here(conn_rec *c, fw2_conn *conn)
+/* Send the FIN and hand the socket off, after everything is written, in place
+ * of httpd's own linger: httpd closes the descriptor of an aborted connection
+ * at once. */
+static void end_connection(conn_rec *c, fw2_conn *conn)
 {
     const fw2_policy *policy = &conn->end.policy;
 
-    apply(c, conn, policy);
+    apply_policy(c, conn, policy);
     if (!policy->engine || policy->linger == FW2_LINGER_HTTPD) {
         return;
     }
-    /* A client that has closed needs no linger, only watching, if asked for:
-     * its window may be shut for ever. */
+    /* A client that has closed needs no linger. With a user timeout its
+     * acknowledgements are watched, because its window may stay zero for
+     * ever. */
     if (conn->peer_closed && policy->user_timeout == FW2_USER_TIMEOUT_SYSTEM) {
         return;
     }
@@ -464,8 +475,9 @@ static int has_end(const apr_bucket_brigade *bb)
     return 0;
 }
 
-/* Right above core's own, below mod_ssl's: once the end of the connection has
- * passed, close_notify and all else has been written. */
+/* Call end_connection() after the end of the connection (EOC) has passed. The
+ * filter is next to core's own, below mod_ssl's, so close_notify and everything
+ * else is written by then. */
 static apr_status_t end_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     conn_rec *c = f->c;
@@ -476,7 +488,7 @@ static apr_status_t end_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     if (ends) {
         ap_remove_output_filter(f);
         if (rv == APR_SUCCESS && !c->aborted) {
-            end_here(c, f->ctx);
+            end_connection(c, f->ctx);
         }
     }
     fw2_sync_to_httpd();
@@ -501,10 +513,10 @@ void fw2_conn_closing(conn_rec *c)
     write_rest(c, conn);
     conn->protocol = protocol_of(c, conn);
     note_tls(conn, c);
-    /* Only a connection that has had a request surely has filters that can be
-     * asked; mod_ssl's would begin a handshake. */
+    /* Without a request a read from the filters could begin a TLS handshake in
+     * mod_ssl. */
     if (conn->protocol == FW2_HTTP1 && !c->aborted) {
-        peek(c, conn);
+        peek_input(c, conn);
     }
     conn->peer_closed = has_closed(conn);
     conn->cause = fw2_conn_cause(c, conn);

@@ -4,11 +4,12 @@
 #define FW2_CONN_H
 
 /*
- * conn: one accepted connection, from its socket's options to its end, which
- * is handed off to the closer process.
+ * conn: one accepted connection, from the options of its socket to its end,
+ * when the socket is handed off to the closer process.
  *
- * All knowledge of a connection is in its pool. Only the thread that works on
- * the connection calls these, except as said; they never wait for anybody.
+ * All data about a connection is in the connection's pool. Only the thread that
+ * works on the connection calls these functions, unless noted otherwise. The
+ * functions wait for no lock and no other process.
  */
 
 #include "httpd.h"
@@ -18,42 +19,46 @@
 #include "shared/queue.h"
 #include "closing/vhosts.h"
 
-/** The means of a child to hand its connections off. Constant in a child. */
+/** The data that a child needs to hand its connections off. Constant in a
+ *  child. */
 typedef struct fw2_child {
-    const fw2_listeners *listeners; /**< where connections are accepted */
-    const fw2_queue *queue;         /**< to the closer process */
-    const fw2_board *board;         /**< the closer process's */
-    fw2_counters *counters;         /**< where each connection's end is counted,
-                                         once; the virtual host is the last
-                                         request's */
-    int lingers;                    /**< a virtual host hands sockets off */
-    int agents; /**< the closer process wants to know User-Agents */
+    const fw2_listeners *listeners; /**< httpd's listening sockets */
+    const fw2_queue *queue;         /**< the queue to the closer process */
+    const fw2_board *board;         /**< the closer process's board */
+    fw2_counters *counters; /**< totals; each connection's end is counted
+                                         once, for the virtual host of the last
+                                         request */
+    int lingers;            /**< 1: a virtual host hands sockets off */
+    int agents;             /**< 1: the closer process counts by User-Agent */
 } fw2_child;
 
-/** Register the filter that sees a connection's end. Once, at load. */
+/** Register the filters that see the end of a connection and of a body. Once,
+ *  at load. */
 void fw2_conn_register(void);
 
 /**
- * A connection exists. If a listening socket of ours accepted it, it is given
- * what its address's virtual host wants; all others are left alone for good:
- * HTTP/2's secondary ones, and those that mod_proxy opened.
+ * Begin to observe a connection that a listening socket of httpd accepted, and
+ * set the socket options of the virtual host of its address. All other
+ * connections are ignored: secondary ones of HTTP/2, and those that mod_proxy
+ * opened.
  * @param child Must outlive the connection.
  */
 void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd, const fw2_child *child);
 
-/** A request has named its virtual host: from now on the connection is that
- *  one's. The threads of HTTP/2's requests may call it, too. */
+/** Assign the connection to the virtual host that this request has named. Also
+ *  called by the threads of HTTP/2's requests. */
 void fw2_conn_request(request_rec *r);
 
 /**
- * A request is answered, or was none. If the answer is the last and it is known
- * why, the note `finwait2-cause` says so, for whoever logs after us.
+ * Note the end of a request, also of one that could not be read. If the
+ * response is the connection's last one and the cause is known, the note
+ * `finwait2-cause` is set for modules that log later.
  */
 void fw2_conn_logged(request_rec *r);
 
 /**
- * The connection is about to be closed: count why. And once httpd has written
- * everything, send the FIN and hand the socket off.
+ * Count the end of a connection that httpd is about to close. After httpd has
+ * written everything, the FIN is sent and the socket handed off.
  */
 void fw2_conn_closing(conn_rec *c);
 

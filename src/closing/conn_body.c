@@ -1,14 +1,15 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * How far a request's body is read, by whichever handler, or by httpd itself
- * before the next request.
+ * How far a request's body is read, by any handler, or by httpd itself before
+ * the next request.
  *
  * A filter sees the end of the body (EOS) that httpd's own filter HTTP_IN
- * finds. It has to be among the protocol's filters: those survive internal
- * redirects, and mod_proxy stores an upload on disk instead of streaming it
- * where a request has input filters of any other type. A filter of HTTP_IN's
- * own type is inserted below it, so HTTP_IN is taken out and inserted anew.
+ * inserts. The filter must be a protocol filter, for two reasons: protocol
+ * filters survive internal redirects, and mod_proxy stores an upload on disk,
+ * instead of streaming it, if a request has input filters of another type.
+ * httpd inserts a filter of HTTP_IN's type below HTTP_IN, so HTTP_IN is removed
+ * and inserted again.
  */
 
 #include "closing/conn_impl.h"
@@ -25,8 +26,8 @@ static int has_eos(const apr_bucket_brigade *bb)
     return !APR_BRIGADE_EMPTY(bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb));
 }
 
-/* After an error, and where a client waits for 100 Continue in vain, HTTP_IN
- * reports an end that is none. */
+/* Note whether the body was read to its end. After an error, and if the client
+ * still waits for 100 Continue, HTTP_IN reports an EOS before the end. */
 static void note_read(fw2_conn *conn, const request_rec *r, apr_status_t rv,
                       const apr_bucket_brigade *bb)
 {
@@ -67,7 +68,7 @@ static int has_body(const request_rec *r)
            || (length && strcmp(length, "0"));
 }
 
-/* An internal redirect has the body, and the filters, of the request before. */
+/* An internal redirect has the body and the filters of the original request. */
 void fw2_conn_body_expect(fw2_conn *conn, request_rec *r)
 {
     ap_filter_t *http_in = r->proto_input_filters;

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Why a connection ends. httpd does not tell: it is read from what the last
- * answer said, and from what httpd leaves behind on the connection. */
+/* The cause of a connection's end. httpd does not report it, so it is derived
+ * from the last response and from the state of the connection. */
 
 #include "closing/conn_impl.h"
 
@@ -11,7 +11,8 @@
 
 #include "base/clock.h"
 
-/* As httpd asks before it lets a connection live on. */
+/* True if the process stops: the same check as in httpd before it keeps a
+ * connection. */
 static int is_stopping(void)
 {
     int state = AP_MPMQ_RUNNING;
@@ -32,15 +33,15 @@ int fw2_conn_drops(const request_rec *r)
     return 0;
 }
 
-static int says_close(const request_rec *r)
+static int has_close_token(const request_rec *r)
 {
     return r->assbackwards /* HTTP/0.9, which not every httpd marks */
            || ap_find_token(
                r->pool, apr_table_get(r->headers_out, "Connection"), "close");
 }
 
-/* Whether the client, or its virtual host, wants one answer a connection. */
-static int is_asked_for(const request_rec *r)
+/* True if the client or its virtual host wants one response a connection. */
+static int is_close_wanted(const request_rec *r)
 {
     const char *connection = apr_table_get(r->headers_in, "Connection");
 
@@ -50,7 +51,8 @@ static int is_asked_for(const request_rec *r)
                && !ap_find_token(r->pool, connection, "keep-alive"));
 }
 
-/* httpd counts the answer that says so as one more than may be. */
+/* True if the limit of requests is reached: httpd counts the last response as
+ * one more than the limit. */
 static int is_over_limit(const request_rec *r)
 {
     return r->server->keep_alive_max
@@ -72,44 +74,46 @@ fw2_cause fw2_conn_answer_cause(const request_rec *r)
         return status == HTTP_REQUEST_TIME_OUT ? FW2_CAUSE_TIMEOUT
                                                : FW2_CAUSE_ERROR;
     }
-    if (!says_close(r)) {
+    if (!has_close_token(r)) {
         return c->keepalive == AP_CONN_CLOSE ? FW2_CAUSE_OTHER : FW2_CAUSES;
     }
-    if (is_asked_for(r)) {
+    if (is_close_wanted(r)) {
         return FW2_CAUSE_CONNECTION_CLOSE;
     }
     if (is_over_limit(r)) {
         return FW2_CAUSE_REQUEST_LIMIT;
     }
-    /* The rest are handlers and variables that asked for it. */
+    /* Otherwise a handler or an environment variable asked for the close. */
     return is_stopping() ? FW2_CAUSE_STOP : FW2_CAUSE_CONNECTION_CLOSE;
 }
 
 /* ------------------------------------------- what a connection was like */
 
-/* mod_reqtimeout's for a client that was too slow, and event's for one whose
- * keep-alive time is over. */
-static int is_noted(const conn_rec *c)
+/* True if the connection has the note of mod_reqtimeout, for a client that was
+ * too slow, or of event, for a connection at the end of its keep-alive time. */
+static int has_short_linger_note(const conn_rec *c)
 {
     return apr_table_get(c->notes, "short-lingering-close") != NULL;
 }
 
 /*
- * Between two requests. A connection that waits in event is marked as kept
- * alive; who waits in a worker has begun to read the next request, and is not.
- * mod_http2 is idle in event's hands, or leaves no trace of it.
+ * True if the connection is between two requests. With event such a connection
+ * is marked as kept alive. With another MPM a worker has begun to read the next
+ * request, which removes the mark. Idle connections of HTTP/2 are seen with
+ * event only.
  */
 static int is_idle(conn_rec *c)
 {
     if (fw2_conn_is_http2(c)) {
-        return is_noted(c);
+        return has_short_linger_note(c);
     }
     return c->keepalives && (!c->cs || c->keepalive == AP_CONN_KEEPALIVE);
 }
 
 /*
- * In the middle of a request, or of an answer: what httpd could not write to a
- * client that has not gone, it gave up.
+ * True if the client was too slow in the middle of a request or of a response.
+ * A response that httpd could not write, to a client that has not closed, has
+ * timed out.
  */
 static int is_late(conn_rec *c, fw2_conn *conn)
 {
@@ -118,13 +122,13 @@ static int is_late(conn_rec *c, fw2_conn *conn)
         return 1;
     }
     return !fw2_conn_is_http2(c) && c->keepalive != AP_CONN_KEEPALIVE
-           && (is_noted(c) || (c->keepalives && !is_idle(c)));
+           && (has_short_linger_note(c) || (c->keepalives && !is_idle(c)));
 }
 
-/* Without a request, httpd logs input that it cannot read and clients that
- * are late. A close without that is caused by the client, even if its FIN is
- * still to come. */
-static int is_given_up(conn_rec *c, fw2_conn *conn)
+/* True if httpd has closed a connection without a request and without a log
+ * entry. httpd logs input that it cannot read and clients that are late, so the
+ * client has caused any other close, even if its FIN has not arrived yet. */
+static int is_closed_by_client(conn_rec *c, fw2_conn *conn)
 {
     return !fw2_conn_was_asked(conn) && fw2_conn_is_http1(c) && !c->aborted;
 }
@@ -143,7 +147,7 @@ fw2_cause fw2_conn_cause(conn_rec *c, fw2_conn *conn)
     if (is_late(c, conn)) {
         return FW2_CAUSE_TIMEOUT;
     }
-    if (is_given_up(c, conn)) {
+    if (is_closed_by_client(c, conn)) {
         return FW2_CAUSE_PEER;
     }
     if (is_stopping()) {

@@ -4,8 +4,9 @@
 #define FW2_CONN_IMPL_H
 
 /*
- * Within the room `conn`: what is known of one accepted connection, and why it
- * ends. All is the thread's that works on the connection, except as said.
+ * conn's internal header: the data about one accepted connection, and the cause
+ * of its end. Only the thread that works on the connection calls these
+ * functions and uses the data, unless noted otherwise.
  */
 
 #include "httpd.h"
@@ -17,97 +18,107 @@
 
 /** How far the body of the last request was read. */
 typedef enum {
-    FW2_BODY_READ,   /**< to its end, or there was none */
-    FW2_BODY_UNREAD, /**< not to its end yet */
-    FW2_BODY_BROKEN  /**< it never will be: the body, or the request before it,
+    FW2_BODY_READ,   /**< to its end; also for a request without a body */
+    FW2_BODY_UNREAD, /**< not yet to its end */
+    FW2_BODY_BROKEN  /**< never to its end: the body, or the request itself,
                           could not be read */
 } fw2_body;
 
 typedef struct fw2_conn {
-    apr_socket_t *csd;      /**< httpd's, and stays so */
-    fw2_sockopts has;       /**< on the socket now */
-    fw2_record *owner;      /**< an fw2_owner, as the last request wants it; any
-                                 thread may read it */
-    apr_uint32_t owning;    /**< 1: a thread writes the owner; atomic, since
+    apr_socket_t *csd;      /**< the accepted socket; httpd's */
+    fw2_sockopts has;       /**< the socket's present options */
+    fw2_record *owner;      /**< the fw2_owner of the last request; any thread
+                                 may read it */
+    apr_uint32_t owning;    /**< 1: a thread writes `owner`; atomic, since
                                  HTTP/2's requests have threads of their own */
     fw2_shared last;        /**< the address of the request read last, which is
-                                 never followed; any thread */
-    apr_uint32_t requests;  /**< read on this connection; atomic as well */
-    fw2_shared tls;         /**< 1: encrypted; the first request writes it, or
-                                 the end */
-    char *agent;            /**< of FW2_AGENT_SIZE: the User-Agent of the first
-                                 request; NULL: not wanted */
-    apr_uint32_t agent_set; /**< 1: a request writes it, 2: it is there; atomic
-                                 as well */
-    fw2_cause answer;       /**< why the last answer was to be the last, or
-                                FW2_CAUSES if it was not */
-    apr_time_t promised;    /**< the monotonic time until which the last answer
-                                 promises to keep the connection; 0: none does,
-                                 or a request came after it */
-    fw2_body body;          /**< how far the last request's was read */
-    int pipelined;          /**< the client has once sent more than was asked
-                                 for */
-    int tunnel;             /**< the last request made it one */
-    int may_send_more;      /**< the client may have more to say than we have
-                                 read, though not pipelined */
-    int response_pending;   /**< event gave up on an answer */
-    int eof_seen;           /**< the client's end of input was read, which in
+                                 compared but never followed; any thread */
+    apr_uint32_t requests;  /**< number of requests read; atomic */
+    fw2_shared tls;         /**< 1: the connection is encrypted; written with
+                                 the first request, or at the end */
+    char *agent;            /**< the User-Agent of the first request, in
+                                 FW2_AGENT_SIZE bytes; NULL: not wanted */
+    apr_uint32_t agent_set; /**< 1: a thread writes `agent`, 2: `agent` is
+                                 written; atomic */
+    fw2_cause answer;       /**< the cause for which the last response announced
+                                 the end of the connection, or FW2_CAUSES if it
+                                 did not */
+    apr_time_t promised;    /**< the monotonic time until which the last
+                                 response promises to keep the connection; 0: no
+                                 promise, or a request came later */
+    fw2_body body;          /**< how far the last request's body was read */
+    int pipelined;          /**< 1: the client has sent more than httpd read for
+                                 a request */
+    int tunnel;             /**< 1: the last request made the connection a
+                                 tunnel */
+    int may_send_more;      /**< 1: the client may send more, because the last
+                                 request had a body, became a tunnel, or made
+                                 httpd drop the connection */
+    int response_pending;   /**< 1: event gave up writing a response */
+    int eof_seen;           /**< 1: the client's end of input was read, which in
                                  TLS comes before the FIN */
-    int peer_closed;        /**< the client's FIN, or its reset, has come */
+    int peer_closed;        /**< 1: the client's FIN or reset has arrived */
     const fw2_child *child;
-    int closing;           /**< its end is counted; so are these: */
-    fw2_owner end;         /**< the owner by then */
-    fw2_protocol protocol; /**< which httpd forgets meanwhile */
+    int closing;           /**< 1: the end is counted, and these are set: */
+    fw2_owner end;         /**< the owner at the end */
+    fw2_protocol protocol; /**< the last protocol, which httpd does not keep */
     fw2_cause cause;
 } fw2_conn;
 
 /** Make the record of a connection's owner, in the connection's pool. */
 void fw2_conn_owner_begin(fw2_conn *conn, conn_rec *c, const fw2_owner *owner);
 
-/** Copy out the owner. Any thread; does not block. */
+/** Copy the owner. Any thread; does not block. */
 void fw2_conn_owner_read(const fw2_conn *conn, const conn_rec *c,
                          fw2_owner *owner);
 
 /**
- * From now on the connection is the virtual host's that this request named.
- * Any thread; does not block. Any one of requests that are read at the same
- * instant may be the last.
+ * Make the virtual host of this request the owner. Any thread; does not block.
+ * If several requests are read at the same instant, any of their virtual hosts
+ * becomes the owner.
  */
 void fw2_conn_owner_request(fw2_conn *conn, const request_rec *r);
 
 /**
- * A request has answered. If none was read after it, the connection ends as it
- * wants. Any thread; does not block.
- * @return True if that changes the owner.
+ * Add the settings of an answered request's sections to the owner, unless
+ * another request was read later. Any thread; does not block.
+ * @return True if the owner has changed.
  */
 int fw2_conn_owner_answered(fw2_conn *conn, const request_rec *r);
 
-/** Whether any request was read. */
+/** True if a request was read on this connection. */
 int fw2_conn_was_asked(fw2_conn *conn);
 
-/** The protocol: one of the two, or after an upgrade perhaps neither. */
+/** True if the protocol is HTTP/2. */
 int fw2_conn_is_http2(conn_rec *c);
+
+/** True if the protocol is HTTP/1. After an upgrade a connection may have
+ *  neither protocol. */
 int fw2_conn_is_http1(conn_rec *c);
 
 /** Register the filter that sees how far a body is read. Once, at load. */
 void fw2_conn_body_register(void);
 
-/** Note what body this request announces, and watch how far it is read. The
- *  header of an HTTP/1 request is read, and nothing of its body. */
+/** Note whether this request has a body, and observe how far it is read. To be
+ *  called when the header of an HTTP/1 request is read, and none of its body.
+ */
 void fw2_conn_body_expect(fw2_conn *conn, request_rec *r);
 
-/** The status of this request, or of one it was redirected to within httpd,
- *  with which httpd drops the connection; 0 if there is none. */
+/** Return the status with which httpd drops the connection, of this request or
+ *  of an internal redirect of it; 0 if there is none. */
 int fw2_conn_drops(const request_rec *r);
 
-/** Why the answer to this request, which is to be logged now, is the last;
- *  FW2_CAUSES if it is not, or if the client did not take it. */
+/** Return the cause for which the response to this request is the connection's
+ *  last one; FW2_CAUSES if the response is not the last, or if the client did
+ *  not read it. To be called when the request is logged. */
 fw2_cause fw2_conn_answer_cause(const request_rec *r);
 
-/** Why the connection ends. All its requests are logged. */
+/** Return the cause of the connection's end. To be called when all its requests
+ *  are logged. */
 fw2_cause fw2_conn_cause(conn_rec *c, fw2_conn *conn);
 
-/** How it ended if it was idle; its cause and protocol are known. */
+/** Return how an idle connection ended. To be called when its cause and
+ *  protocol are set. */
 fw2_idle fw2_conn_idle(const fw2_conn *conn);
 
 #endif /* FW2_CONN_IMPL_H */

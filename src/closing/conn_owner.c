@@ -1,15 +1,16 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The virtual host that a connection is counted for, and the policy that it
- * ends by: by value, since nothing of a request may be used once that is
- * answered. */
+/* The virtual host that a connection is counted for, and the policy for its
+ * end. Both are copied, since a request's memory may not be used after its
+ * response. */
 
 #include "closing/conn_impl.h"
 
 #include "apr_atomic.h"
 
-/* The record takes one writer at a time. A thread that finds another one here
- * writes nothing: both requests are read at the same instant. */
+/* Write the owner. A record allows one writer at a time. A thread that finds
+ * another writer does not write: both requests are read at the same instant, so
+ * either owner is right. */
 static void write_owner(fw2_conn *conn, const fw2_owner *owner)
 {
     if (!apr_atomic_cas32(&conn->owning, 1, 0)) {
@@ -24,8 +25,8 @@ void fw2_conn_owner_begin(fw2_conn *conn, conn_rec *c, const fw2_owner *owner)
     write_owner(conn, owner);
 }
 
-/* A record that is written again and again while it is read is as good as one
- * of which no request has come. */
+/* A record that is written during each try to read it counts as one without a
+ * request. */
 void fw2_conn_owner_read(const fw2_conn *conn, const conn_rec *c,
                          fw2_owner *owner)
 {
@@ -34,8 +35,8 @@ void fw2_conn_owner_read(const fw2_conn *conn, const conn_rec *c,
     }
 }
 
-/* A server that a module made at run time, from nothing that httpd has
- * configured, is none of the page's virtual hosts: the address's counts. */
+/* A server that a module made at run time without a configuration of httpd is
+ * not a virtual host of the page. The server of the address counts instead. */
 void fw2_conn_owner_request(fw2_conn *conn, const request_rec *r)
 {
     fw2_owner owner;

@@ -10,8 +10,9 @@
 
 static ap_filter_rec_t *promise_filter_handle;
 
-/* Return what the request's virtual host has as FinWait2KeepAliveAdvertise. One
- * that a module made from nothing that httpd has configured has none. */
+/* Return FinWait2KeepAliveAdvertise of the request's virtual host, or
+ * FW2_ADVERTISE_INHERIT for a server that a module made at run time without a
+ * configuration of httpd. */
 static apr_int64_t advertised(const request_rec *r)
 {
     fw2_owner owner;
@@ -21,30 +22,30 @@ static apr_int64_t advertised(const request_rec *r)
                : FW2_ADVERTISE_INHERIT;
 }
 
-/* True if ap_set_keepalive() has yet to decide on this request. A server
- * without a real time does not keep. */
+/* True if ap_set_keepalive() has yet to decide on this request, and the server
+ * keeps connections at all. */
 static int is_undecided(const request_rec *r)
 {
     return r->connection->keepalive == AP_CONN_UNKNOWN
            && r->server->keep_alive_timeout > 0;
 }
 
-/* True if httpd keeps the connection without being asked to. These variables
- * make it answer as to HTTP/1.0. */
-static int is_kept_unasked(const request_rec *r)
+/* True if httpd keeps the connection without `Connection: keep-alive`. With
+ * these variables httpd answers as to HTTP/1.0. */
+static int is_kept_by_default(const request_rec *r)
 {
     return r->proto_num >= HTTP_VERSION(1, 1)
            && !apr_table_get(r->subprocess_env, "downgrade-1.0")
            && !apr_table_get(r->subprocess_env, "force-no-vary");
 }
 
-/* Show the client's Connection with or without the token that asks for the
- * header, where the token asks for nothing else. */
+/* Show httpd the client's Connection with or without the token `keep-alive`,
+ * where the token has no effect but the header Keep-Alive. */
 static void show_token(request_rec *r, int wanted)
 {
     const char *connection = apr_table_get(r->headers_in, "Connection");
 
-    if (!is_kept_unasked(r) || ap_find_token(r->pool, connection, "close")
+    if (!is_kept_by_default(r) || ap_find_token(r->pool, connection, "close")
         || ap_find_token(r->pool, connection, "keep-alive") == wanted) {
         return;
     }
