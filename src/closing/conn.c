@@ -204,8 +204,8 @@ static void note_cause(request_rec *r, fw2_cause cause)
                    fw2_cause_names[cause]);
 }
 
-/* True if mod_proxy_wstunnel has made the connection a tunnel. The request shows
- * neither the status nor the bytes of the backend's response. */
+/* True if mod_proxy_wstunnel has made the connection a tunnel. The request does
+ * not show the status or the bytes of the backend's response. */
 static int is_wstunnel(const request_rec *r)
 {
     return r->proxyreq && r->filename && !strncmp(r->filename, "proxy:ws", 8)

@@ -28,30 +28,30 @@
 
 APLOG_USE_MODULE(finwait2);
 
-/* From one start of a process to the next. */
+/* The least time from one start of a process to the next. */
 #define START_INTERVAL apr_time_from_sec(1)
 
-/* How much longer than its longest linger a process may take to end by itself.
- * Only one that is stopped by SIGSTOP takes longer. */
+/* The time, beyond its longest linger, that a process gets to end by itself.
+ * Only a process that is stopped by SIGSTOP takes longer. */
 #define WAIT_MARGIN apr_time_from_sec(2)
 
-/* How long a process may take to end when it is told to, and how often to
- * look. */
+/* The time that a process gets to end after a signal, and the time between two
+ * checks. */
 #define STOP_PATIENCE (900 * (apr_interval_time_t)1000)
 #define STOP_STEP     (10 * (apr_interval_time_t)1000)
 
 struct fw2_kept {
-    fw2_keeper *keeper; /* the list it is in */
-    fw2_kept *next;     /* of a former configuration */
+    fw2_keeper *keeper; /* the list that has this process */
+    fw2_kept *next;     /* the process of the former configuration */
     apr_pool_t *pool;
-    apr_proc_t proc;    /* its pid; 0: there is none now */
-    apr_time_t started; /* fw2_clock_now()'s; 0: never */
-    apr_pool_t *pconf;  /* NULL: its configuration is not httpd's any more */
-    int stopping;       /* httpd stops or restarts, and not gracefully */
-    int one_process;    /* httpd -X */
-    int complained;     /* that it cannot be started */
+    apr_proc_t proc;    /* pid 0: the process does not run */
+    apr_time_t started; /* last start; fw2_clock_now()'s; 0: never started */
+    apr_pool_t *pconf;  /* NULL: httpd has a newer configuration */
+    int stopping;       /* 1: httpd stops or restarts, not gracefully */
+    int one_process;    /* 1: httpd -X */
+    int warned;         /* 1: a failed start is logged */
     ap_generation_t generation;
-    server_rec *main_server; /* while `pconf` is there */
+    server_rec *main_server; /* NULL if `pconf` is NULL */
     fw2_setup setup;
 };
 
@@ -59,9 +59,9 @@ static void maintain(int reason, void *data, int status);
 
 /* ------------------------------------------------------------- the list -- */
 
-/* Its process is gone. Its board was among those of the configuration that is
- * gone now, too. */
-static void drop(fw2_kept *kept)
+/* Remove an ended process from the list, and free its board, which only former
+ * configurations use. */
+static void remove_ended(fw2_kept *kept)
 {
     fw2_kept **at = kept->keeper;
 
@@ -77,8 +77,8 @@ static void register_process(fw2_kept *kept, apr_pool_t *pconf)
     apr_proc_other_child_register(&kept->proc, maintain, kept, NULL, pconf);
 }
 
-/* Have the MPM report the end of processes of former configurations to us
- * again. While this module was away, httpd itself looked after them. */
+/* Have the MPM report the end of former configurations' processes to this
+ * module again. While the module was unloaded, httpd itself waited for them. */
 static void adopt(fw2_kept *kept, apr_pool_t *pconf)
 {
     ap_generation_t generation;
@@ -91,7 +91,7 @@ static void adopt(fw2_kept *kept, apr_pool_t *pconf)
             register_process(kept, pconf);
         }
         else {
-            drop(kept);
+            remove_ended(kept);
         }
     }
 }
@@ -122,7 +122,8 @@ const fw2_board **fw2_keeper_boards(fw2_keeper keeper, int *n, apr_pool_t *pool)
 
 /* ------------------------------------------------------------- starting -- */
 
-/* A module may keep some for the MPM's children, as mpm-itk does. */
+/* Drop all capabilities: a module, for example mpm-itk, may keep some for the
+ * MPM's children. True on success. */
 static int drop_capabilities(void)
 {
 #ifdef SYS_capset
@@ -136,7 +137,8 @@ static int drop_capabilities(void)
 #endif
 }
 
-/* As the MPM's children do; but this process keeps nothing. */
+/* Drop privileges as the MPM's children do, and all capabilities as well. True
+ * on success. */
 static int drop_privileges(apr_pool_t *pool)
 {
     if (ap_run_drop_privileges(pool, ap_server_conf) != OK) {
@@ -150,8 +152,8 @@ static int drop_privileges(apr_pool_t *pool)
     return drop_capabilities();
 }
 
-/* The command that ps shows. The other words stay: they tell whose process
- * it is. */
+/* Change the command that ps shows. The arguments stay, so that ps still shows
+ * which httpd the process belongs to. */
 static void rename_command(const process_rec *process)
 {
     char *command = (char *)process->argv[0];
@@ -161,9 +163,10 @@ static void rename_command(const process_rec *process)
     apr_cpystrn(command, "finwait2", size);
 }
 
-/* In the forked process; does not return. It leaves the parent's process group:
- * prefork ends a graceful stop with SIGTERM to the whole group. */
-static void be_the_process(fw2_kept *kept)
+/* Run the closer process, after the fork; does not return. The process leaves
+ * the parent's process group, because prefork ends a graceful stop with SIGTERM
+ * to the whole group. */
+static void run_process(fw2_kept *kept)
 {
     apr_pool_t *pool;
 
@@ -178,8 +181,8 @@ static void be_the_process(fw2_kept *kept)
     _exit(0);
 }
 
-/* Fork with all signals blocked, which they stay in the forked process: its
- * handlers are httpd's still. */
+/* Fork with all signals blocked. They stay blocked in the forked process, which
+ * still has httpd's handlers. */
 static pid_t fork_without_signals(void)
 {
     sigset_t all, before;
@@ -194,16 +197,16 @@ static pid_t fork_without_signals(void)
     return pid;
 }
 
-static void complain(fw2_kept *kept, apr_status_t rv)
+static void warn_not_started(fw2_kept *kept, apr_status_t rv)
 {
-    if (!kept->complained) {
+    if (!kept->warned) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, rv, kept->main_server,
                      "cannot start the process finwait2, which lingers for "
                      "httpd and counts for its page. httpd goes on and lingers "
                      "itself, as without mod_finwait2; another attempt follows "
                      "about every ten seconds");
     }
-    kept->complained = 1;
+    kept->warned = 1;
 }
 
 static void start(fw2_kept *kept)
@@ -216,15 +219,15 @@ static void start(fw2_kept *kept)
         kept->started && since < START_INTERVAL ? START_INTERVAL - since : 0;
     pid = fork_without_signals();
     if (!pid) {
-        be_the_process(kept);
+        run_process(kept);
     }
     if (pid < 0) {
-        complain(kept, errno);
+        warn_not_started(kept, errno);
         return;
     }
     kept->proc.pid = pid;
     kept->started = now + kept->setup.delay;
-    kept->complained = 0;
+    kept->warned = 0;
     kept->setup.marks = 0; /* the next process continues this one's history */
     if (kept->setup.inherit) {
         kept->setup.inherit = 0;
@@ -234,16 +237,16 @@ static void start(fw2_kept *kept)
     register_process(kept, kept->pconf);
 }
 
-/* A server whose connections are all left alone, and that has no page, has no
- * use for a process. */
-static int is_wanted(const fw2_kept *kept)
+/* True if the configuration needs a closer process: sockets are handed off, or
+ * the page is on. */
+static int is_needed(const fw2_kept *kept)
 {
     return kept->setup.lingers || kept->setup.pages;
 }
 
 void fw2_keeper_monitor(fw2_keeper keeper)
 {
-    if (keeper && keeper->pconf && !keeper->proc.pid && is_wanted(keeper)) {
+    if (keeper && keeper->pconf && !keeper->proc.pid && is_needed(keeper)) {
         start(keeper);
     }
 }
@@ -258,7 +261,7 @@ static int is_stopping(void)
            || state == AP_MPMQ_STOPPING;
 }
 
-static void process_gone(fw2_kept *kept)
+static void handle_death(fw2_kept *kept)
 {
     pid_t pid = kept->proc.pid;
 
@@ -275,14 +278,15 @@ static void process_gone(fw2_kept *kept)
     }
 }
 
-/* A stop that somebody else than httpd has asked for. prefork ends a graceful
- * stop with a SIGTERM to its own process group: its flags look the same. */
+/* 1: a process other than httpd has asked for a stop. prefork ends a graceful
+ * stop with SIGTERM to its own process group, after which its flags are those
+ * of a stop. */
 static volatile sig_atomic_t stop_asked;
 
-/* When a graceful stop was asked for; fw2_clock_now()'s, or 0. */
+/* The time when a graceful stop was asked for; fw2_clock_now()'s, or 0. */
 static volatile apr_time_t graceful_asked;
 
-/* httpd's own handlers. */
+/* httpd's own handlers; unset while they are not wrapped. */
 static struct sigaction httpd_term, httpd_int, httpd_graceful;
 
 static void on_graceful(int signal, siginfo_t *info, void *context)
@@ -301,7 +305,7 @@ static void on_stop(int signal, siginfo_t *info, void *context)
     (signal == SIGINT ? httpd_int : httpd_term).sa_handler(signal);
 }
 
-static void wrap_handler(int signal, struct sigaction *of_httpd,
+static void wrap_handler(int signal, struct sigaction *httpd_action,
                          void (*handler)(int, siginfo_t *, void *))
 {
     struct sigaction now;
@@ -310,21 +314,21 @@ static void wrap_handler(int signal, struct sigaction *of_httpd,
         || now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN) {
         return;
     }
-    *of_httpd = now;
+    *httpd_action = now;
     now.sa_flags |= SA_SIGINFO;
     now.sa_sigaction = handler;
     sigaction(signal, &now, NULL);
 }
 
-static void unwrap_handler(int signal, struct sigaction *of_httpd)
+static void unwrap_handler(int signal, struct sigaction *httpd_action)
 {
-    if (of_httpd->sa_handler) {
-        sigaction(signal, of_httpd, NULL);
-        of_httpd->sa_handler = NULL;
+    if (httpd_action->sa_handler) {
+        sigaction(signal, httpd_action, NULL);
+        httpd_action->sa_handler = NULL;
     }
 }
 
-/* Before the code of this module goes. */
+/* Restore httpd's handlers, before this module is unloaded. */
 static void unwrap_handlers(void)
 {
     unwrap_handler(SIGTERM, &httpd_term);
@@ -341,8 +345,8 @@ void fw2_keeper_signals(void)
     }
 }
 
-/* True if a child of the MPM is there, or was not waited for yet: then it did
- * not end by itself. */
+/* True if a child of the MPM runs, or has ended but was not waited for yet,
+ * which means that it did not end by itself. */
 static int has_children(void)
 {
     int i, n = 0;
@@ -358,9 +362,10 @@ static int has_children(void)
     return 0;
 }
 
-/* The MPM calls this with APR_OC_REASON_RESTART while it waits for its children
- * at any stop or restart but a graceful restart. At the end of a graceful stop
- * no child is left by then, unless GracefulShutdownTimeout is over. */
+/* Handle the end of the process, or a stop of httpd. The MPM calls this with
+ * APR_OC_REASON_RESTART while it waits for its children at any stop or restart
+ * but a graceful restart. At the end of a graceful stop no child is left by
+ * then, unless GracefulShutdownTimeout is over. */
 static void maintain(int reason, void *data, int status)
 {
     fw2_kept *kept = data;
@@ -369,7 +374,7 @@ static void maintain(int reason, void *data, int status)
     case APR_OC_REASON_DEATH:
     case APR_OC_REASON_LOST:
         apr_proc_other_child_unregister(kept);
-        process_gone(kept);
+        handle_death(kept);
         break;
     case APR_OC_REASON_RESTART:
         kept->stopping = kept->stopping || stop_asked || has_children()
@@ -385,7 +390,7 @@ static void maintain(int reason, void *data, int status)
 
 /* ---------------------------------------------- the configuration's end -- */
 
-/* Wait for a process without blocking; true if it is gone. */
+/* Wait for a process without blocking. True if it has ended. */
 static int reap(fw2_kept *kept)
 {
     if (kept->proc.pid && waitpid(kept->proc.pid, NULL, WNOHANG)) {
@@ -413,15 +418,15 @@ static void signal_all(const fw2_kept *kept, int signal)
     }
 }
 
-/* When the time of a graceful stop began: when it was asked for, as far as
- * GracefulShutdownTimeout is concerned. */
+/* Return the time from which a graceful stop is timed: with
+ * GracefulShutdownTimeout the time of the request, else now. */
 static apr_time_t graceful_since(void)
 {
     return ap_graceful_shutdown_timeout && graceful_asked ? graceful_asked
                                                           : fw2_clock_now();
 }
 
-/* How long processes may go on after a graceful stop. */
+/* Return how long processes may go on during a graceful stop. */
 static apr_interval_time_t graceful_patience(const fw2_kept *kept)
 {
     apr_interval_time_t longest = 0;
@@ -435,8 +440,9 @@ static apr_interval_time_t graceful_patience(const fw2_kept *kept)
     return longest + WAIT_MARGIN;
 }
 
-/* Forks of other modules may have the children's end of a queue still, so the
- * processes are told that nobody sends any more. */
+/* Wait until all processes have ended by themselves, or the time is over. Forks
+ * of other modules may still have the children's end of a queue open, so a
+ * signal tells the processes that no child sends any more. */
 static void wait_gracefully(fw2_kept *kept)
 {
     apr_time_t until = graceful_since() + graceful_patience(kept);
@@ -464,11 +470,11 @@ static void end_all(fw2_kept *kept)
         wait_gracefully(kept);
     }
     signal_and_wait(kept, FW2_SIGNAL_STOP);
-    signal_and_wait(kept, SIGKILL); /* one that is stopped by SIGSTOP */
+    signal_and_wait(kept, SIGKILL); /* for a process stopped by SIGSTOP */
 }
 
-/* It goes on without the parent. This module may not come back, so httpd looks
- * after the process meanwhile. */
+/* Let all processes go on without the parent. The new configuration may be
+ * without this module, so httpd itself waits for the processes meanwhile. */
 static void leave_all(fw2_kept *kept)
 {
     for (; kept; kept = kept->next) {
@@ -488,10 +494,11 @@ static void wait_to_be_killed(void)
     }
 }
 
-/* Close the parent's ends of a queue. Sockets under SO_LINGER may be queued, as
- * a hostile child may have sent them, and a close of the last reference to one
- * blocks; only an exit does not. So a fork has the queue until the parent has
- * none. Without a fork, the parent keeps the closer process's end. */
+/* Close the parent's ends of a queue without blocking. A hostile child may have
+ * queued sockets with SO_LINGER, and a close of the last reference to such a
+ * socket blocks, except in an exit. So a forked process keeps the queue open
+ * until the parent has closed it. If the fork fails, the parent keeps the
+ * closer process's end open. */
 static void close_queue(fw2_queue *queue)
 {
     pid_t holder = fork_without_signals();
@@ -508,8 +515,9 @@ static void close_queue(fw2_queue *queue)
     }
 }
 
-/* Before anything of the configuration goes. Children and other forks of the
- * parent may get here as well. */
+/* End the processes, or let them go on, before the configuration is freed.
+ * Children and other forks of the parent may run this cleanup as well, and do
+ * nothing. */
 static apr_status_t end_configuration(void *data)
 {
     fw2_kept *kept = data;
@@ -559,7 +567,7 @@ fw2_kept *fw2_keeper_add(fw2_keeper *keeper, server_rec *main_server,
 
 void fw2_keeper_start(fw2_kept *kept)
 {
-    if (is_wanted(kept)) {
+    if (is_needed(kept)) {
         start(kept);
     }
 }

@@ -6,68 +6,76 @@
 /*
  * keeper: the parent's part of the closer process.
  *
- * It forks one process for each configuration, starts another if that dies,
- * and at a restart or stop of httpd does what no process must suffer from:
+ * The keeper forks one closer process for each configuration, replaces a
+ * process that dies, and ends the processes when httpd restarts or stops:
  *
  *   graceful restart   the process goes on without the parent until its
- *                      children and its sockets are gone; a new configuration
+ *                      children and its sockets are gone; the new configuration
  *                      has a process of its own
- *   graceful stop      the parent waits until all processes are done, for
+ *   graceful stop      the parent waits until all processes have ended, for
  *                      GracefulShutdownTimeout at most
- *   any other          they end within a second
+ *   any other          the processes end within a second
  *
- * The parent may be root: it reads nothing that a process can write, but exit
- * statuses. Only the parent's one thread calls these, except as said.
+ * The parent may be root, so it reads nothing that a process can write, except
+ * exit statuses. Only the parent's one thread calls these functions, unless
+ * noted otherwise.
  */
 
 #include "httpd.h"
 
 #include "closing/process.h"
 
-/** One configuration's process. Lives in a pool of its own until the process
- *  is gone, across restarts and the unloading of this module. */
+/** The closer process of one configuration. The data has a pool of its own and
+ *  lives until the process has ended, also while this module is unloaded in a
+ *  restart. */
 typedef struct fw2_kept fw2_kept;
 
-/** All of them, the newest first; retained by httpd. NULL: none. */
+/** The closer processes of all configurations, the newest first; retained by
+ *  httpd. NULL: none. */
 typedef fw2_kept *fw2_keeper;
 
 /**
- * Begin to keep a process for a new configuration, and adopt those of former
- * ones.
- * @param pool The process's own.
+ * Add a closer process for a new configuration, not yet started, and adopt the
+ * processes of former configurations.
+ * @param pool httpd's process pool.
  * @param pconf The configuration's pool.
  * @return Never NULL.
  */
 fw2_kept *fw2_keeper_add(fw2_keeper *keeper, server_rec *main_server,
                          apr_pool_t *pool, apr_pool_t *pconf);
 
-/** A pool that lasts as long as the configuration's process; and its setup,
- *  for the caller to fill in before fw2_keeper_start(). */
+/** Return a pool that lives until the closer process has ended. */
 apr_pool_t *fw2_keeper_pool(const fw2_kept *kept);
+
+/** Return the setup of the closer process, which the caller fills in before
+ *  fw2_keeper_start(). */
 fw2_setup *fw2_keeper_setup(fw2_kept *kept);
 
-/** Start the process, if it is wanted. If that fails, httpd goes on without it,
- *  and another attempt follows. */
+/** Start the closer process, if the configuration needs it. After a failure
+ *  httpd goes on without the process, and another attempt follows. */
 void fw2_keeper_start(fw2_kept *kept);
 
-/** For the child_status hook: the MPM has its signal handlers. */
+/** Wrap the MPM's signal handlers. To be called in the child_status hook, when
+ *  the MPM has set them. */
 void fw2_keeper_signals(void);
 
-/** For the monitor hook: start the process if there is none. */
+/** Start the closer process if it does not run. To be called in the monitor
+ *  hook. */
 void fw2_keeper_monitor(fw2_keeper keeper);
 
 /**
- * The boards of all processes that run, the newest first.
- * @param n How many.
+ * Return the boards of all processes in the list, the newest first.
+ * @param n On return, the number of boards.
  * @return From the pool; constant in the children.
  */
 const fw2_board **fw2_keeper_boards(fw2_keeper keeper, int *n,
                                     apr_pool_t *pool);
 
-/** The size of what is retained of each process. */
+/** Return the size of the data that is retained of each process. */
 apr_size_t fw2_keeper_footprint(void);
 
-/** In each child, once: close what is the parent's and the process's. */
+/** Close the closer process's end of the queue. To be called in each child,
+ *  once. */
 void fw2_keeper_in_child(fw2_kept *kept);
 
 #endif /* FW2_KEEPER_H */

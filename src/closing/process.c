@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The loop: batches of handed-off sockets, signals, asks, and the end. */
+/* The loop: batches of handed-off sockets, signals, pages that ask for a count,
+ * and the end. */
 
 #include "closing/process_impl.h"
 
@@ -23,41 +24,44 @@
 
 #include "base/clock.h"
 
-/* From the first message of a batch until everything queued is taken. A
- * wake-up costs more than all else that is done for a polite client; a silent
- * one shall not stay for more than 100 ms. */
+/* The time from the first message of a batch until all queued messages are
+ * received. For a client that closes in time a wake-up costs more than
+ * everything else, so one wake-up serves many; for an idle client the delay
+ * must stay below 100 ms. */
 #define BATCH (20 * (apr_interval_time_t)1000)
 
-/* Messages taken before sockets and pages have their turn. */
+/* The most rounds of messages received before held sockets and pages are
+ * handled. */
 #define ROUNDS 64
 
-/* Descriptors beside those of held sockets: the process's own, one batch of
- * sockets that are about to be held, and the asks. */
+/* The descriptors needed beside those of held sockets: the process's own, one
+ * batch of received sockets, and the pages' pipes. */
 #define SPARE ((rlim_t)128)
 
-/* Sockets held by default, where there are descriptors for as many. */
+/* The most sockets held by default, if the limit of descriptors allows it. */
 #define AUTO_SLOTS 65536
 
-/* Pages that wait for a count at the same time. */
+/* The most pages that wait for a count at the same time. */
 #define ASKS 32
 
-/* The number of the queue among watched descriptors. */
+/* The queue's number among the watched descriptors. */
 #define QUEUE 0
 
 typedef struct {
     const fw2_setup *setup;
-    fw2_closer *closer; /* NULL: there is no epoll, or nobody lingers */
+    fw2_closer *closer; /* NULL: no epoll, or no virtual host lingers */
     fw2_publisher publisher;
-    sigset_t unblocked;             /* while the process sleeps */
-    char (*agents)[FW2_AGENT_SIZE]; /* by slot; NULL: no lists are wanted */
-    const char *arriving; /* the agent of the socket that is being accepted */
-    apr_time_t batch;     /* when to take what is queued; 0: when woken */
-    apr_time_t told;      /* when the oldest was accepted, as published */
-    apr_time_t end_by;    /* 0: children may still send */
-    int queue_ended;      /* and nothing is in it */
-    int asks[ASKS];
+    sigset_t unblocked;             /* signal mask while the process sleeps */
+    char (*agents)[FW2_AGENT_SIZE]; /* User-Agents by slot; NULL: clients are
+                                       not listed */
+    const char *arriving; /* User-Agent of the socket that is being accepted */
+    apr_time_t batch;     /* when to receive messages; 0: at the next event */
+    apr_time_t published_oldest; /* accept time of the oldest socket */
+    apr_time_t end_by;           /* when to end; 0: children may still send */
+    int queue_ended; /* 1: the queue is empty and no child can send */
+    int asks[ASKS];  /* pipes of pages that wait for a count */
     int nasks;
-    int retired;
+    int retired; /* 1: a newer process counts and samples */
 } process;
 
 /* ------------------------------------------------------------- signals -- */
@@ -80,8 +84,9 @@ static void on_signal(int signal)
     }
 }
 
-/* Signals arrive while the process sleeps, and at no other time: the parent has
- * blocked them before it forked, and here they stay blocked. */
+/* Set the signal handlers. Handlers run only while the process sleeps, since
+ * the parent has blocked all signals before the fork, and they stay blocked at
+ * all other times. */
 static void obey_signals(process *p)
 {
     static const int obeyed[] = { FW2_SIGNAL_STOP,
@@ -120,7 +125,8 @@ static void on_held(void *context, const fw2_tag *tag, int slot)
     }
 }
 
-/* A client that closed first leaves nothing open. */
+/* Count an ended linger in the lists of clients, unless the client closed
+ * first. */
 static void note_client(const process *p, const fw2_ended *ended)
 {
     fw2_client_end end;
@@ -150,13 +156,13 @@ static void on_ended(void *context, const fw2_ended *ended)
 
 /* ------------------------------------------------------------- receiving -- */
 
-static int held_by(const process *p)
+static int held_count(const process *p)
 {
     return p->closer ? fw2_closer_count(p->closer) : 0;
 }
 
-/* Close a descriptor that another process has sent, of any kind. SO_LINGER with
- * seconds would block. */
+/* Close a descriptor of any kind that another process has sent. SO_LINGER is
+ * reset, because with seconds it would block. */
 static void close_foreign(int fd)
 {
     static const struct linger none = { 0, 0 };
@@ -173,10 +179,10 @@ static void refuse(const process *p, int fd)
     fw2_counters_invalid(p->setup->counters);
 }
 
-/* Descriptors of this batch did not arrive. Hold fewer sockets if there are
- * none left. If there are, the system does not let this process have
- * those of children: then no child shall send any more. */
-static void make_room(const process *p)
+/* Handle a batch in which descriptors are missing. If this process has no free
+ * descriptors, hold fewer sockets. Otherwise the system does not allow the
+ * process to receive descriptors of children, so have children send no more. */
+static void handle_truncation(const process *p)
 {
     int fd = dup(p->setup->queue.receive);
 
@@ -185,7 +191,7 @@ static void make_room(const process *p)
         fw2_board_refuse(p->setup->board);
     }
     else if (p->closer) {
-        fw2_closer_limit(p->closer, held_by(p) - FW2_RECEIVE_MAX);
+        fw2_closer_limit(p->closer, held_count(p) - FW2_RECEIVE_MAX);
     }
 }
 
@@ -232,9 +238,10 @@ static void accept_message(process *p, const fw2_received *received)
     }
 }
 
-/* Take what is queued, at most so many rounds.
- * @return How many messages there were; -1: the queue has ended. */
-static int take_queued(process *p, int rounds)
+/* Receive queued messages, in at most so many rounds; below 0: in any number of
+ * rounds.
+ * @return The number of messages; -1: the queue has ended. */
+static int receive_queued(process *p, int rounds)
 {
     fw2_received received[FW2_RECEIVE_MAX];
     int i, n, all = 0, truncated;
@@ -247,7 +254,7 @@ static int take_queued(process *p, int rounds)
             truncated += received[i].truncated;
         }
         if (truncated) {
-            make_room(p);
+            handle_truncation(p);
         }
         for (i = 0; i < n; i++) {
             fw2_board_arriving(p->setup->board, n - i);
@@ -269,27 +276,28 @@ static void watch_queue(process *p)
     }
 }
 
-/* True if no child can send any more. As long as httpd wants this process, a
- * queue that has ended was shut down by a hostile child: then httpd lingers
- * itself, and the process goes on to count. */
-static int has_all(const process *p)
+/* True if no child can send any more. A queue that has ended while httpd still
+ * uses this process was shut down by a hostile child. httpd then lingers
+ * itself, and the process continues to count. */
+static int senders_gone(const process *p)
 {
     return last_asked || (p->queue_ended && (p->retired || orphaned));
 }
 
-/* Take the rest of the queue. The sockets that are held then are the last. */
-static void expect_no_more(process *p)
+/* Receive the last messages, and set the end of the process: when no socket is
+ * held, or at the end of the longest linger. */
+static void receive_last(process *p)
 {
-    (void)take_queued(p, -1);
+    (void)receive_queued(p, -1);
     p->batch = 0;
     p->end_by = fw2_clock_now() + p->setup->longest;
 }
 
-/* While messages come the process looks by the clock, every 20 ms; else it is
- * woken by the next one. */
-static void take_batch(process *p)
+/* Receive a batch. While messages arrive, the next batch is received 20 ms
+ * later; otherwise the next message wakes the process. */
+static void receive_batch(process *p)
 {
-    int n = take_queued(p, ROUNDS);
+    int n = receive_queued(p, ROUNDS);
 
     if (n > 0) {
         p->batch = fw2_clock_now() + BATCH;
@@ -310,7 +318,7 @@ static apr_time_t earlier(apr_time_t a, apr_time_t b)
     return !a || (b && b < a) ? b : a;
 }
 
-/* As fw2_closer_wait(), where there is no closer. */
+/* Sleep as fw2_closer_wait() does, in a process without a closer. */
 static unsigned int wait_without_closer(const process *p, apr_time_t until)
 {
     int ended = p->queue_ended || p->end_by;
@@ -343,7 +351,7 @@ static void sleep_and_work(process *p)
 static void answer_asks(process *p)
 {
     if (p->nasks) {
-        fw2_publisher_count(&p->publisher, held_by(p));
+        fw2_publisher_count(&p->publisher, held_count(p));
     }
     while (p->nasks) {
         close_foreign(p->asks[--p->nasks]);
@@ -354,8 +362,8 @@ static void publish_oldest(process *p)
 {
     apr_time_t oldest = p->closer ? fw2_closer_oldest(p->closer) : 0;
 
-    if (oldest != p->told) {
-        p->told = oldest;
+    if (oldest != p->published_oldest) {
+        p->published_oldest = oldest;
         fw2_board_oldest(p->setup->board, oldest);
     }
 }
@@ -375,7 +383,7 @@ static int is_over(const process *p)
 {
     return stop_asked || (orphaned && p->setup->queue.receive < 0)
            || (p->end_by
-               && (orphaned || !held_by(p) || fw2_clock_now() >= p->end_by));
+               && (orphaned || !held_count(p) || fw2_clock_now() >= p->end_by));
 }
 
 static void work(process *p)
@@ -386,16 +394,16 @@ static void work(process *p)
             retire(p);
         }
         if (p->batch && fw2_clock_now() >= p->batch) {
-            take_batch(p);
+            receive_batch(p);
         }
-        if (!p->end_by && has_all(p)) {
-            expect_no_more(p);
+        if (!p->end_by && senders_gone(p)) {
+            receive_last(p);
         }
         answer_asks(p);
-        fw2_publisher_sample(&p->publisher, held_by(p));
+        fw2_publisher_sample(&p->publisher, held_count(p));
         publish_oldest(p);
     }
-    (void)take_queued(p, -1);
+    (void)receive_queued(p, -1);
     while (p->closer && fw2_closer_end_oldest(p->closer, FW2_STOPPED)) {
     }
     answer_asks(p);
@@ -438,15 +446,15 @@ static void begin(process *p, apr_pool_t *pool)
     fw2_publisher_init(&p->publisher, setup, pool);
     if (setup->queue.receive >= 0) {
         watch_queue(p);
-        p->batch = 1; /* another process may have left something */
+        p->batch = 1; /* a former process may have left messages */
     }
 }
 
 /* ---------------------------------------------------- what is inherited -- */
 
-/* Raise the limit of descriptors to this, beyond the hard limit if that is
- * allowed, or else as far as it is.
- * @return How many there may be now, at most `wanted`. */
+/* Raise the limit of descriptors to `wanted`, beyond the hard limit if that is
+ * permitted, otherwise up to the hard limit.
+ * @return The new limit, at most `wanted`. */
 static rlim_t raise_limit(rlim_t wanted)
 {
     struct rlimit limit, more;
@@ -499,14 +507,14 @@ static void close_from(int first)
     }
 }
 
-/* Move a descriptor to a number that is not in use; -1 stays. */
-static int moved(int fd, int to)
+/* Return a duplicate of a descriptor at an unused number; -1 for -1. */
+static int move_descriptor(int fd, int to)
 {
     return fd < 0 ? -1 : dup2(fd, to);
 }
 
-/* Keep the queue and nothing else: no listening socket, no log, no pipe to a
- * logger, no file of the configuration. */
+/* Close all inherited descriptors but the queue: listening sockets, logs, pipes
+ * to loggers, files of the configuration. */
 static void close_inherited(fw2_queue *queue, int null)
 {
     enum { FIRST = 3, KEPT = 1 };
@@ -522,11 +530,12 @@ static void close_inherited(fw2_queue *queue, int null)
         }
     }
     queue->send = -1;
-    queue->receive = moved(high, FIRST);
+    queue->receive = move_descriptor(high, FIRST);
     close_from(FIRST + KEPT);
 }
 
-/* Be told of the parent's death; a change of user would clear that. */
+/* Have the kernel send a signal when the parent dies. To be called after
+ * privileges are dropped, since a change of user resets this setting. */
 static void watch_parent(pid_t parent)
 {
 #ifdef __linux__

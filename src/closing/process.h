@@ -4,23 +4,22 @@
 #define FW2_PROCESS_H
 
 /*
- * process: the closer process, `finwait2` in ps: one for a configuration.
+ * process: the closer process, `finwait2` in ps, one for each configuration.
  *
- * It lingers on every socket that children hand off, counts the kernel's
- * tables for the pages and the history, keeps the lists of clients, and is the
- * one writer of what the pages read. All of that is one thread and one loop,
- * without a lock.
+ * The process lingers on all sockets that children hand off, counts the sockets
+ * in the kernel's tables for the pages and the history, keeps the lists of
+ * clients, and is the only writer of the data that pages read. The process has
+ * one thread and one loop, and no lock.
  *
- * The first message of a batch wakes it; 20 ms later it takes everything that
- * is queued, and by then most clients have closed. While nothing happens it
- * sleeps.
+ * The first message of a batch wakes the process. 20 ms later the process
+ * receives all queued messages; most clients have closed by then. Without
+ * messages or events the process sleeps.
  *
- * It ends when it is told to (SIGTERM), or, once no child can send any more,
- * as soon as it holds nothing. It reads what other processes write, so it
- * trusts none of it.
+ * The process ends after SIGTERM, or when no child can send any more and no
+ * socket is held. It trusts no data that other processes write.
  *
- * Knows the rooms below and nothing of httpd. Every function here is called
- * once, in the process that the parent has forked for it.
+ * The room depends on the rooms below, and not on httpd. Every function is
+ * called once, in the process that the parent has forked.
  */
 
 #include <signal.h>
@@ -34,47 +33,48 @@
 #include "shared/queue.h"
 #include "shared/history.h"
 
-/** The signals that the process obeys. */
-#define FW2_SIGNAL_STOP     SIGTERM /**< end at once */
-#define FW2_SIGNAL_RETIRE   SIGUSR1 /**< a newer process counts and samples */
-#define FW2_SIGNAL_LAST     SIGWINCH /**< no child is left; a fork of one may be */
-#define FW2_SIGNAL_ORPHANED SIGUSR2 /**< the parent has died */
+/** The signals that the process handles: end at once; stop counting and
+ *  sampling, as a newer process does it; no child can send any more, though a
+ *  fork of one may have the queue open; the parent has died. */
+#define FW2_SIGNAL_STOP     SIGTERM
+#define FW2_SIGNAL_RETIRE   SIGUSR1
+#define FW2_SIGNAL_LAST     SIGWINCH
+#define FW2_SIGNAL_ORPHANED SIGUSR2
 
-/** Everything that the process works with; made by the parent. */
+/** The data that the process works with; made by the parent. */
 typedef struct fw2_setup {
-    fw2_queue queue; /**< -1: there is none; then the process only counts */
+    fw2_queue queue; /**< both ends -1: no queue; the process only counts */
     fw2_counters *counters;
     fw2_board *board;
-    fw2_clients *clients;          /**< NULL: no lists are wanted */
+    fw2_clients *clients;          /**< NULL: clients are not listed */
     fw2_history *history;          /**< NULL: no history is kept */
-    const fw2_endpoint *endpoints; /**< where to count */
-    int n;                         /**< of them */
-    int peers;                     /**< addresses to list with a count */
-    int lingers;                   /**< a virtual host has sockets for it */
-    int slots;                     /**< sockets to hold; 0: as many as it has
-                                        descriptors for */
-    int pages;                     /**< the page answers */
-    int inherit;                   /**< take over the former counters' totals */
+    const fw2_endpoint *endpoints; /**< the endpoints of a count */
+    int n;                         /**< number of endpoints */
+    int peers;                     /**< most clients listed with a count */
+    int lingers;                   /**< 1: a virtual host hands sockets off */
+    int slots;                     /**< most sockets held; 0: as many as the
+                                        limit of descriptors allows */
+    int pages;                     /**< 1: the page answers */
+    int inherit;                   /**< 1: add the former counters' totals */
     apr_interval_time_t sample_interval; /**< microseconds; 0: no samples */
     apr_interval_time_t longest;         /**< the longest FinWait2LingerTotal */
-    apr_uint64_t marks;                  /**< for the first sample */
-    apr_int64_t (*severity)(apr_pool_t *pool); /**< of what is published, as a
-                                                    sample has it; NULL: it is
-                                                    not sampled */
-    apr_interval_time_t delay;           /**< to wait before doing anything */
-    int null; /**< /dev/null, opened before a change of root; or -1 */
+    apr_uint64_t marks;                  /**< marks of the first sample */
+    apr_interval_time_t delay;           /**< time to wait before the start */
+    int null; /**< descriptor of /dev/null, opened before a change of the root
+                   directory; or -1 */
     pid_t parent;
 } fw2_setup;
 
 /**
- * Have a name in ps, top and pgrep; and what takes root, or the root folder:
- * raise the limit of descriptors for the slots, and open /dev/null.
- * @param setup Its `slots` become what the limit has room for.
+ * Prepare the process as long as it may be root and has the old root directory:
+ * set the name for ps, top and pgrep, raise the limit of descriptors for the
+ * slots, and open /dev/null.
+ * @param setup `slots` is set to the number that the limit allows.
  */
 void fw2_process_prepare(fw2_setup *setup);
 
-/** Close all descriptors but the queue's, do the work, and return when it is
- *  done. Privileges are dropped by now. */
+/** Close all descriptors but the queue's, run the loop, and return when the
+ *  process is to exit. To be called after privileges are dropped. */
 void fw2_process_run(const fw2_setup *setup, apr_pool_t *pool);
 
 #endif /* FW2_PROCESS_H */
