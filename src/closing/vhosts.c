@@ -12,7 +12,8 @@
 
 APLOG_USE_MODULE(finwait2);
 
-/* An address as fw2_endpoint has it: IPv4 mapped, or NULL if it is neither. */
+/* Write an address as in fw2_endpoint, IPv4 mapped. Return NULL if the address
+ * is neither IPv4 nor IPv6. */
 static const unsigned char *address_bytes(const apr_sockaddr_t *sa,
                                           unsigned char addr[16])
 {
@@ -37,39 +38,40 @@ static int is_any(const unsigned char addr[16])
     return !memcmp(addr, any6, 16) || !memcmp(addr, any4, 16);
 }
 
-/* How an address of a virtual host meets a listening socket. */
+/* The part of a listening socket's connections that match an address of a
+ * virtual host. */
 typedef enum {
-    APART,   /**< no connection there is for it */
-    PARTLY,  /**< some connections there may be for it */
-    ENTIRELY /**< any connection there is for it, or for one more specific */
-} meeting;
+    NONE, /* no connection */
+    SOME, /* some connections */
+    ALL   /* all connections, but more specific addresses take precedence */
+} share;
 
-static meeting meets(const server_addr_rec *sar, const fw2_endpoint *at)
+static share address_share(const server_addr_rec *sar, const fw2_endpoint *at)
 {
     unsigned char addr[16];
 
     if (sar->host_port && sar->host_port != at->port) {
-        return APART;
+        return NONE;
     }
     if (!address_bytes(sar->host_addr, addr)) {
-        return APART;
+        return NONE;
     }
     if (is_any(addr)) {
-        return ENTIRELY;
+        return ALL;
     }
     if (is_any(at->addr)) {
-        return PARTLY;
+        return SOME;
     }
-    return memcmp(addr, at->addr, 16) ? APART : ENTIRELY;
+    return memcmp(addr, at->addr, 16) ? NONE : ALL;
 }
 
-static meeting server_meets(const server_rec *s, const fw2_endpoint *at)
+static share server_share(const server_rec *s, const fw2_endpoint *at)
 {
     const server_addr_rec *sar;
-    meeting best = APART;
+    share best = NONE;
 
     for (sar = s->addrs; sar; sar = sar->next) {
-        meeting here = meets(sar, at);
+        share here = address_share(sar, at);
 
         if (here > best) {
             best = here;
@@ -78,51 +80,53 @@ static meeting server_meets(const server_rec *s, const fw2_endpoint *at)
     return best;
 }
 
-/* Servers that may answer at one listening socket, and what they want. */
+/* The socket options that the servers of one listening socket want. */
 typedef struct {
-    int asked;
-    int agree;
+    int servers; /* number of servers */
+    int agree;   /* 1: all servers want the same */
     fw2_sockopts wanted;
 } agreement;
 
-static void ask(agreement *so_far, const server_rec *s)
+static void add_server(agreement *so_far, const server_rec *s)
 {
     fw2_sockopts wants = fw2_sockopts_of(fw2_config_policy(s));
 
     so_far->agree =
-        !so_far->asked++
+        !so_far->servers++
         || (so_far->agree && fw2_sockopts_equal(so_far->wanted, wants));
     so_far->wanted = wants;
 }
 
 /*
- * The options that all servers of a listening socket agree on, or the
- * system's if they differ. The main server answers what no virtual host takes.
+ * Return the options that all servers of a listening socket agree on, or the
+ * system's if they differ. The main server is one of them, unless a virtual
+ * host matches all connections.
  */
 static fw2_sockopts agreed_at(const fw2_endpoint *at,
                               const server_rec *main_server)
 {
-    agreement servers = { 0 };
+    agreement found = { 0 };
     int main_answers = 1;
     const server_rec *s;
 
     for (s = main_server->next; s; s = s->next) {
-        meeting here = server_meets(s, at);
+        share here = server_share(s, at);
 
-        if (here != APART) {
-            ask(&servers, s);
+        if (here != NONE) {
+            add_server(&found, s);
         }
-        if (here == ENTIRELY) {
+        if (here == ALL) {
             main_answers = 0;
         }
     }
     if (main_answers) {
-        ask(&servers, main_server);
+        add_server(&found, main_server);
     }
-    return servers.agree ? servers.wanted : fw2_sockopts_system;
+    return found.agree ? found.wanted : fw2_sockopts_system;
 }
 
-/* Set what the socket shall carry; the system's if that cannot be. */
+/* Set the options of a listening socket, or the system's if that fails. Return
+ * the options that are set. */
 static fw2_sockopts set_on_listener(int fd, const char *name, fw2_sockopts want,
                                     const server_rec *s)
 {
@@ -172,7 +176,7 @@ const fw2_listeners *fw2_vhosts_listen(const server_rec *main_server,
     apr_size_t n;
     int i;
 
-    /* httpd's list begins with what was configured last. */
+    /* httpd's list begins with the socket that was configured last. */
     for (lr = ap_listeners; lr; lr = lr->next) {
         APR_ARRAY_PUSH(reversed, apr_socket_t *) = lr->sd;
     }
@@ -262,7 +266,7 @@ apr_interval_time_t fw2_vhosts_longest(const server_rec *main_server)
     return longest;
 }
 
-/* An address as a key: the port, then the bytes of the host. */
+/* Return an address as a key: the port, then the bytes of the host. */
 static const void *address_key(const server_addr_rec *sar, apr_ssize_t *length,
                                apr_pool_t *pool)
 {
@@ -275,9 +279,9 @@ static const void *address_key(const server_addr_rec *sar, apr_ssize_t *length,
     return key;
 }
 
-/* Each address's own virtual host, whose KeepAliveTimeout httpd takes for a
- * named one that has none: the first with that address, and so the last in
- * httpd's list, which begins with what was configured last. */
+/* Return the default virtual host of each address: the one that was configured
+ * first, which is the last in httpd's list. httpd uses its KeepAliveTimeout for
+ * virtual hosts of the address without one. */
 static apr_hash_t *first_servers(const server_rec *main_server,
                                  apr_pool_t *pool)
 {
@@ -303,7 +307,7 @@ static int has_keepalive(const server_rec *s)
     return policy->engine && policy->keepalive_timeout != FW2_KEEPALIVE_INHERIT;
 }
 
-/* The own virtual host of one of this server's addresses, if it has a
+/* Return the default virtual host of one of a server's addresses, if that has a
  * FinWait2KeepAliveTimeout; or NULL. */
 static const server_rec *address_server(const server_rec *s, apr_hash_t *first,
                                         apr_pool_t *pool)
@@ -322,7 +326,7 @@ static const server_rec *address_server(const server_rec *s, apr_hash_t *first,
     return NULL;
 }
 
-static int anyone_has_keepalive(const server_rec *s)
+static int any_has_keepalive(const server_rec *s)
 {
     while (s && !has_keepalive(s)) {
         s = s->next;
@@ -330,8 +334,9 @@ static int anyone_has_keepalive(const server_rec *s)
     return s != NULL;
 }
 
-/* Before an address's own virtual host gets its new time, those that only share
- * its address must be given its old one to keep. */
+/* Set the present time of an address's default virtual host on the virtual
+ * hosts that use it. Otherwise these would also get the new time that is then
+ * set on the default virtual host. */
 static void keep_old_times(server_rec *main_server, apr_pool_t *ptemp)
 {
     apr_hash_t *first = first_servers(main_server, ptemp);
@@ -353,7 +358,7 @@ void fw2_vhosts_keepalive(server_rec *main_server, apr_pool_t *ptemp)
 {
     server_rec *s;
 
-    if (!anyone_has_keepalive(main_server)) {
+    if (!any_has_keepalive(main_server)) {
         return;
     }
     keep_old_times(main_server, ptemp);
@@ -371,7 +376,7 @@ static apr_interval_time_t promise_of(const server_rec *s)
     return apr_time_from_sec(fw2_policy_promise(fw2_config_policy(s)));
 }
 
-static int anyone_has_promise(const server_rec *s)
+static int any_has_promise(const server_rec *s)
 {
     while (s
            && fw2_policy_promise(fw2_config_policy(s))
@@ -381,8 +386,9 @@ static int anyone_has_promise(const server_rec *s)
     return s != NULL;
 }
 
-/* Return the time that httpd waits for the next request to this server: a
- * virtual host without one has that of each address's own: the shortest. */
+/* Return the time that httpd waits for the next request to a server. For a
+ * virtual host without a time of its own, return the shortest time of its
+ * addresses' default virtual hosts. */
 static apr_interval_time_t real_time(const server_rec *s, apr_hash_t *first,
                                      apr_pool_t *pool)
 {
@@ -419,8 +425,8 @@ static void warn_promise(const server_rec *s, apr_interval_time_t real)
 }
 
 /* True if the main server's warning covers this virtual host. */
-static int is_as_in(const server_rec *main_server, const server_rec *s,
-                    apr_interval_time_t real)
+static int is_covered_by(const server_rec *main_server, const server_rec *s,
+                         apr_interval_time_t real)
 {
     return s != main_server && main_server->keep_alive
            && promise_of(s) == promise_of(main_server)
@@ -432,7 +438,7 @@ int fw2_vhosts_promise(const server_rec *main_server, apr_pool_t *ptemp)
     apr_hash_t *first;
     const server_rec *s;
 
-    if (!anyone_has_promise(main_server)) {
+    if (!any_has_promise(main_server)) {
         return 0;
     }
     first = first_servers(main_server, ptemp);
@@ -440,7 +446,7 @@ int fw2_vhosts_promise(const server_rec *main_server, apr_pool_t *ptemp)
         apr_interval_time_t real = real_time(s, first, ptemp);
 
         if (s->keep_alive && real > 0 && real <= promise_of(s)
-            && !is_as_in(main_server, s, real)) {
+            && !is_covered_by(main_server, s, real)) {
             warn_promise(s, real);
         }
     }
