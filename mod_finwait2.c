@@ -1,41 +1,42 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * mod_finwait2: the end of a connection, for servers whose clients do not
- * close.
+ * mod_finwait2: ends connections for servers with clients that do not close.
  *
- * The end that closes a TCP connection first sends a FIN, and then depends on
- * the other end: until its FIN comes too, the connection is half-closed, in
- * FIN_WAIT_2. A server closes first whenever a keep-alive time runs out. It
- * must then stay with the socket for a while, reading and discarding, or late
- * bytes of the client reset the response away: it lingers. httpd lingers in a
- * worker, or with all that a connection has; while it holds the descriptor no
- * timer of the kernel runs, and once it has closed it, the kernel keeps an
- * orphan for a minute.
+ * The side that closes a TCP connection first sends a FIN, and then depends on
+ * the other side: until the other FIN arrives, the connection is half-closed,
+ * in FIN_WAIT_2. A server closes first whenever a keep-alive time runs out. The
+ * server must then keep the socket for a while, and read and discard bytes: it
+ * lingers. Without a linger, late bytes of the client cause a reset, which
+ * discards the response. httpd lingers in a worker, or with all memory of the
+ * connection. While httpd holds the descriptor, no timer of the kernel runs;
+ * after httpd has closed it, the kernel keeps an orphan for a minute.
  *
- * Three things happen here, in rooms of their own under src/:
+ * The module has three parts, in rooms of their own under src/:
  *
- *   The kernel's part. config's directives become a policy for each server;
- *   vhosts gives httpd's listening sockets and keep-alive times what the
- *   policies say. A connection is born with what its listening socket has, so
- *   where the virtual hosts of one agree, that is all there is to do. If they
- *   do not, conn gives it what its address's virtual host wants when it
- *   is accepted, and what its named one wants once a request has named it.
+ *   Socket options. The directives (config) become a policy for each server.
+ *   vhosts sets socket options and keep-alive times by the policies, on httpd's
+ *   listening sockets and servers. A connection inherits the options of its
+ *   listening socket, so if the socket's virtual hosts agree, nothing is left
+ *   to do. Otherwise conn sets the options of the address's virtual host when a
+ *   connection is accepted, and those of the named virtual host when a request
+ *   is read.
  *
  *   The linger. When httpd has written everything, conn sends the FIN and hands
- *   the socket off to the closer process: one process for the whole server,
- *   which the parent forks (keeper) and which holds thousands of sockets in an
- *   epoll set (process, closer). It closes each as soon as that is safe, most
+ *   the socket off to the closer process. The parent forks one closer process
+ *   for the whole server (keeper), which holds thousands of sockets in an epoll
+ *   set (process, closer). It closes each socket as soon as this is safe, most
  *   within a round trip. No worker waits.
  *
- *   The page. status writes a report of what the closer process counts in the
- *   kernel's tables at httpd's own addresses and publishes (board, history,
- *   clients), and of the counters that all processes add to.
+ *   The page. The closer process counts the sockets at httpd's addresses in the
+ *   kernel's tables, and publishes the counts (board, history, clients). All
+ *   processes add to the totals (counters). status writes a report of both.
  *
- * A failure anywhere leaves the connection to httpd, as ever.
+ * After any failure httpd lingers on the connection itself, as it does without
+ * this module.
  */
 
-#include "closing/compat.h" /* first: it refuses what is too old */
+#include "closing/compat.h" /* first, as it checks the version of httpd */
 
 #include "httpd.h"
 #include "http_config.h"
@@ -72,23 +73,23 @@ char fw2_sync_httpd;
 /* The data that survives a restart, which unloads this module. */
 typedef struct {
     fw2_counters *counters;
-    fw2_history *history; /* shared; NULL: never wanted */
-    fw2_clients *clients; /* NULL: never wanted */
+    fw2_history *history; /* NULL: never configured so far */
+    fw2_clients *clients; /* NULL: never configured so far */
     fw2_keeper keeper;
-    apr_uint64_t digest; /* of the settings; 0: there were none before */
+    apr_uint64_t digest; /* of the last settings; 0: none yet */
 } finwait2_retained;
 
 /* Made in post_config by the parent, constant in its children. */
 static const fw2_listeners *listeners;
 static fw2_kept *kept;
-static fw2_sources sources; /* of the page */
-static fw2_child child;     /* what connections are handed off with */
-static int promises;        /* a virtual host has FinWait2KeepAliveAdvertise */
+static fw2_sources sources; /* the data of the page */
+static fw2_child child;     /* the data for connections */
+static int promises;        /* 1: FinWait2KeepAliveAdvertise is set somewhere */
 
 /* ------------------------------------------------------------ the parent -- */
 
-/* A new module may follow an old one in a restart. It begins anew if one of the
- * layouts that survive has another size. */
+/* Return the retained data. After a restart with another version of this module
+ * the data is new if the size of any retained structure has changed. */
 static finwait2_retained *retained_data(void)
 {
     char key[128];
@@ -103,7 +104,7 @@ static finwait2_retained *retained_data(void)
                     : ap_retained_data_create(key, sizeof(*retained));
 }
 
-/* Give each server its place among the counters, that of its name. */
+/* Set the number of each server among the counters, by its name. */
 static apr_status_t prepare_counters(server_rec *main_server, apr_pool_t *pconf,
                                      apr_pool_t *ptemp)
 {
@@ -125,7 +126,7 @@ static apr_status_t prepare_counters(server_rec *main_server, apr_pool_t *pconf,
     return rv;
 }
 
-/* A part that cannot be had is missing on the page; all else works. */
+/* Warn that the page is without one of its parts. */
 static void warn_missing(const server_rec *s, apr_status_t rv, const char *what)
 {
     ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
@@ -134,8 +135,8 @@ static void warn_missing(const server_rec *s, apr_status_t rv, const char *what)
                  what);
 }
 
-/* The clients are listed only where that is wanted, and forgotten where it is
- * not wanted any more. */
+/* Return the lists of clients, or NULL without FinWait2StatusPeers On. Lists of
+ * a former configuration are then erased. */
 static fw2_clients *prepare_clients(server_rec *main_server)
 {
     finwait2_retained *retained = retained_data();
@@ -173,7 +174,7 @@ static fw2_history *prepare_history(server_rec *main_server)
     return retained->history;
 }
 
-/* Why the next sample is not like the one before. */
+/* Return the marks of the next sample: a restart, and a change of settings. */
 static apr_uint64_t marks_of(const server_rec *main_server)
 {
     finwait2_retained *retained = retained_data();
@@ -184,9 +185,9 @@ static apr_uint64_t marks_of(const server_rec *main_server)
     return FW2_MARK_RESTART | (changed ? FW2_MARK_CONFIG : 0);
 }
 
-/* At a start this is the administrator's to see at once. A server that runs is
- * not taken down for it. */
-static int refuse_to_start(server_rec *s, apr_status_t rv, int had_counters)
+/* Report that there is no shared memory. At a start httpd refuses to start, so
+ * that the administrator sees the error at once; at a restart httpd goes on. */
+static int report_no_memory(server_rec *s, apr_status_t rv, int had_counters)
 {
     if (had_counters) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
@@ -203,9 +204,9 @@ static int refuse_to_start(server_rec *s, apr_status_t rv, int had_counters)
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
-/* The settings of each virtual host, by its place among the counters; to be
- * called when the keep-alive times are there. The first server of a name
- * counts. */
+/* Return the settings of each virtual host, by its number among the counters.
+ * Servers with the same name have the settings of the first. To be called after
+ * fw2_vhosts_keepalive(). */
 static const fw2_settings *settings_of(const server_rec *s, apr_pool_t *pconf)
 {
     const fw2_counters *counters = retained_data()->counters;
@@ -225,7 +226,7 @@ static const fw2_settings *settings_of(const server_rec *s, apr_pool_t *pconf)
     return settings;
 }
 
-/* A queue that cannot be had leaves a process that only counts. */
+/* Make the queue. Without a queue the closer process only counts. */
 static void prepare_queue(fw2_queue *queue, const server_rec *s)
 {
     apr_status_t rv = fw2_queue_create(queue);
@@ -262,8 +263,8 @@ static void fill_setup(fw2_setup *setup, server_rec *s)
     prepare_queue(&setup->queue, s);
 }
 
-/* Share what the page and the connections of this configuration's children
- * use. */
+/* Set the data that the page and the connections use in this configuration's
+ * children. */
 static void share_setup(const fw2_setup *setup, server_rec *s,
                         apr_pool_t *pconf)
 {
@@ -285,13 +286,14 @@ static void share_setup(const fw2_setup *setup, server_rec *s,
     sources.sample_interval = setup->sample_interval;
 }
 
-static apr_status_t prepare_board(fw2_kept *of)
+static apr_status_t prepare_board(fw2_kept *process)
 {
     const fw2_counters *counters = retained_data()->counters;
 
-    return fw2_board_create(&fw2_keeper_setup(of)->board, listeners->n,
+    return fw2_board_create(&fw2_keeper_setup(process)->board, listeners->n,
                             (int)fw2_counters_places(counters),
-                            fw2_counters_layout(counters), fw2_keeper_pool(of));
+                            fw2_counters_layout(counters),
+                            fw2_keeper_pool(process));
 }
 
 static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
@@ -313,7 +315,7 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     had_counters = retained->counters != NULL;
     rv = prepare_counters(s, pconf, ptemp);
     if (rv != APR_SUCCESS) {
-        return refuse_to_start(s, rv, had_counters);
+        return report_no_memory(s, rv, had_counters);
     }
     fw2_sockdiag_limits(&limits);
     fw2_config_warn(s, limits.tcp_fin_timeout);
@@ -321,7 +323,7 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     promises = fw2_vhosts_promise(s, ptemp);
     kept = fw2_keeper_add(&retained->keeper, s, s->process->pool, pconf);
     rv = prepare_board(kept);
-    return rv == APR_SUCCESS ? OK : refuse_to_start(s, rv, had_counters);
+    return rv == APR_SUCCESS ? OK : report_no_memory(s, rv, had_counters);
 }
 
 static int finwait2_start_process(apr_pool_t *pconf, apr_pool_t *plog,
@@ -363,7 +365,7 @@ static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
 static int finwait2_pre_connection(conn_rec *c, void *csd)
 {
     fw2_sync_from_httpd();
-    if (child.board) { /* else there is no shared memory since a restart */
+    if (child.board) { /* NULL: a restart found no shared memory */
         fw2_conn_accepted(c, csd, &child);
     }
     fw2_sync_to_httpd();
@@ -427,10 +429,10 @@ static void finwait2_register_hooks(apr_pool_t *pool)
     fw2_conn_register();
     fw2_keepalive_register();
     /* Before the event MPM's (MIDDLE), which makes a queue for each keep-alive
-     * time that it finds. */
+     * time. */
     ap_hook_post_config(finwait2_post_config, NULL, NULL, APR_HOOK_FIRST);
-    /* After all others', which may fork daemons: those shall not have the
-     * queue. */
+    /* After those of other modules, which may fork daemons: a daemon must not
+     * inherit the queue. */
     ap_hook_post_config(finwait2_start_process, NULL, NULL,
                         APR_HOOK_REALLY_LAST);
     ap_hook_child_status(finwait2_child_status, NULL, NULL, APR_HOOK_MIDDLE);
@@ -439,23 +441,25 @@ static void finwait2_register_hooks(apr_pool_t *pool)
     /* Before core's (REALLY_LAST), which ends the hook. */
     ap_hook_pre_connection(finwait2_pre_connection, NULL, NULL,
                            APR_HOOK_MIDDLE);
-    /* Before httpd's own (REALLY_LAST): of filters of one type, the first is
-     * called first. */
+    /* Before httpd's own (REALLY_LAST): among filters of one type, the filter
+     * that was added first is called first. */
     ap_hook_create_request(finwait2_create_request, NULL, NULL,
                            APR_HOOK_MIDDLE);
-    /* Before any that may end the hook with an error: the request's virtual
-     * host is known by now, and closing is part of answering an error. */
+    /* Before any hook that may end the request with an error: the request's
+     * virtual host is already known, and its policy also applies after an
+     * error. */
     ap_hook_post_read_request(finwait2_post_read_request, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
-    /* Before mod_log_config's (MIDDLE), which may want our note. */
+    /* Before mod_log_config's (MIDDLE), which may log the note. */
     ap_hook_log_transaction(finwait2_log_transaction, NULL, NULL,
                             APR_HOOK_FIRST);
-    /* Before mod_http2's (LAST), which ends the hook with DONE. Its output
-     * passes before the filter that is put in here sees the end. */
+    /* Before mod_http2's (LAST), which ends the hook with DONE. The filter that
+     * is added here still sees the end of the connection after mod_http2's
+     * output. */
     ap_hook_pre_close_connection(finwait2_pre_close_connection, NULL, NULL,
                                  APR_HOOK_FIRST);
     ap_hook_handler(finwait2_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    /* The hook of mod_status, if that is there. */
+    /* The hook of mod_status, if that module is loaded. */
     APR_OPTIONAL_HOOK(ap, status_hook, finwait2_status_hook, NULL, NULL,
                       APR_HOOK_MIDDLE);
 }
