@@ -201,7 +201,7 @@ static request_rec *final_request(request_rec *r)
 static void note_cause(request_rec *r, fw2_cause cause)
 {
     apr_table_setn(final_request(r)->notes, "finwait2-cause",
-                   fw2_cause_names[cause]);
+                   fw2_causes[cause].name);
 }
 
 /* True if mod_proxy_wstunnel has made the connection a tunnel. The request does

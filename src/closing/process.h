@@ -59,7 +59,11 @@ typedef struct fw2_setup {
     apr_interval_time_t sample_interval; /**< microseconds; 0: no samples */
     apr_interval_time_t longest;         /**< the longest FinWait2LingerTotal */
     apr_uint64_t marks;                  /**< marks of the first sample */
-    apr_interval_time_t delay;           /**< time to wait before the start */
+    apr_int64_t (*severity)(apr_pool_t *pool); /**< return the severity of what
+                                                    is published, as in
+                                                    fw2_sample; NULL: not
+                                                    sampled */
+    apr_interval_time_t delay; /**< time to wait before the start */
     int null; /**< descriptor of /dev/null, opened before a change of the root
                    directory; or -1 */
     pid_t parent;
