@@ -28,9 +28,9 @@ typedef enum {
 
 /** The properties of an ending. */
 typedef struct fw2_ending_row {
-    const char *name; /**< on the page and in the metrics */
+    const char *name; /**< name on the page and in the metrics */
     int open;         /**< 1: the client had not closed when the linger ended */
-    int idle;         /**< 1: the closer waited until the time was over */
+    int idle;         /**< 1: the closer waited until a time limit */
 } fw2_ending_row;
 
 extern const fw2_ending_row fw2_endings[FW2_ENDINGS];
@@ -52,10 +52,10 @@ typedef enum {
 
 /** The properties of a cause. */
 typedef struct fw2_cause_row {
-    const char *name;   /**< in JSON, the metrics and the access log */
-    const char *words;  /**< on the page */
-    const char *mostly; /**< in the advice, behind "mostly"; NULL: the advice
-                             does not name the cause */
+    const char *name;   /**< name in JSON, the metrics and the access log */
+    const char *words;  /**< name on the page */
+    const char *mostly; /**< words in the advice, behind "mostly"; NULL: the
+                             advice does not name the cause */
 } fw2_cause_row;
 
 extern const fw2_cause_row fw2_causes[FW2_CAUSES];

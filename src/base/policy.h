@@ -95,8 +95,7 @@ typedef struct fw2_policy {
  */
 apr_int64_t fw2_policy_idle(const fw2_policy *policy, int sending);
 
-/** Return the promised keep-alive time in seconds, as `advertise` has it;
- *  FW2_ADVERTISE_INHERIT of a virtual host that is left alone. */
+/** Return `advertise`, or FW2_ADVERTISE_INHERIT if the engine is off. */
 apr_int64_t fw2_policy_promise(const fw2_policy *policy);
 
 #endif /* FW2_POLICY_H */

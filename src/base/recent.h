@@ -40,9 +40,8 @@ apr_int64_t *fw2_recent_mark(fw2_recent *recent, apr_time_t now);
 const apr_int64_t *fw2_recent_then(const fw2_recent *recent, apr_time_t now,
                                    apr_interval_time_t *over);
 
-/** Return the rounded events a minute of a counter whose value was `then`, at
- *  a time `over` microseconds ago; -1 where `then` is below 0 or `over` is 0.
- */
+/** Return the rounded events a minute of a counter that has changed from `then`
+ *  to `now` in `over` microseconds; -1 if `then` is below 0 or `over` is 0. */
 apr_int64_t fw2_recent_per_minute(apr_int64_t now, apr_int64_t then,
                                   apr_interval_time_t over);
 

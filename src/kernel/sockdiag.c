@@ -307,9 +307,9 @@ static apr_int64_t known(apr_int64_t sockets)
     return sockets < 0 ? 0 : sockets;
 }
 
-/* A mini-socket costs 0.4 us. A full socket costs 1 us if the filter takes it,
- * and else 0.3 us (measured). Most full sockets are open connections, which the
- * filter leaves out. */
+/* A mini-socket costs 0.4 us. A full socket costs 1 us if the filter accepts
+ * it, and else 0.3 us (measured). Most full sockets are open connections, which
+ * the filter rejects. */
 apr_interval_time_t fw2_sockdiag_predict(const fw2_limits *limits)
 {
     return EMPTY_WALK + known(limits->timewait) * 2 / 5

@@ -130,10 +130,10 @@ typedef struct fw2_peer {
 typedef struct fw2_peers {
     int n;             /**< clients listed */
     int seen;          /**< clients counted one by one */
-    apr_int64_t other; /**< sockets of clients that the table had no room for;
-                            above 0, a client with no more sockets than these
-                            may be missing in the list, whose numbers are exact
-                            nevertheless */
+    apr_int64_t other; /**< sockets of clients for which the table had no room;
+                            the listed numbers are exact, but above 0 a client
+                            with no more sockets than these may be missing in
+                            the list */
     fw2_peer top[FW2_PEERS_MAX]; /**< the most sockets first */
 } fw2_peers;
 

@@ -77,8 +77,8 @@ fw2_holder fw2_holder_of(unsigned int timer, apr_uint64_t inode);
 /** Reset all numbers to 0 or unknown, and `complete` to 1. */
 void fw2_counting_reset(fw2_counting *counting);
 
-/** Count a row. Rows in other states than fw2_state's and LISTEN are left out.
- */
+/** Count a row at its endpoint, or in `foreign` if it is at none. Rows in other
+ *  states than LISTEN and fw2_state's are left out. */
 void fw2_counting_row(fw2_counting *counting, const fw2_row *row);
 
 /** True if the budget is used up. The count is then marked as not complete, and

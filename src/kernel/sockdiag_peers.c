@@ -20,9 +20,9 @@
 #define SLOT_BITS 13
 #define SLOTS     (1 << SLOT_BITS)
 
-/* The most slots from its own place that a client may be away. This is enough
- * until three of four slots are taken (measured). It also bounds the cost of a
- * socket to 0.1 us, even if clients choose addresses that collide. */
+/* The most slots that are searched for a client. This is enough until three of
+ * four slots are in use (measured), and bounds the cost of a socket to 0.1 us
+ * even if clients choose addresses that collide. */
 #define PROBES 128
 
 struct fw2_peer_table {
@@ -36,9 +36,9 @@ fw2_peer_table *fw2_peers_make(apr_pool_t *pool)
     return apr_palloc(pool, sizeof(fw2_peer_table));
 }
 
-/* The seed changes with each count. Without it a client could choose other
- * addresses that collide with its own one, which would then vanish in the
- * common sum. */
+/* The seed changes with each count. Without a seed a client could use other
+ * addresses that collide with its own one, which would then be counted in the
+ * common sum only. */
 void fw2_peers_reset(fw2_peer_table *table)
 {
     memset(table, 0, sizeof(*table));
@@ -94,7 +94,7 @@ static int is_before(const fw2_peer *a, const fw2_peer *b)
 
 /* Insert a client into the list of the first `most`, if it has enough
  * sockets. */
-static void rank(fw2_peers *peers, int most, const fw2_peer *peer)
+static void insert_ranked(fw2_peers *peers, int most, const fw2_peer *peer)
 {
     int at;
 
@@ -120,7 +120,7 @@ void fw2_peers_top(const fw2_peer_table *table, int most, fw2_peers *peers)
     for (i = 0; i < SLOTS; i++) {
         if (table->slots[i].n > 0) {
             peers->seen++;
-            rank(peers, most, &table->slots[i]);
+            insert_ranked(peers, most, &table->slots[i]);
         }
     }
 }
