@@ -76,8 +76,8 @@ typedef struct fw2_board fw2_board;
  * Make a board. The parent, in one thread.
  * @param endpoints The number of endpoints in a count.
  * @param vhosts The number of virtual hosts that the board has room for.
- * @param layout fw2_counters_layout()'s: boards of the same layout give a
- *               virtual host the same number.
+ * @param layout fw2_counters_layout()'s: boards of the same layout
+ *               have the same number for a virtual host.
  * @param pool The pool that the board ends with; children keep their own
  *             mapping.
  * @return APR_SUCCESS, or the system's error.
@@ -111,7 +111,7 @@ void fw2_board_hold(fw2_board *board, apr_uint32_t vhost, int change);
  *  The closer process. */
 void fw2_board_arriving(fw2_board *board, int n);
 
-/** Tell children to hand no more sockets off. The closer process. */
+/** Publish that children shall hand no more sockets off. The closer process. */
 void fw2_board_refuse(fw2_board *board);
 
 /** Publish when the oldest held socket was accepted; 0: no socket is held. The

@@ -258,8 +258,8 @@ static fw2_client *make_place(list *among, fw2_client_list kind)
     return least;
 }
 
-static void note(list *among, fw2_client_list kind, apr_uint64_t key,
-                 const char *name, const fw2_client_end *end)
+static void count_end(list *among, fw2_client_list kind, apr_uint64_t key,
+                      const char *name, const fw2_client_end *end)
 {
     int left_open = fw2_endings[end->ending].open;
     int counts = kind == FW2_IDLE_NETS ? end->expired : left_open;
@@ -288,10 +288,10 @@ void fw2_clients_ended(fw2_clients *clients, const fw2_client_end *end,
 
     begin_period(clients->content, now);
     make_plain(plain, end->agent);
-    note(&lists[FW2_AGENTS], FW2_AGENTS, key_of(plain), plain, end);
+    count_end(&lists[FW2_AGENTS], FW2_AGENTS, key_of(plain), plain, end);
     if (end->net != FW2_NO_NET) {
-        note(&lists[FW2_NETS], FW2_NETS, end->net, "", end);
-        note(&lists[FW2_IDLE_NETS], FW2_IDLE_NETS, end->net, "", end);
+        count_end(&lists[FW2_NETS], FW2_NETS, end->net, "", end);
+        count_end(&lists[FW2_IDLE_NETS], FW2_IDLE_NETS, end->net, "", end);
     }
 }
 

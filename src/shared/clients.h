@@ -57,10 +57,10 @@ typedef struct fw2_client {
                                     name */
     char name[FW2_AGENT_SIZE]; /**< User-Agent, printable ASCII; "" for a net */
     apr_int64_t closed;        /**< all connections */
-    apr_int64_t left_open;     /**< connections with an ending for which
-                                    fw2_endings has them as open */
-    apr_int64_t silent;        /**< connections with the ending FW2_SILENCE or
-                                    FW2_TOTAL */
+    apr_int64_t left_open;     /**< connections with an ending that is `open` in
+                                    fw2_endings */
+    apr_int64_t silent;        /**< connections with an ending that is `idle` in
+                                    fw2_endings */
     apr_int64_t expired;       /**< connections that were idle for their
                                     keep-alive time */
     apr_int64_t before;        /**< the most events, as sorted by, that the

@@ -45,8 +45,8 @@ typedef struct {
 
 #define ROW_WORDS (sizeof(vhost_row) / sizeof(fw2_shared))
 
-/* Totals noted at the beginnings of intervals: of interval i in note i % NOTES,
- * the last that has begun included. */
+/* The number of notes of a virtual host. Note i % NOTES has the total at the
+ * begin of interval i, up to the interval that has begun last. */
 #define NOTES (FW2_TREND + 1)
 
 typedef struct {
@@ -55,14 +55,14 @@ typedef struct {
 
 #define NOTES_WORDS (sizeof(vhost_notes) / sizeof(fw2_shared))
 
-/* The shared memory; the rows follow it, and then the notes, which stay
- * untouched where there is no history. */
+/* The shared memory: this head, the rows, and the notes. Without a history the
+ * notes' memory is never touched. */
 typedef struct {
     fw2_shared fallback[FW2_REFUSALS];
     fw2_shared invalid;
     fw2_shared lost;
     fw2_shared first;                /* the first interval with a note */
-    fw2_shared noted;                /* the last one; 0: there is none */
+    fw2_shared noted;                /* the last interval with a note, or 0 */
     fw2_shared logged[FW2_REFUSALS]; /* apr_time_now() of the last log line */
 } segment;
 
@@ -188,7 +188,7 @@ static void add_words(fw2_shared *to, const fw2_shared *from, apr_size_t n)
     for (i = 0; i < n; i++) {
         apr_uint64_t word = fw2_sync_read(&from[i]);
 
-        if (word) { /* else the page of memory stays untouched */
+        if (word) { /* a write of 0 would touch unused memory */
             fw2_sync_add(&to[i], word);
         }
     }
@@ -219,7 +219,7 @@ void fw2_counters_inherit(fw2_counters *counters)
     }
 }
 
-/* Each interval since the last note gets the total of now: the connections that
+/* All intervals since the last note get the present total, so connections that
  * ended meanwhile count for the first of these intervals. */
 void fw2_counters_note(fw2_counters *counters, apr_time_t now)
 {
@@ -337,24 +337,25 @@ int fw2_counters_named(const fw2_counters *counters)
  * bits. */
 #define MOST (APR_INT64_MAX >> 20)
 
-static apr_int64_t clamped(const fw2_shared *counter, apr_int64_t most)
+static apr_int64_t read_clamped(const fw2_shared *counter, apr_int64_t most)
 {
     apr_uint64_t value = fw2_sync_read(counter);
 
     return value > (apr_uint64_t)most ? most : (apr_int64_t)value;
 }
 
-static apr_int64_t number_in(const fw2_shared *counter)
+static apr_int64_t read_number(const fw2_shared *counter)
 {
-    return clamped(counter, MOST);
+    return read_clamped(counter, MOST);
 }
 
-static void numbers_in(const fw2_shared *counters, apr_int64_t *numbers, int n)
+static void read_numbers(const fw2_shared *counters, apr_int64_t *numbers,
+                         int n)
 {
     int i;
 
     for (i = 0; i < n; i++) {
-        numbers[i] = number_in(&counters[i]);
+        numbers[i] = read_number(&counters[i]);
     }
 }
 
@@ -369,7 +370,7 @@ apr_int64_t fw2_counters_ends(const fw2_counters *counters, fw2_vhost_id vhost)
     int i;
 
     for (i = 0; i < FW2_CAUSES; i++) {
-        sum += number_in(&counters->vhosts[vhost].causes[i]);
+        sum += read_number(&counters->vhosts[vhost].causes[i]);
     }
     return sum;
 }
@@ -386,15 +387,15 @@ void fw2_counters_trend(const fw2_counters *counters, fw2_vhost_id vhost,
         at = noted - FW2_TREND + (apr_uint64_t)i;
         trend[i] = at < first || at >= noted
                        ? -1
-                       : number_in(&total[(at + 1) % NOTES])
-                             - number_in(&total[at % NOTES]);
+                       : read_number(&total[(at + 1) % NOTES])
+                             - read_number(&total[at % NOTES]);
     }
 }
 
 apr_int64_t fw2_counters_evicted(const fw2_counters *counters,
                                  fw2_vhost_id vhost)
 {
-    return number_in(&counters->vhosts[vhost].endings[FW2_EVICTED]);
+    return read_number(&counters->vhosts[vhost].endings[FW2_EVICTED]);
 }
 
 void fw2_counters_vhost(const fw2_counters *counters, fw2_vhost_id vhost,
@@ -404,24 +405,24 @@ void fw2_counters_vhost(const fw2_counters *counters, fw2_vhost_id vhost,
     int i;
 
     totals->vhost = counters->names[vhost];
-    numbers_in(row->causes, totals->causes, FW2_CAUSES);
+    read_numbers(row->causes, totals->causes, FW2_CAUSES);
     totals->closes[FW2_BY_PEER] = totals->causes[FW2_CAUSE_PEER];
     totals->closes[FW2_BY_SERVER] = 0;
     for (i = 0; i < FW2_CAUSES; i++) {
         totals->closes[FW2_BY_SERVER] +=
             i == FW2_CAUSE_PEER ? 0 : totals->causes[i];
     }
-    numbers_in(row->connections, totals->connections, FW2_PROTOCOLS);
-    totals->tls = number_in(&row->tls);
-    totals->probes = number_in(&row->probes);
-    totals->given_up = number_in(&row->given_up);
-    numbers_in(row->idle, totals->idle, FW2_IDLES);
-    numbers_in(row->endings, totals->endings, FW2_ENDINGS);
-    numbers_in(row->linger, totals->linger.n, FW2_BOUNDS + 1);
+    read_numbers(row->connections, totals->connections, FW2_PROTOCOLS);
+    totals->tls = read_number(&row->tls);
+    totals->probes = read_number(&row->probes);
+    totals->given_up = read_number(&row->given_up);
+    read_numbers(row->idle, totals->idle, FW2_IDLES);
+    read_numbers(row->endings, totals->endings, FW2_ENDINGS);
+    read_numbers(row->linger, totals->linger.n, FW2_BOUNDS + 1);
     /* The sums of microseconds and bytes are never added to other ones, so
      * they may be larger than MOST. */
-    totals->linger.sum = clamped(&row->linger_sum, APR_INT64_MAX);
-    totals->drained = clamped(&row->drained, APR_INT64_MAX);
+    totals->linger.sum = read_clamped(&row->linger_sum, APR_INT64_MAX);
+    totals->drained = read_clamped(&row->drained, APR_INT64_MAX);
 }
 
 void fw2_counters_server(const fw2_counters *counters,
@@ -429,9 +430,9 @@ void fw2_counters_server(const fw2_counters *counters,
 {
     const segment *s = counters->segment;
 
-    numbers_in(s->fallback, totals->fallback, FW2_REFUSALS);
-    totals->invalid = number_in(&s->invalid);
-    totals->lost = number_in(&s->lost);
+    read_numbers(s->fallback, totals->fallback, FW2_REFUSALS);
+    totals->invalid = read_number(&s->invalid);
+    totals->lost = read_number(&s->lost);
 }
 
 apr_size_t fw2_counters_footprint(void)

@@ -47,7 +47,7 @@ typedef struct fw2_closed {
     fw2_idle idle;
 } fw2_closed;
 
-/** The trend of a virtual host has so many intervals of this length. */
+/** The number and the length of the intervals in a virtual host's trend. */
 #define FW2_TREND      30
 #define FW2_TREND_STEP apr_time_from_sec(120)
 
@@ -154,16 +154,16 @@ apr_int64_t fw2_counters_evicted(const fw2_counters *counters,
                                  fw2_vhost_id vhost);
 
 /**
- * Note all totals for the trends if an interval is over since the last time.
+ * Note all totals for the trends if an interval has begun since the last note.
  * The closer process of the newest configuration.
  * @param now fw2_clock_now()'s; 0 or above.
  */
 void fw2_counters_note(fw2_counters *counters, apr_time_t now);
 
 /**
- * Read how many connections of a virtual host ended in each of the last
- * intervals that are over, the oldest first; -1 before the first note.
- * @param trend Room for FW2_TREND.
+ * Read the number of connections of a virtual host that ended in each of the
+ * last complete intervals, the oldest first; -1 before the first note.
+ * @param trend Room for FW2_TREND numbers.
  */
 void fw2_counters_trend(const fw2_counters *counters, fw2_vhost_id vhost,
                         apr_int64_t *trend);
