@@ -45,7 +45,7 @@ struct fw2_closer {
 
 /* ---------------------------------------------------------------- slots -- */
 
-/* Return a free slot. The caller has made sure that there is one. */
+/* Return a free slot. The caller has made sure that a slot is free. */
 static int slot_reserve(fw2_closer *closer)
 {
     int slot = closer->first_free;
@@ -130,8 +130,8 @@ static void slot_end(fw2_closer *closer, int slot, fw2_ending ending)
 {
     fw2_held *held = &closer->held[slot];
 
-    /* close() alone does not take the socket out of the epoll set: httpd may
-     * not have closed its own descriptor of the same open file yet. */
+    /* close() alone does not remove the socket from the epoll set, since httpd
+     * may not have closed its own descriptor of the same open file yet. */
     epoll_del(closer, held);
     fw2_held_close(held);
     report(closer, held, slot, ending);

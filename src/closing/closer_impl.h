@@ -14,8 +14,8 @@
 /** One held socket. Times are fw2_clock_now()'s. */
 typedef struct fw2_held {
     int fd;                  /**< the socket; below 0: the slot is free */
-    apr_uint32_t generation; /**< number of sockets that the slot has had, which
-                                  tells the events of two sockets apart */
+    apr_uint32_t generation; /**< number of sockets that the slot has had; an
+                                  event of an older one is ignored */
     fw2_handover handover;
     apr_time_t heard; /**< when the client last sent something, or all data was
                            acknowledged */

@@ -421,8 +421,8 @@ const command_rec fw2_config_commands[] = {
               "On (the default), or Off to leave a server's connections "
               "alone"),
     SECTIONAL("FinWait2Linger", LINGER,
-              "auto (the default), always, off, or httpd: who lingers on a "
-              "closed connection, and until when"),
+              "auto (the default), always, off, or httpd: which process "
+              "lingers on a closed connection, and until when"),
     SECTIONAL("FinWait2LingerIdle", LINGER_IDLE,
               "auto (the default), or a time from 10ms to 1h: the longest "
               "silence while lingering"),
@@ -434,10 +434,10 @@ const command_rec fw2_config_commands[] = {
               "1G: the most bytes drained from one connection"),
     SECTIONAL("FinWait2Timeout", TIMEOUT,
               "system (the default), none, 1s to 60s, or 120s: how long the "
-              "kernel keeps a closed connection whose peer does not close"),
+              "kernel keeps a connection that the client does not close"),
     SECTIONAL("FinWait2UserTimeout", USER_TIMEOUT,
-              "system (the default), or a time from 100ms to 1h: how long a "
-              "closing connection's peer may acknowledge nothing"),
+              "system (the default), or a time from 100ms to 1h: how long the "
+              "client of a closing connection may acknowledge nothing"),
     SECTIONAL("FinWait2SocketLinger", SOCKET_LINGER,
               "off (the default), reset, or 1s to 1h: SO_LINGER of accepted "
               "connections"),

@@ -148,8 +148,8 @@ static void apply_owner(conn_rec *c, fw2_conn *conn)
     apply_policy(c, conn, &owner.policy);
 }
 
-/* Note whether the connection is encrypted: not every httpd can tell at the
- * end. */
+/* Note whether the connection is encrypted: not every version of httpd shows it
+ * at the end. */
 static void note_tls(fw2_conn *conn, conn_rec *c)
 {
     if (ap_ssl_conn_is_ssl(c)) {
@@ -238,8 +238,8 @@ static void update_owner(fw2_conn *conn, request_rec *r)
     }
 }
 
-/* Here a request that could not be read, or that became a tunnel, can first be
- * told from others. */
+/* Note the end of a request. Only now it shows whether the request could be
+ * read, and whether it has become a tunnel. */
 void fw2_conn_logged(request_rec *r)
 {
     conn_rec *c = r->connection;
@@ -271,7 +271,7 @@ void fw2_conn_logged(request_rec *r)
 /* ------------------------------------------------------- when it closes */
 
 /* True if the client's FIN or reset has arrived, read or not. Only the socket
- * can tell: the end of TLS, close_notify, leaves TCP open, and without TLS the
+ * shows it: the end of TLS, close_notify, leaves TCP open, and without TLS the
  * filters return the same for no bytes and for the end. */
 static int has_closed(const fw2_conn *conn)
 {

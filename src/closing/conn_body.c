@@ -68,7 +68,8 @@ static int has_body(const request_rec *r)
            || (length && strcmp(length, "0"));
 }
 
-/* An internal redirect has the body and the filters of the original request. */
+/* A request with `prev` is an internal redirect, which has the body and the
+ * filters of the original request. */
 void fw2_conn_body_expect(fw2_conn *conn, request_rec *r)
 {
     ap_filter_t *http_in = r->proto_input_filters;

@@ -25,8 +25,8 @@ void fw2_conn_owner_begin(fw2_conn *conn, conn_rec *c, const fw2_owner *owner)
     write_owner(conn, owner);
 }
 
-/* A record that is written during each try to read it counts as one without a
- * request. */
+/* If the record is written during each try to read it, the connection counts as
+ * one without a request. */
 void fw2_conn_owner_read(const fw2_conn *conn, const conn_rec *c,
                          fw2_owner *owner)
 {
@@ -35,8 +35,9 @@ void fw2_conn_owner_read(const fw2_conn *conn, const conn_rec *c,
     }
 }
 
-/* A server that a module made at run time without a configuration of httpd is
- * not a virtual host of the page. The server of the address counts instead. */
+/* Note the request, and write its virtual host as the owner. A server that a
+ * module made at run time without a configuration of httpd is no virtual host
+ * of the page, so the server of the address counts instead. */
 void fw2_conn_owner_request(fw2_conn *conn, const request_rec *r)
 {
     fw2_owner owner;

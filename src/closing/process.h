@@ -59,10 +59,9 @@ typedef struct fw2_setup {
     apr_interval_time_t sample_interval; /**< microseconds; 0: no samples */
     apr_interval_time_t longest;         /**< the longest FinWait2LingerTotal */
     apr_uint64_t marks;                  /**< marks of the first sample */
-    apr_int64_t (*severity)(apr_pool_t *pool); /**< return the severity of what
-                                                    is published, as in
-                                                    fw2_sample; NULL: not
-                                                    sampled */
+    /** Return the severity of the published data, as in fw2_sample; NULL: the
+     *  severity is not sampled. */
+    apr_int64_t (*severity)(apr_pool_t *pool);
     apr_interval_time_t delay; /**< time to wait before the start */
     int null; /**< descriptor of /dev/null, opened before a change of the root
                    directory; or -1 */

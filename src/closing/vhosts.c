@@ -370,7 +370,7 @@ void fw2_vhosts_keepalive(server_rec *main_server, apr_pool_t *ptemp)
     }
 }
 
-/* Return the promised time in microseconds; 0 or less where there is none. */
+/* Return the promised time in microseconds; 0 or less without a promise. */
 static apr_interval_time_t promise_of(const server_rec *s)
 {
     return apr_time_from_sec(fw2_policy_promise(fw2_config_policy(s)));
