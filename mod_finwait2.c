@@ -238,7 +238,7 @@ static void prepare_queue(fw2_queue *queue, const server_rec *s)
     }
 }
 
-/* In the closer process: the verdict on what it has published. */
+/* Return the severity of the published data. The closer process. */
 static apr_int64_t severity(apr_pool_t *pool)
 {
     return fw2_status_severity(&sources, pool);
