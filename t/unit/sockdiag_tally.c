@@ -1,0 +1,113 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The tally of single rows, of which netlink and /proc say the same.
+ */
+
+#include "sockdiag_fixture.h"
+
+/* Count a socket of ours with what both sources have of it. */
+static void add_row(fw2_counting *count, unsigned int state, apr_uint64_t inode,
+                    unsigned int timer, apr_interval_time_t expires,
+                    apr_int64_t wqueue)
+{
+    fw2_row row;
+
+    memset(&row, 0, sizeof(row));
+    memcpy(row.addr, count->endpoints[0].addr, sizeof(row.addr));
+    row.port = count->endpoints[0].port;
+    row.state = state;
+    row.holder = fw2_holder_of(timer, inode);
+    row.timer = timer;
+    row.expires = expires;
+    row.wqueue = wqueue;
+    fw2_counting_row(count, &row);
+}
+
+static void test_classes(void)
+{
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_counting c = counting(&e, 1);
+    int i;
+
+    for (i = 0; i < FW2_LEFT_BOUNDS; i++) {
+        ok(i == 0 || fw2_left_bounds[i] > fw2_left_bounds[i - 1],
+           "bound %d is above those before it", i);
+        add_row(&c, 5, 0, 3, fw2_left_bounds[i], 0);
+    }
+    is_str(left_text(&c.left), "1 1 1 1 1 1 1 0 unknown 0 unbounded 0",
+           "a time at a bound is in its class");
+    fw2_counting_reset(&c);
+    for (i = 0; i < FW2_LEFT_BOUNDS; i++) {
+        add_row(&c, 5, 0, 3, fw2_left_bounds[i] + 1, 0);
+    }
+    is_str(left_text(&c.left), "0 1 1 1 1 1 1 1 unknown 0 unbounded 0",
+           "a time above a bound is in the next class");
+    is_int(c.left.longest, 120000001, "the longest time left");
+    is_int(c.left.sum, 246000007, "the sum of the times left");
+    fw2_counting_reset(&c);
+    is_str(left_text(&c.left), "0 0 0 0 0 0 0 0 unknown 0 unbounded 0",
+           "a new count begins without times left");
+    is_int(c.left.longest + c.left.sum, 0,
+           "a new count begins without longest and sum");
+}
+
+/* States and timers by their numbers in Linux. */
+static void test_timers(void)
+{
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_counting c = counting(&e, 1);
+
+    c.orphan_rest = 40 * APR_USEC_PER_SEC;
+    add_row(&c, 5, 0, 2, 30 * APR_USEC_PER_SEC, 0);
+    is_int(c.left.longest, 70 * APR_USEC_PER_SEC,
+           "a full orphan also has the rest of its time");
+    add_row(&c, 5, 0, 3, 50 * APR_USEC_PER_SEC, 0);
+    is_int(c.left.longest, 70 * APR_USEC_PER_SEC, "a mini-socket has no rest");
+    add_row(&c, 5, 7, 2, 7200 * APR_USEC_PER_SEC, 0);
+    add_row(&c, 8, 0, 2, 7200 * APR_USEC_PER_SEC, 0);
+    add_row(&c, 9, 0, 1, APR_USEC_PER_SEC, 0);
+    add_row(&c, 6, 0, 3, APR_USEC_PER_SEC, 0);
+    is_str(left_text(&c.left), "0 0 0 0 0 1 1 0 unknown 0 unbounded 0",
+           "only half-closed sockets that are not held have a time left");
+    add_row(&c, 5, 0, 0, 0, 0);
+    add_row(&c, 5, 0, 1, APR_USEC_PER_SEC, 0);
+    add_row(&c, 4, 0, 1, APR_USEC_PER_SEC, 1);
+    add_row(&c, 4, 0, 2, 7200 * APR_USEC_PER_SEC, 1);
+    add_row(&c, 4, 7, 1, APR_USEC_PER_SEC, 1);
+    add_row(&c, 11, 0, 1, APR_USEC_PER_SEC, 1);
+    is_str(left_text(&c.left), "0 0 0 0 0 1 1 0 unknown 2 unbounded 3",
+           "the other sockets have no known end");
+}
+
+static void test_queues(void)
+{
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_counting c = counting(&e, 1);
+
+    add_row(&c, 4, 7, 1, 0, 0);
+    add_row(&c, 4, 7, 1, 0, 1);
+    add_row(&c, 4, 7, 1, 0, 2);
+    add_row(&c, 4, 7, 4, 0, 101);
+    add_row(&c, 4, 0, 4, 0, 1);  /* nothing but a FIN */
+    add_row(&c, 5, 7, 4, 0, 50); /* other states */
+    add_row(&c, 11, 7, 4, 0, 50);
+    add_row(&c, 9, 0, 4, 0, 50);
+    add_row(&c, 10, 7, 4, 0, 50);
+    is_str(undelivered_text(&c.undelivered),
+           "2:101,1 shut 0:0,0 shut 0:0,0 shut ",
+           "bytes not acknowledged before a FIN");
+    fw2_counting_reset(&c);
+    is_str(undelivered_text(&c.undelivered),
+           "0:0,0 shut 0:0,0 shut 0:0,0 shut ",
+           "a new count begins without such bytes");
+}
+
+int main(void)
+{
+    begin_program();
+    test_classes();
+    test_timers();
+    test_queues();
+    return end_program();
+}
