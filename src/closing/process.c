@@ -54,7 +54,7 @@ typedef struct {
     sigset_t unblocked;             /* signal mask while the process sleeps */
     char (*agents)[FW2_AGENT_SIZE]; /* User-Agents by slot; NULL: clients are
                                        not listed */
-    const char *arriving; /* User-Agent of the socket that is being accepted */
+    const char *arriving; /* User-Agent of the socket being accepted, or NULL */
     apr_time_t batch;     /* when to receive messages; 0: at the next event */
     apr_time_t published_oldest; /* accept time of the oldest socket */
     apr_time_t end_by;           /* when to end; 0: children may still send */
@@ -208,6 +208,7 @@ static void accept_socket(process *p, const fw2_received *received)
     else {
         p->arriving = *received->agent ? received->agent : "(none)";
         fw2_closer_accept(p->closer, received->fd, &received->handover);
+        p->arriving = NULL; /* its memory ends with the batch */
     }
 }
 
