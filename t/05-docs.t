@@ -50,6 +50,24 @@ subtest 'the rules of the advice' => sub {
         'the manual has each, with its worst level';
 };
 
+# The rows of the room outcome, against the manual's two tables.
+subtest 'causes and endings' => sub {
+    my $rows = slurp('src/base/outcome.c');
+    my ($causes, $endings) = map { [$manual =~ /^# $_\n(.*?)^# /ms] }
+        'Closing first: causes', 'How lingers end';
+    my %words = $rows =~ /^ +\[FW2_CAUSE_\w+\] = \{\s+"(\w+)",\s+"([^"]+)"/mg;
+    is keys %words, 8, 'there are causes';
+    my %of = "@$causes" =~ /^\| `(\w+)` \| ([^|]+?) \|/mg;
+    is_deeply { map { $_ => $of{$_} } keys %words }, \%words,
+        'the manual has each cause with the words of the page';
+    my %open = $rows =~ /^ +\[FW2_\w+\] = \{ "(\w+)"(, \.open = 1)?/mg;
+    delete @open{ keys %words };
+    is keys %open, 8, 'there are endings';
+    my %ending = map { $_ => 1 } "@$endings" =~ /^\| `(\w+)` \|/mg;
+    is_deeply [grep { !$ending{$_} } sort keys %open], [],
+        'the manual has each ending';
+};
+
 # As GitHub makes an anchor of a heading.
 sub anchors ($text) {
     my (%seen, %anchors);
