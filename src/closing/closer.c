@@ -27,7 +27,8 @@
 /* The most events fetched at once. */
 #define EVENTS 64
 
-/* The event data of a watched descriptor, which no slot and generation have. */
+/* The event data of a watched descriptor. No slot number is as large as the
+ * lower half of this data. */
 #define WATCH_EVENT(watch) (~(apr_uint64_t)(watch))
 
 struct fw2_closer {
@@ -38,7 +39,8 @@ struct fw2_closer {
     fw2_held *held;             /* all slots */
     fw2_heap heap;              /* the slots with a socket, by `due` */
     int unused;                 /* the first slot that was never used */
-    int first_free;             /* the first free slot below `unused` */
+    int first_free;             /* head of the list of freed slots, or
+                                   FW2_NO_SLOT */
     int oldest, newest;         /* slots, or FW2_NO_SLOT */
     int watched[FW2_WATCH_MAX]; /* descriptors, or -1 */
 };
@@ -130,8 +132,9 @@ static void slot_end(fw2_closer *closer, int slot, fw2_ending ending)
 {
     fw2_held *held = &closer->held[slot];
 
-    /* close() alone does not remove the socket from the epoll set, since httpd
-     * may not have closed its own descriptor of the same open file yet. */
+    /* EPOLL_CTL_DEL comes before close(): the kernel removes a socket from the
+     * epoll set only with the last descriptor of the open file, and httpd may
+     * still have one. */
     epoll_del(closer, held);
     fw2_held_close(held);
     report(closer, held, slot, ending);
@@ -157,9 +160,9 @@ static void evict_down_to(fw2_closer *closer, int most)
 
 /* -------------------------------------------------- looking at sockets -- */
 
-/* Add a socket to the epoll set. A throttled socket is read by the clock only,
- * so it is removed instead. */
-static void epoll_add(fw2_closer *closer, int slot, apr_time_t now)
+/* Add a socket to the epoll set, or remove a throttled socket, which is read by
+ * the clock only. */
+static void epoll_update(fw2_closer *closer, int slot, apr_time_t now)
 {
     fw2_held *held = &closer->held[slot];
     struct epoll_event event;
@@ -186,7 +189,7 @@ static void look_at(fw2_closer *closer, int slot, apr_time_t now)
         slot_end(closer, slot, ending);
         return;
     }
-    epoll_add(closer, slot, now);
+    epoll_update(closer, slot, now);
     fw2_heap_move(&closer->heap, slot);
 }
 
@@ -217,13 +220,13 @@ void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handover *handover)
     slot = slot_reserve(closer);
     slot_fill(closer, slot, &held);
     closer->observer.held(closer->observer.context, &handover->tag, slot);
-    epoll_add(closer, slot, now);
+    epoll_update(closer, slot, now);
     fw2_heap_move(&closer->heap, slot);
 }
 
 /* -------------------------------------------------------------- waiting -- */
 
-/* Return the most milliseconds to sleep; -1: until an event. */
+/* Return the longest sleep in milliseconds; -1: no limit. */
 static int sleep_time(const fw2_closer *closer, apr_time_t until)
 {
     apr_time_t now = fw2_clock_now();
@@ -333,8 +336,8 @@ apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
     }
     made->slots = made->limit = slots;
     made->observer = *observer;
-    /* Not cleared, so that memory of slots that are never used is never
-     * touched. */
+    /* apr_palloc() does not clear the slots, so the kernel gives no memory to
+     * slots that are never used. */
     made->held = apr_palloc(pool, n * sizeof(*made->held));
     made->heap.held = made->held;
     made->heap.slots = apr_palloc(pool, n * sizeof(*made->heap.slots));
@@ -349,8 +352,8 @@ apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
 
 #else /* !__linux__ */
 
-/* Without epoll httpd lingers itself, and no function below is called after
- * fw2_closer_create() has failed. */
+/* On a system without epoll httpd lingers itself: fw2_closer_create() fails,
+ * and no function below is called. */
 apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
                                const fw2_observer *observer, apr_pool_t *pool)
 {

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The loop: batches of handed-off sockets, signals, pages that ask for a count,
- * and the end. */
+/* The loop of the closer process: receiving sockets in batches, obeying
+ * signals, counting for pages, and the end. */
 
 #include "closing/process_impl.h"
 
@@ -25,9 +25,9 @@
 #include "base/clock.h"
 
 /* The time from the first message of a batch until all queued messages are
- * received. For a client that closes in time a wake-up costs more than
- * everything else, so one wake-up serves many; for an idle client the delay
- * must stay below 100 ms. */
+ * received. A wake-up costs more than a linger whose client closes at once, so
+ * one wake-up serves many sockets. The delay is part of the time for which an
+ * idle client's descriptor is held, which must stay below 100 ms. */
 #define BATCH (20 * (apr_interval_time_t)1000)
 
 /* The most rounds of messages received before held sockets and pages are
@@ -49,15 +49,17 @@
 
 typedef struct {
     const fw2_setup *setup;
-    fw2_closer *closer; /* NULL: no epoll, or no virtual host lingers */
+    fw2_closer *closer; /* NULL: no epoll, no queue, or no virtual host
+                           lingers */
     fw2_publisher publisher;
     sigset_t unblocked;             /* signal mask while the process sleeps */
     char (*agents)[FW2_AGENT_SIZE]; /* User-Agents by slot; NULL: clients are
                                        not listed */
     const char *arriving; /* User-Agent of the socket being accepted, or NULL */
     apr_time_t batch;     /* when to receive messages; 0: at the next event */
-    apr_time_t published_oldest; /* accept time of the oldest socket */
-    apr_time_t end_by;           /* when to end; 0: children may still send */
+    apr_time_t published_oldest; /* time of the FIN on the oldest socket */
+    apr_time_t
+        end_by;      /* latest end of the process; 0: a child may still send */
     int queue_ended; /* 1: the queue is empty and no child can send */
     int asks[ASKS];  /* pipes of pages that wait for a count */
     int nasks;
@@ -84,9 +86,9 @@ static void on_signal(int signal)
     }
 }
 
-/* Set the signal handlers. Handlers run only while the process sleeps, since
- * the parent has blocked all signals before the fork, and they stay blocked at
- * all other times. */
+/* Set the signal handlers. The parent has blocked all signals before the fork,
+ * and the process unblocks signals only while it sleeps, so handlers run only
+ * during a sleep. */
 static void obey_signals(process *p)
 {
     static const int obeyed[] = { FW2_SIGNAL_STOP,
@@ -162,7 +164,7 @@ static int held_count(const process *p)
 }
 
 /* Close a descriptor of any kind that another process has sent. SO_LINGER is
- * reset, because with seconds it would block. */
+ * turned off first, because close() would block for its seconds. */
 static void close_foreign(int fd)
 {
     static const struct linger none = { 0, 0 };
@@ -171,7 +173,7 @@ static void close_foreign(int fd)
     close(fd);
 }
 
-static void refuse(const process *p, int fd)
+static void drop_invalid(const process *p, int fd)
 {
     if (fd >= 0) {
         close_foreign(fd);
@@ -179,9 +181,10 @@ static void refuse(const process *p, int fd)
     fw2_counters_invalid(p->setup->counters);
 }
 
-/* Handle a batch in which descriptors are missing. If this process has no free
- * descriptors, hold fewer sockets. Otherwise the system does not allow the
- * process to receive descriptors of children, so have children send no more. */
+/* Handle a batch in which descriptors are missing. dup() fails if this process
+ * has no free descriptor: then hold fewer sockets. If dup() succeeds, the
+ * system forbids the process to receive descriptors: then have children send no
+ * more. */
 static void handle_truncation(const process *p)
 {
     int fd = dup(p->setup->queue.receive);
@@ -199,7 +202,7 @@ static void accept_socket(process *p, const fw2_received *received)
 {
     if (!p->closer
         || (!received->truncated && !fw2_queue_is_closing(received->fd))) {
-        refuse(p, received->fd);
+        drop_invalid(p, received->fd);
     }
     else if (received->truncated) {
         fw2_counters_ended(p->setup->counters, received->handover.tag.vhost,
@@ -215,7 +218,7 @@ static void accept_socket(process *p, const fw2_received *received)
 static void accept_ask(process *p, const fw2_received *received)
 {
     if (received->fd < 0) {
-        refuse(p, -1);
+        drop_invalid(p, -1);
     }
     else if (p->nasks < ASKS && !p->retired) {
         p->asks[p->nasks++] = received->fd;
@@ -235,12 +238,12 @@ static void accept_message(process *p, const fw2_received *received)
         accept_ask(p, received);
         break;
     default:
-        refuse(p, received->fd);
+        drop_invalid(p, received->fd);
     }
 }
 
-/* Receive queued messages, in at most so many rounds; below 0: in any number of
- * rounds.
+/* Receive queued messages in at most `rounds` rounds; a negative number sets no
+ * limit.
  * @return The number of messages; -1: the queue has ended. */
 static int receive_queued(process *p, int rounds)
 {
@@ -277,16 +280,16 @@ static void watch_queue(process *p)
     }
 }
 
-/* True if no child can send any more. A queue that has ended while httpd still
- * uses this process was shut down by a hostile child. httpd then lingers
- * itself, and the process continues to count. */
+/* True if no child can send any more. If the queue has ended while httpd still
+ * uses this process, a hostile child has shut the queue down: httpd then
+ * lingers itself, and the process continues to count. */
 static int senders_gone(const process *p)
 {
     return last_asked || (p->queue_ended && (p->retired || orphaned));
 }
 
-/* Receive the last messages, and set the end of the process: when no socket is
- * held, or at the end of the longest linger. */
+/* Receive the last messages, and set the latest end of the process. is_over()
+ * ends the process earlier if no socket is held. */
 static void receive_last(process *p)
 {
     (void)receive_queued(p, -1);
@@ -508,8 +511,9 @@ static void close_from(int first)
     }
 }
 
-/* Return a duplicate of a descriptor at an unused number; -1 for -1. */
-static int move_descriptor(int fd, int to)
+/* Return a duplicate of a descriptor at the number `to`; -1 for -1. The file
+ * that had this number is closed. */
+static int dup_to(int fd, int to)
 {
     return fd < 0 ? -1 : dup2(fd, to);
 }
@@ -531,12 +535,13 @@ static void close_inherited(fw2_queue *queue, int null)
         }
     }
     queue->send = -1;
-    queue->receive = move_descriptor(high, FIRST);
+    queue->receive = dup_to(high, FIRST);
     close_from(FIRST + KEPT);
 }
 
-/* Have the kernel send a signal when the parent dies. To be called after
- * privileges are dropped, since a change of user resets this setting. */
+/* Have the kernel send a signal when the parent dies. The caller drops
+ * privileges first, because the kernel clears this setting at a change of
+ * user. */
 static void watch_parent(pid_t parent)
 {
 #ifdef __linux__

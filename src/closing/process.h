@@ -8,7 +8,7 @@
  *
  * The process lingers on all sockets that children hand off, counts the sockets
  * in the kernel's tables for the pages and the history, keeps the lists of
- * clients, and is the only writer of the data that pages read. The process has
+ * clients, and is the only writer of counts, rates and history. The process has
  * one thread and one loop, and no lock.
  *
  * The first message of a batch wakes the process. 20 ms later the process

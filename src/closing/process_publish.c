@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Counting the kernel's tables, rates and samples, for the pages to read. */
+/* Counting sockets in the kernel's tables, and publishing counts, rates and
+ * samples for the pages. */
 
 #include "closing/process_impl.h"
 
@@ -13,7 +14,8 @@
 
 #include "base/clock.h"
 
-/* A count is old after this, and after so many times what it cost. */
+/* A count is fresh for this time, or for so many times the processor time that
+ * it took, whichever is longer. */
 #define OLD       apr_time_from_sec(1)
 #define OLD_COSTS 25
 
@@ -36,7 +38,8 @@ _Static_assert(sizeof(fw2_rates) == EVENTS * sizeof(apr_int64_t),
 
 /* ---------------------------------------------------------- descriptors -- */
 
-/* Open descriptors of this process; the folder's own does not count. */
+/* Return the number of this process's descriptors, without that of the folder
+ * that is read. */
 static apr_int64_t count_descriptors(apr_pool_t *pool)
 {
     apr_int64_t n = -1;
@@ -95,7 +98,8 @@ static apr_int64_t fallbacks(const fw2_counters *counters)
     return sum;
 }
 
-/* All counters, the fallbacks last. */
+/* Read the events of all virtual hosts, and behind them the sum of the
+ * fallbacks. */
 static void read_all_events(const fw2_counters *counters, apr_int64_t *events)
 {
     apr_size_t i, n = (apr_size_t)fw2_counters_named(counters);
@@ -128,7 +132,8 @@ static void publish_rates(fw2_publisher *p, apr_time_t now)
 
 /* --------------------------------------------------------------- a count -- */
 
-/* A count that would take too long is not begun; the limits are known then. */
+/* Count, unless the predicted cost exceeds BUDGET. The limits are known by
+ * now. */
 static void count_sockets(fw2_publisher *p)
 {
     apr_interval_time_t cost = fw2_sockdiag_predict(&p->last.limits);
@@ -153,6 +158,7 @@ static void count_sockets(fw2_publisher *p)
     count->elsewhere.half_closed = count->elsewhere.outgoing = -1;
 }
 
+/* Set the limits of a minute ago, and keep those of now for later. */
 static void recall_limits(fw2_publisher *p, apr_time_t now)
 {
     const apr_int64_t *then =
@@ -181,7 +187,9 @@ static void note_half_closed(fw2_publisher *p)
     }
 }
 
-/* If our own are known, other programs without listening sockets have none. */
+/* Set the drops of httpd's listening sockets and of all others. If those of
+ * httpd are known and no others were found, no other program listens, and the
+ * others' drops are 0. */
 static void note_drops(fw2_publisher *p)
 {
     const fw2_count *count = &p->last.count;
@@ -271,7 +279,8 @@ void fw2_publisher_sample(fw2_publisher *p, int held)
     fw2_counters_note(p->setup->counters, now);
     fw2_history_put(p->setup->history, &sample);
     p->marks = 0;
-    /* The beat is kept, but for a sample that was late. */
+    /* Samples keep a fixed beat. A sample that is late by an interval or more
+     * begins a new beat. */
     p->sample_due += p->setup->sample_interval;
     if (p->sample_due <= now) {
         p->sample_due = now + p->setup->sample_interval;

@@ -41,8 +41,8 @@ const apr_int64_t fw2_left_bounds[FW2_LEFT_BOUNDS] = {
 fw2_holder fw2_holder_of(unsigned int timer, apr_uint64_t inode)
 {
     /* Only mini-sockets have this timer: inet_diag's inet_twsk_diag_fill(),
-     * /proc's get_timewait4_sock(). The user id cannot identify mini-sockets:
-     * theirs is 0, as is the user id of all sockets of root. */
+     * /proc's get_timewait4_sock(). The user id cannot identify mini-sockets,
+     * because the kernel shows 0 for them and for root's sockets. */
     if (timer == FW2_TIMER_TIMEWAIT) {
         return FW2_TIMEWAIT;
     }
@@ -135,8 +135,8 @@ static void count_left(fw2_left *left, apr_interval_time_t time)
 }
 
 /* Count an orphan by the time that it has left. The keep-alive timer ends an
- * orphan in FIN_WAIT_2 only. The keep-alive timer of a socket with a descriptor
- * is SO_KEEPALIVE's, two hours as a rule, so the caller leaves it out. */
+ * orphan in FIN_WAIT_2 only. A socket with a descriptor uses the same timer for
+ * SO_KEEPALIVE, so the caller passes orphans only. */
 static void count_orphan(fw2_counting *counting, fw2_state state,
                          const fw2_row *row)
 {
@@ -216,9 +216,9 @@ int fw2_counting_is_spent(fw2_counting *counting)
 
 /* -------------------------------------------------------- counting all -- */
 
-/* The most frequent reason for each error, and its remedy. The errors are those
- * of SELinux, seccomp and the kernel; the policies' own texts show which
- * confinement refuses which access. */
+/* The most frequent reason for each error, and its remedy. The texts of the
+ * policies of SELinux and seccomp, and the kernel's source, are the source of
+ * these rows. */
 static const struct {
     fw2_backend backend;
     apr_status_t error;
@@ -288,9 +288,9 @@ static fw2_backend count_from_best(fw2_counting *counting, fw2_count *count,
 }
 
 /* Return how long an orphan in FIN_WAIT_2 lives after its keep-alive timer went
- * off. With a timeout above 60 s an orphan is a full socket for the part above
- * 60 s (__tcp_close()), then a mini-socket for the same time again, and not for
- * 60 s (tcp_keepalive_timer(); measured). */
+ * off. A timeout of n > 60 s makes the orphan a full socket for n - 60 s
+ * (__tcp_close()), and then a mini-socket for another n - 60 s
+ * (tcp_keepalive_timer(); measured). */
 static apr_interval_time_t orphan_rest(void)
 {
     apr_int64_t timeout = fw2_procfs_fin_timeout();
@@ -298,8 +298,8 @@ static apr_interval_time_t orphan_rest(void)
     return timeout > 60 ? apr_time_from_sec(timeout - 60) : 0;
 }
 
-/* The least cost of a walk in microseconds (measured): a look into 524,288
- * buckets, the most that the kernel's table has by default. */
+/* The least cost of a walk in microseconds (measured): the kernel looks into
+ * 524,288 buckets, its default maximum. */
 #define EMPTY_WALK 340
 
 static apr_int64_t known(apr_int64_t sockets)

@@ -114,8 +114,8 @@ void fw2_board_arriving(fw2_board *board, int n);
 /** Publish that children shall hand no more sockets off. The closer process. */
 void fw2_board_refuse(fw2_board *board);
 
-/** Publish when the oldest held socket was accepted; 0: no socket is held. The
- *  closer process. */
+/** Publish when our FIN was sent on the oldest held socket; 0: no socket is
+ *  held. The closer process. */
 void fw2_board_oldest(fw2_board *board, apr_time_t since);
 
 /** Publish a count. The closer process. */
