@@ -8,21 +8,22 @@
 
 const char *const fw2_level_names[FW2_LEVELS] = { "ok", "watch", "danger" };
 
-/* No machine has more of anything. A figure above it is a mistake of its
- * source; any other, in seconds, can be written in microseconds. */
+/* The greatest plausible figure. A greater one is an error of its source; this
+ * one, in seconds, still fits in microseconds. */
 #define FACT_MAX APR_INT64_C(1000000000000)
 
-/* The size of a socket in the kernel, in bytes: an IPv6 one, as a dual-stack
- * listener makes for all its clients. (Measured on Linux 6.18.) */
+/* The size of a socket in the kernel, in bytes. It is an IPv6 socket, which a
+ * dual-stack listener creates for every client. (Measured on Linux 6.18.) */
 #define ORPHAN_BYTES 2496
-#define HELD_BYTES   3976 /* with its file, and its place in an epoll set */
+#define HELD_BYTES   3976 /* including its file and its entry in epoll */
 
-#define SILENT (-1)
+/* The level of a rule that does not apply. */
+#define NO_LEVEL (-1)
 
-/* The part of all orphans from which on a virtual host is named, in percent. */
-#define PART 10
+/* The least share of all orphans of a virtual host that is named, in percent. */
+#define NAMED_SHARE 10
 
-/* All facts but the names, which come last. */
+/* The number of facts without the names, which are the last members. */
 #define FIGURES (APR_OFFSETOF(fw2_facts, vhost) / sizeof(apr_int64_t))
 
 void fw2_advice_clear(fw2_facts *facts)
@@ -30,14 +31,14 @@ void fw2_advice_clear(fw2_facts *facts)
     apr_int64_t *figure = (apr_int64_t *)facts;
     unsigned int i;
 
-    memset(facts, 0, sizeof(*facts)); /* names that are not known, too */
+    memset(facts, 0, sizeof(*facts)); /* for the names */
     for (i = 0; i < FIGURES; i++) {
         figure[i] = FW2_FACT_UNKNOWN;
     }
 }
 
-/* Figures that are too large to be true become unknown, and unknown figures
- * are small. */
+/* Return a copy of the facts, with FW2_FACT_UNKNOWN for each figure that is too
+ * large or that is below FW2_FACT_NONE. */
 static fw2_facts plausible(const fw2_facts *facts)
 {
     fw2_facts copy = *facts;
@@ -109,8 +110,9 @@ apr_interval_time_t fw2_orphan_time(const fw2_facts *facts)
                : FW2_FACT_UNKNOWN;
 }
 
-/* Two estimates: from the rate in the last minute, and from the orphans that
- * are there, of which a part stays. The rate gives only an upper bound. */
+/* The smaller one of two estimates: the rate in the last minute times the
+ * shorter life, which is an upper bound; and the present orphans, reduced as
+ * their life is. */
 apr_int64_t fw2_fewer_orphans(const fw2_facts *facts)
 {
     apr_interval_time_t life = fw2_orphan_time(facts);
@@ -120,10 +122,10 @@ apr_int64_t fw2_fewer_orphans(const fw2_facts *facts)
     apr_int64_t later = fw2_advice_steady_state(facts->left_open, shorter);
 
     if (fw2_known(later) && life > shorter) {
-        double rest =
+        double reduced =
             (double)facts->orphan_mini * (double)shorter / (double)life;
 
-        later = rest < (double)later ? (apr_int64_t)(rest + 0.5) : later;
+        later = reduced < (double)later ? (apr_int64_t)(reduced + 0.5) : later;
     }
     return later < facts->orphan_mini ? later : FW2_FACT_UNKNOWN;
 }
@@ -165,8 +167,9 @@ apr_int64_t fw2_kernel_memory(const fw2_facts *facts)
     return bytes;
 }
 
-/* The cost of lingering to httpd itself, after that in the kernel's memory. */
-static const char *workers(const fw2_facts *facts, apr_pool_t *pool)
+/* Return the workers that linger, to follow the kernel's memory: ` and no
+ * worker`, ` and at most 3 workers`; or "" if their number is not known. */
+static const char *workers_text(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = fw2_held_by_httpd(facts);
 
@@ -180,8 +183,8 @@ static const char *workers(const fw2_facts *facts, apr_pool_t *pool)
     return "";
 }
 
-/* `; about 2,400 are normal for this traffic` */
-static const char *normally(const fw2_facts *facts, apr_pool_t *pool)
+/* Return `; about 2,400 orphans are normal for this traffic`, or "". */
+static const char *normal_text(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = fw2_predicted_orphans(facts);
 
@@ -191,8 +194,8 @@ static const char *normally(const fw2_facts *facts, apr_pool_t *pool)
                                            : "";
 }
 
-/* The sentence where nothing is wrong, as far as is known. */
-static const char *all_is_well(const fw2_facts *facts, apr_pool_t *pool)
+/* Return the finding if no rule decides and the connections are counted. */
+static const char *ok_finding(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = fw2_half_closed(facts);
 
@@ -203,7 +206,7 @@ static const char *all_is_well(const fw2_facts *facts, apr_pool_t *pool)
                         fw2_text_count(pool, n, "half-closed connection"),
                         n == 1 ? "s" : "",
                         fw2_text_bytes(pool, fw2_kernel_memory(facts)),
-                        workers(facts, pool), normally(facts, pool));
+                        workers_text(facts, pool), normal_text(facts, pool));
 }
 
 static const fw2_rule *rule_at(int i)
@@ -224,37 +227,37 @@ static const fw2_rule *rule_at(int i)
     return NULL;
 }
 
-/* The worst that a rule may be. */
-static int worst_of(const fw2_rule *rule, const fw2_facts *facts)
+/* Return the worst level that a rule may have, by the owner of its figure. */
+static int worst_level(const fw2_rule *rule, const fw2_facts *facts)
 {
-    static const fw2_level worst[] = { [FW2_WHOSE_OTHERS] = FW2_OK,
-                                       [FW2_WHOSE_UNKNOWN] = FW2_WATCH,
-                                       [FW2_WHOSE_OURS] = FW2_DANGER };
+    static const fw2_level worst[] = { [FW2_OWNER_OTHERS] = FW2_OK,
+                                       [FW2_OWNER_UNKNOWN] = FW2_WATCH,
+                                       [FW2_OWNER_HTTPD] = FW2_DANGER };
 
-    return (int)worst[rule->whose ? rule->whose(facts) : FW2_WHOSE_OURS];
+    return (int)worst[rule->owner ? rule->owner(facts) : FW2_OWNER_HTTPD];
 }
 
-/* How loudly a rule speaks, or SILENT. */
-static int judge(const fw2_rule *rule, const fw2_facts *facts)
+/* Return the level of a rule, or NO_LEVEL. */
+static int level_of(const fw2_rule *rule, const fw2_facts *facts)
 {
     apr_int64_t figure = rule->measure(facts);
     int level = FW2_LEVELS;
 
     if (!fw2_known(figure)) {
-        return SILENT;
+        return NO_LEVEL;
     }
     while (level-- > 0) {
-        if (rule->from[level] > 0 && figure >= rule->from[level]) {
-            int worst = worst_of(rule, facts);
+        if (rule->thresholds[level] > 0 && figure >= rule->thresholds[level]) {
+            int worst = worst_level(rule, facts);
 
             return level < worst ? level : worst;
         }
     }
-    return SILENT;
+    return NO_LEVEL;
 }
 
-/* `FinWait2Timeout 5s`, with a line before it, or a sysctl's:
- * `sysctl -w net.ipv4.tcp_max_tw_buckets=65536` */
+/* Return `FinWait2Timeout 5s`, perhaps with a line before it, or for a sysctl
+ * `sysctl -w net.ipv4.tcp_max_tw_buckets=65536`; or NULL. */
 static const char *line_of(const fw2_words *words, apr_pool_t *pool)
 {
     if (!words->directive) {
@@ -268,8 +271,8 @@ static const char *line_of(const fw2_words *words, apr_pool_t *pool)
                              words->value, NULL);
 }
 
-static void advise(fw2_advice *advice, fw2_level level, const char *rule,
-                   const fw2_words *words, apr_pool_t *pool)
+static void fill_advice(fw2_advice *advice, fw2_level level, const char *rule,
+                        const fw2_words *words, apr_pool_t *pool)
 {
     advice->level = level;
     advice->level_name = fw2_level_names[level];
@@ -281,7 +284,7 @@ static void advise(fw2_advice *advice, fw2_level level, const char *rule,
                                words->risk ? " " : "", words->risk, NULL);
 }
 
-/* Apply the rules at one level, behind the advice of the levels before. */
+/* Append the advice of the rules that have one level. */
 static void apply_rules(fw2_verdict *verdict, fw2_advice *advice, int level,
                         const fw2_facts *facts, apr_pool_t *pool)
 {
@@ -292,11 +295,11 @@ static void apply_rules(fw2_verdict *verdict, fw2_advice *advice, int level,
         fw2_advice *next = &advice[verdict->n];
         fw2_words words;
 
-        if (judge(rule, facts) != level) {
+        if (level_of(rule, facts) != level) {
             continue;
         }
-        words = rule->say(facts, pool);
-        advise(next, (fw2_level)level, rule->name, &words, pool);
+        words = rule->words(facts, pool);
+        fill_advice(next, (fw2_level)level, rule->name, &words, pool);
         if (verdict->n++ == 0 && level != FW2_OK) {
             verdict->level = next->level;
             verdict->rule = next->rule;
@@ -305,12 +308,12 @@ static void apply_rules(fw2_verdict *verdict, fw2_advice *advice, int level,
     }
 }
 
-/* A verdict that no rule has decided. */
-static void decide_well(fw2_verdict *verdict, const fw2_facts *facts,
-                        apr_pool_t *pool)
+/* Write the finding of a verdict that no rule has decided. */
+static void write_ok(fw2_verdict *verdict, const fw2_facts *facts,
+                     apr_pool_t *pool)
 {
     if (fw2_known(fw2_half_closed(facts))) {
-        verdict->finding = all_is_well(facts, pool);
+        verdict->finding = ok_finding(facts, pool);
         return;
     }
     verdict->finding = "half-closed connections could not be counted.";
@@ -334,7 +337,7 @@ const fw2_verdict *fw2_advice_give(const fw2_facts *facts, apr_pool_t *pool)
         apply_rules(verdict, advice, level, &plausible_facts, pool);
     }
     if (!verdict->finding) {
-        decide_well(verdict, &plausible_facts, pool);
+        write_ok(verdict, &plausible_facts, pool);
     }
     if (!verdict->text) {
         verdict->text = apr_pstrcat(pool, fw2_level_names[verdict->level], ": ",
@@ -350,17 +353,17 @@ const char *fw2_advice_rule(int i)
     return rule ? rule->name : NULL;
 }
 
-/* ` and 30 % of api.example.com:80` */
-static const char *and_whose(apr_pool_t *pool, const fw2_facts *facts, int i)
+/* Return ` and 30 % of api.example.com:80`, or "". */
+static const char *also_text(apr_pool_t *pool, const fw2_facts *facts, int i)
 {
-    return facts->also[i] && facts->also_share[i] >= PART
+    return facts->also[i] && facts->also_share[i] >= NAMED_SHARE
                ? apr_psprintf(pool, " and %s %% of %s",
                               fw2_text_number(pool, facts->also_share[i]),
                               fw2_text_name(pool, facts->also[i], NULL))
                : "";
 }
 
-/* Return the words of a cause; NULL where there are none. */
+/* Return the words of a cause, to follow "mostly"; NULL if it has none. */
 static const char *mostly_words(apr_int64_t cause)
 {
     if (cause == FW2_FACT_NO_REQUEST) {
@@ -374,12 +377,12 @@ const char *fw2_advice_vhosts(apr_pool_t *pool, const fw2_facts *facts)
 {
     const char *mostly = mostly_words(facts->vhost_cause);
 
-    if (!facts->vhost || facts->vhost_share < PART) {
+    if (!facts->vhost || facts->vhost_share < NAMED_SHARE) {
         return "";
     }
     return apr_psprintf(pool, "; %s %% of them are of %s%s%s%s%s",
                         fw2_text_number(pool, facts->vhost_share),
                         fw2_text_name(pool, facts->vhost, NULL),
-                        and_whose(pool, facts, 0), and_whose(pool, facts, 1),
+                        also_text(pool, facts, 0), also_text(pool, facts, 1),
                         mostly ? ", mostly " : "", mostly ? mostly : "");
 }

@@ -1,46 +1,49 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Rules on limits. Here as in the other tables, a sentence is true whenever
- * its rule speaks, whatever is unknown: what needs another fact is said only
- * where that is known.
+ * Rules on limits. Here as in the other tables, a sentence is true whenever its
+ * rule applies, for any unknown facts: a part of a sentence that needs another
+ * fact is written only if that fact is known.
  */
 
 #include "page/advice_impl.h"
 
 #include "apr_strings.h"
 
-/* The value that this is raised to at least. */
-#define BUCKETS        "net.ipv4.tcp_max_tw_buckets"
-#define BUCKETS_PLENTY 65536
+/* The sysctl of mini-sockets, and the least value to recommend. */
+#define BUCKETS       "net.ipv4.tcp_max_tw_buckets"
+#define BUCKETS_LEAST 65536
 
-/* From which share on mini-sockets run short, in percent. */
+/* The least share of mini-sockets in use that is a shortage, in percent. */
 #define BUCKETS_SHORT 40
 
-/* The part of mini-sockets, in percent, below which orphans in FIN_WAIT_2 make
- * no difference. */
-#define SMALL_PART 20
+/* The share of mini-sockets, in percent, below which httpd's orphans in
+ * FIN_WAIT_2 make no difference. */
+#define SMALL_SHARE 20
 
-/* From which share on the closer process is short of descriptors, percent. */
+/* The least share of descriptors in use that is a shortage, in percent. */
 #define FEW_DESCRIPTORS 60
 
-/* Workers that linger, from which on they may be why nobody accepts. */
+/* The least number of lingering workers that may be the reason why httpd
+ * accepts too slowly. */
 #define MANY_WORKERS 50
 
-/* The part of mini-sockets that httpd has at least where they are its affair,
- * in percent: a page that is read now and then leaves some, too. */
-#define OWN_PART 1
+/* The least share of mini-sockets, in percent, that makes httpd one of their
+ * owners. Less may come from clients that read the page. */
+#define OWN_SHARE 1
 
-/* Connections that httpd closes in a minute at least if it is at work. */
+/* The least number of connections that httpd closes in a minute unless it is
+ * idle. */
 #define AT_WORK 30
 
-/* httpd's bytes on their way to clients that are a part of what all buffers
- * have. */
+/* The least number of undelivered bytes that makes httpd one of the owners of
+ * TCP's buffers. */
 #define MUCH_UNDELIVERED 64000000
 
-/* Mini-sockets live for a minute at most, or little more: what httpd closed
- * first in the last one are in TIME_WAIT, or in FIN_WAIT_2. */
-static fw2_whose whose_minis(const fw2_facts *facts)
+/* Return the owner of the mini-sockets. They live for about a minute, in
+ * TIME_WAIT or FIN_WAIT_2, so the connections that httpd closed first in the
+ * last minute are among them. */
+static fw2_owner minis_owner(const fw2_facts *facts)
 {
     apr_int64_t own = facts->orphan_mini, share;
 
@@ -49,18 +52,19 @@ static fw2_whose whose_minis(const fw2_facts *facts)
     }
     share = fw2_share(own, facts->timewait);
     if (!fw2_known(share)) {
-        return FW2_WHOSE_UNKNOWN;
+        return FW2_OWNER_UNKNOWN;
     }
-    return share >= OWN_PART ? FW2_WHOSE_OURS : FW2_WHOSE_OTHERS;
+    return share >= OWN_SHARE ? FW2_OWNER_HTTPD : FW2_OWNER_OTHERS;
 }
 
-/* The kernel resets orphans that are full sockets, and no others. */
-static fw2_whose whose_orphans(const fw2_facts *facts)
+/* Return the owner of the orphans that are full sockets: only these does the
+ * kernel reset. */
+static fw2_owner orphans_owner(const fw2_facts *facts)
 {
     if (!fw2_known(facts->orphan_full)) {
-        return FW2_WHOSE_UNKNOWN;
+        return FW2_OWNER_UNKNOWN;
     }
-    return facts->orphan_full > 0 ? FW2_WHOSE_OURS : FW2_WHOSE_OTHERS;
+    return facts->orphan_full > 0 ? FW2_OWNER_HTTPD : FW2_OWNER_OTHERS;
 }
 
 static int is_idle(const fw2_facts *facts)
@@ -68,29 +72,30 @@ static int is_idle(const fw2_facts *facts)
     return fw2_known(facts->by_server) && facts->by_server < AT_WORK;
 }
 
-/* Return the owner of the reset connections, which are gone: httpd may have had
- * some of them. */
-static fw2_whose whose_aborts(const fw2_facts *facts)
+/* Return the owner of the connections that were reset. They are gone, so httpd
+ * may have owned some of them unless it is idle. */
+static fw2_owner aborts_owner(const fw2_facts *facts)
 {
-    fw2_whose whose = whose_orphans(facts);
+    fw2_owner owner = orphans_owner(facts);
 
-    return whose == FW2_WHOSE_OTHERS && !is_idle(facts) ? FW2_WHOSE_UNKNOWN
-                                                        : whose;
+    return owner == FW2_OWNER_OTHERS && !is_idle(facts) ? FW2_OWNER_UNKNOWN
+                                                        : owner;
 }
 
-/* The buffers of connections at work are not known. */
-static fw2_whose whose_memory(const fw2_facts *facts)
+/* Return the owner of TCP's buffers. The buffers of httpd's open connections
+ * are not known. */
+static fw2_owner memory_owner(const fw2_facts *facts)
 {
     if (facts->undelivered_bytes >= MUCH_UNDELIVERED) {
-        return FW2_WHOSE_OURS;
+        return FW2_OWNER_HTTPD;
     }
     return fw2_known(facts->undelivered_bytes) && is_idle(facts)
-               ? FW2_WHOSE_OTHERS
-               : FW2_WHOSE_UNKNOWN;
+               ? FW2_OWNER_OTHERS
+               : FW2_OWNER_UNKNOWN;
 }
 
-/* ` Most of those elsewhere are 4,000 connections of another
- * program at port 8080.`, or "". */
+/* Return ` Most of those elsewhere are 4,000 connections of another program at
+ * port 8080.`, or "". */
 static const char *most_elsewhere(const fw2_facts *facts, apr_pool_t *pool)
 {
     if (facts->elsewhere <= 0 || !fw2_known(facts->elsewhere_port)) {
@@ -118,7 +123,7 @@ static apr_int64_t memory_aborts(const fw2_facts *facts)
     return facts->memory_aborts;
 }
 
-static fw2_words say_memory_aborts(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words memory_aborts_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = facts->memory_aborts;
     fw2_words words = FW2_NO_WORDS;
@@ -128,7 +133,7 @@ static fw2_words say_memory_aborts(const fw2_facts *facts, apr_pool_t *pool)
         "%s %s reset in the last minute for want of memory or of room for "
         "orphans (TCPAbortOnMemory).",
         fw2_text_count(pool, n, "connection"), FW2_PLURAL(n, "was", "were"));
-    if (whose_aborts(facts) == FW2_WHOSE_OTHERS) {
+    if (aborts_owner(facts) == FW2_OWNER_OTHERS) {
         words.remedy = apr_psprintf(
             pool,
             "They are another program's: httpd is idle, and has no orphan "
@@ -144,17 +149,17 @@ static fw2_words say_memory_aborts(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-static apr_int64_t plenty_of_buckets(const fw2_facts *facts)
+static apr_int64_t recommended_buckets(const fw2_facts *facts)
 {
     apr_int64_t twice = 2 * facts->tcp_max_tw_buckets;
 
-    return twice < BUCKETS_PLENTY ? BUCKETS_PLENTY : twice;
+    return twice < BUCKETS_LEAST ? BUCKETS_LEAST : twice;
 }
 
-/* The sysctl to raise, and to what, without a full stop. */
+/* Return the sysctl to raise, with both values, without a full stop. */
 static const char *more_buckets(const fw2_facts *facts, apr_pool_t *pool)
 {
-    apr_int64_t to = plenty_of_buckets(facts);
+    apr_int64_t to = recommended_buckets(facts);
 
     if (!fw2_known(facts->tcp_max_tw_buckets)) {
         return BUCKETS;
@@ -165,7 +170,8 @@ static const char *more_buckets(const fw2_facts *facts, apr_pool_t *pool)
                         fw2_text_bytes(pool, to * FW2_MINI_BYTES));
 }
 
-/* Recommend to raise it. `then` is appended to what that takes. */
+/* Recommend to raise the limit of mini-sockets. `then` is appended to the
+ * remedy. */
 static void recommend_buckets(const fw2_facts *facts, fw2_words *words,
                               const char *then, apr_pool_t *pool)
 {
@@ -175,11 +181,12 @@ static void recommend_buckets(const fw2_facts *facts, fw2_words *words,
     if (fw2_known(facts->tcp_max_tw_buckets)) {
         words->directive = BUCKETS;
         words->value =
-            apr_psprintf(pool, "%" APR_INT64_T_FMT, plenty_of_buckets(facts));
+            apr_psprintf(pool, "%" APR_INT64_T_FMT, recommended_buckets(facts));
     }
 }
 
-/* Whether FinWait2Timeout would help, and how much, where that is known. */
+/* Return the effect of FinWait2Timeout on the mini-sockets, or "" if it is not
+ * known. */
 static const char *fewer_minis(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = facts->orphan_mini, later = fw2_fewer_orphans(facts);
@@ -188,7 +195,7 @@ static const char *fewer_minis(const fw2_facts *facts, apr_pool_t *pool)
     if (!fw2_known(share)) {
         return "";
     }
-    if (share < SMALL_PART) {
+    if (share < SMALL_SHARE) {
         return apr_psprintf(
             pool,
             "; FinWait2Timeout would hardly help, since only "
@@ -207,8 +214,8 @@ static const char *fewer_minis(const fw2_facts *facts, apr_pool_t *pool)
                         fw2_advice_vhosts(pool, facts));
 }
 
-/* The remedy where httpd has hardly any of the mini-sockets. */
-static const char *of_others(const fw2_facts *facts, apr_pool_t *pool)
+/* Return the remedy if httpd has hardly any of the mini-sockets. */
+static const char *others_remedy(const fw2_facts *facts, apr_pool_t *pool)
 {
     return apr_psprintf(pool,
                         "They are another program's, or of connections that "
@@ -222,8 +229,8 @@ static apr_int64_t timewait_overflows(const fw2_facts *facts)
     return facts->timewait_overflows;
 }
 
-static fw2_words say_timewait_overflows(const fw2_facts *facts,
-                                        apr_pool_t *pool)
+static fw2_words timewait_overflows_words(const fw2_facts *facts,
+                                          apr_pool_t *pool)
 {
     apr_int64_t n = facts->timewait_overflows;
     fw2_words words = FW2_NO_WORDS;
@@ -233,8 +240,8 @@ static fw2_words say_timewait_overflows(const fw2_facts *facts,
         "%s vanished in the last minute because no mini-socket could be had "
         "(TCPTimeWaitOverflow).",
         fw2_text_count(pool, n, "closed connection"));
-    if (whose_minis(facts) == FW2_WHOSE_OTHERS) {
-        words.remedy = of_others(facts, pool);
+    if (minis_owner(facts) == FW2_OWNER_OTHERS) {
+        words.remedy = others_remedy(facts, pool);
         return words;
     }
     recommend_buckets(facts, &words, fewer_minis(facts, pool), pool);
@@ -249,14 +256,15 @@ static apr_int64_t timewait_share(const fw2_facts *facts)
     return fw2_share(facts->timewait, facts->tcp_max_tw_buckets);
 }
 
-/* If some have vanished already, another rule has the same cure. */
+/* If connections have vanished already, timewait-overflow has the same
+ * remedy. */
 static apr_int64_t timewait_full(const fw2_facts *facts)
 {
     return facts->timewait_overflows > 0 ? FW2_FACT_UNKNOWN
                                          : timewait_share(facts);
 }
 
-static fw2_words say_timewait(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words timewait_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -267,8 +275,8 @@ static fw2_words say_timewait(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_count(pool, facts->tcp_max_tw_buckets, "mini-socket"),
         FW2_PLURAL(facts->timewait, "is", "are"),
         fw2_text_share(pool, facts->timewait, facts->tcp_max_tw_buckets));
-    if (whose_minis(facts) == FW2_WHOSE_OTHERS) {
-        words.remedy = of_others(facts, pool);
+    if (minis_owner(facts) == FW2_OWNER_OTHERS) {
+        words.remedy = others_remedy(facts, pool);
         return words;
     }
     recommend_buckets(facts, &words, fewer_minis(facts, pool), pool);
@@ -286,7 +294,7 @@ static apr_int64_t orphans_share(const fw2_facts *facts)
     return fw2_share(facts->orphans, facts->tcp_max_orphans);
 }
 
-static fw2_words say_orphans(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words orphans_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *ours = "";
     fw2_words words = FW2_NO_WORDS;
@@ -301,7 +309,7 @@ static fw2_words say_orphans(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_count(pool, facts->tcp_max_orphans, "orphan"),
         fw2_text_number(pool, facts->orphans),
         fw2_text_share(pool, facts->orphans, facts->tcp_max_orphans));
-    if (whose_orphans(facts) == FW2_WHOSE_OTHERS) {
+    if (orphans_owner(facts) == FW2_OWNER_OTHERS) {
         words.remedy = apr_psprintf(
             pool, "None of them is httpd's, so there is nothing to set here.%s",
             most_elsewhere(facts, pool));
@@ -323,7 +331,7 @@ static apr_int64_t tcp_mem_share(const fw2_facts *facts)
     return fw2_share(facts->tcp_mem, facts->tcp_mem_max);
 }
 
-static fw2_words say_tcp_mem(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words tcp_mem_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *ours = "";
     fw2_words words = FW2_NO_WORDS;
@@ -341,7 +349,7 @@ static fw2_words say_tcp_mem(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_number(pool, facts->tcp_mem),
         fw2_text_count(pool, facts->tcp_mem_max, "page"),
         fw2_text_share(pool, facts->tcp_mem, facts->tcp_mem_max));
-    if (whose_memory(facts) == FW2_WHOSE_OTHERS) {
+    if (memory_owner(facts) == FW2_OWNER_OTHERS) {
         words.remedy = apr_psprintf(
             pool,
             "They are another program's: httpd is idle, and its clients have "
@@ -362,7 +370,7 @@ static apr_int64_t descriptors_share(const fw2_facts *facts)
     return fw2_share(facts->descriptors, facts->descriptor_limit);
 }
 
-static fw2_words say_descriptors(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words descriptors_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -378,9 +386,10 @@ static fw2_words say_descriptors(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-/* Why an accept queue fills; `whose` begins the sentence about it. */
-static const char *why_queued(const fw2_facts *facts, const char *whose,
-                              apr_pool_t *pool)
+/* Return the remedy for a full accept queue. `subject` begins the sentence
+ * about httpd. */
+static const char *queue_remedy(const fw2_facts *facts, const char *subject,
+                                apr_pool_t *pool)
 {
     apr_int64_t n = fw2_held_by_httpd(facts);
 
@@ -397,7 +406,7 @@ static const char *why_queued(const fw2_facts *facts, const char *whose,
         "%s%s accepts too slowly, as a rule because its workers are busy. Look "
         "at mod_status, slow backends and MaxRequestWorkers; a larger "
         "ListenBacklog only lets clients wait longer.",
-        fw2_known(n) ? "FIN_WAIT_2 is not at fault. " : "", whose);
+        fw2_known(n) ? "FIN_WAIT_2 is not at fault. " : "", subject);
 }
 
 static apr_int64_t backlog_share(const fw2_facts *facts)
@@ -405,35 +414,37 @@ static apr_int64_t backlog_share(const fw2_facts *facts)
     return fw2_share(facts->backlog, facts->backlog_limit);
 }
 
-/* To a tenth, since stray packets are dropped, too, and the counters and the
- * drops are not read at the same moment. Without the drops of each socket
- * (/proc has none), the queues as they are now tell it. */
-static fw2_whose whose_overflows(const fw2_facts *facts)
+/* Return the owner of the overflows, from the drops at the sockets. A tenth may
+ * differ: other packets are dropped, too, and the counters and the drops are
+ * not read at the same moment. Without the drops of each socket (/proc has
+ * none), the queues of now decide. */
+static fw2_owner overflows_owner(const fw2_facts *facts)
 {
     apr_int64_t all = facts->listen_overflows;
 
     if (!fw2_known(facts->own_drops)) {
-        return facts->backlog == 0 && facts->queue > 0 ? FW2_WHOSE_OTHERS
-                                                       : FW2_WHOSE_UNKNOWN;
+        return facts->backlog == 0 && facts->queue > 0 ? FW2_OWNER_OTHERS
+                                                       : FW2_OWNER_UNKNOWN;
     }
     if (facts->own_drops > 0 && facts->own_drops >= all / 10) {
-        return FW2_WHOSE_OURS;
+        return FW2_OWNER_HTTPD;
     }
-    return facts->other_drops >= all - all / 10 ? FW2_WHOSE_OTHERS
-                                                : FW2_WHOSE_UNKNOWN;
+    return facts->other_drops >= all - all / 10 ? FW2_OWNER_OTHERS
+                                                : FW2_OWNER_UNKNOWN;
 }
 
-/* httpd's are among its drops, and no more than all. */
+/* Return the overflows of httpd's queues if they are known, otherwise all.
+ * httpd's are among its drops, and at most all. */
 static apr_int64_t listen_overflows(const fw2_facts *facts)
 {
     apr_int64_t all = facts->listen_overflows;
 
-    return whose_overflows(facts) == FW2_WHOSE_OURS && facts->own_drops < all
+    return overflows_owner(facts) == FW2_OWNER_HTTPD && facts->own_drops < all
                ? facts->own_drops
                : all;
 }
 
-/* The port of another program whose queue is full now, if there is one. */
+/* Return a sentence on another program whose queue is full now. */
 static const char *full_queue(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *limit = "";
@@ -453,7 +464,8 @@ static const char *full_queue(const fw2_facts *facts, apr_pool_t *pool)
                         FW2_PLURAL(facts->queue, "waits", "wait"));
 }
 
-static fw2_words say_others_overflows(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words others_overflows_words(const fw2_facts *facts,
+                                        apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -466,25 +478,26 @@ static fw2_words say_others_overflows(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-static fw2_words say_listen_overflows(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words listen_overflows_words(const fw2_facts *facts,
+                                        apr_pool_t *pool)
 {
-    fw2_whose whose = whose_overflows(facts);
+    fw2_owner owner = overflows_owner(facts);
     fw2_words words = FW2_NO_WORDS;
 
-    if (whose == FW2_WHOSE_OTHERS) {
-        return say_others_overflows(facts, pool);
+    if (owner == FW2_OWNER_OTHERS) {
+        return others_overflows_words(facts, pool);
     }
     words.finding = apr_psprintf(
         pool, "In the last minute %s found full %s (ListenOverflows).",
-        whose == FW2_WHOSE_OURS
+        owner == FW2_OWNER_HTTPD
             ? "httpd's accept queue was"
             : "an accept queue of this network namespace was",
         fw2_text_count(pool, listen_overflows(facts), "time"));
-    words.remedy = why_queued(facts, "If it is httpd's, httpd", pool);
+    words.remedy = queue_remedy(facts, "If it is httpd's, httpd", pool);
     return words;
 }
 
-static fw2_words say_backlog(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words backlog_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -494,18 +507,18 @@ static fw2_words say_backlog(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_count(pool, facts->backlog_limit, "connection"),
         FW2_PLURAL(facts->backlog, "waits", "wait"),
         fw2_text_share(pool, facts->backlog, facts->backlog_limit));
-    words.remedy = why_queued(facts, "httpd", pool);
+    words.remedy = queue_remedy(facts, "httpd", pool);
     return words;
 }
 
-/* Not known if every server has a time of its own. */
+/* The rule does not apply if each virtual host sets a time of its own. */
 static apr_int64_t fin_timeout(const fw2_facts *facts)
 {
     return facts->follows_system == 0 ? FW2_FACT_UNKNOWN
                                       : facts->tcp_fin_timeout;
 }
 
-static fw2_words say_fin_timeout(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words fin_timeout_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t seconds = facts->tcp_fin_timeout;
     fw2_words words = FW2_NO_WORDS;
@@ -534,7 +547,7 @@ static apr_int64_t not_counted(const fw2_facts *facts)
     return facts->not_counted;
 }
 
-static fw2_words say_not_counted(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words not_counted_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -547,39 +560,39 @@ static fw2_words say_not_counted(const fw2_facts *facts, apr_pool_t *pool)
 }
 
 const fw2_rule fw2_limit_rules[] = {
-    { "not-counted", not_counted, { 0, 1, 0 }, say_not_counted, NULL },
+    { "not-counted", not_counted, { 0, 1, 0 }, not_counted_words, NULL },
     { "memory-aborts",
       memory_aborts,
       { 0, 0, 1 },
-      say_memory_aborts,
-      whose_aborts },
+      memory_aborts_words,
+      aborts_owner },
     { "timewait-overflow",
       timewait_overflows,
       { 0, 0, 1 },
-      say_timewait_overflows,
-      whose_minis },
+      timewait_overflows_words,
+      minis_owner },
     { "timewait-full",
       timewait_full,
       { 0, BUCKETS_SHORT, 80 },
-      say_timewait,
-      whose_minis },
+      timewait_words,
+      minis_owner },
     { "orphans-full",
       orphans_share,
       { 0, 12, 25 },
-      say_orphans,
-      whose_orphans },
-    { "tcp-mem", tcp_mem_share, { 0, 50, 80 }, say_tcp_mem, whose_memory },
+      orphans_words,
+      orphans_owner },
+    { "tcp-mem", tcp_mem_share, { 0, 50, 80 }, tcp_mem_words, memory_owner },
     { "descriptors",
       descriptors_share,
       { 0, FEW_DESCRIPTORS, 90 },
-      say_descriptors,
+      descriptors_words,
       NULL },
     { "listen-overflow",
       listen_overflows,
       { 0, 1, 60 },
-      say_listen_overflows,
-      whose_overflows },
-    { "backlog", backlog_share, { 0, 50, 90 }, say_backlog, NULL },
-    { "fin-timeout-long", fin_timeout, { 0, 121, 0 }, say_fin_timeout, NULL },
+      listen_overflows_words,
+      overflows_owner },
+    { "backlog", backlog_share, { 0, 50, 90 }, backlog_words, NULL },
+    { "fin-timeout-long", fin_timeout, { 0, 121, 0 }, fin_timeout_words, NULL },
     { NULL }
 };

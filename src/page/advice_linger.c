@@ -1,30 +1,31 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Rules on lingering: by whom, and on whom. */
+/* Rules on lingering, by the closer process and by httpd itself. */
 
 #include "page/advice_impl.h"
 
 #include "apr_strings.h"
 
-/* The most that FinWait2LingerSlots takes. */
-#define PLACES_MAX 1048576
+/* The greatest value of FinWait2LingerSlots. */
+#define SLOTS_MAX 1048576
 
-/* The time of FinWait2LingerIdle auto for a client that is not sending; any
- * longer one is long. */
+/* The recommended FinWait2LingerIdle: the time of `auto` for an idle client;
+ * and the least time that is long. */
 #define SHORT_IDLE           apr_time_from_sec(2)
 #define SHORT_IDLE_DIRECTIVE "FinWait2LingerIdle"
 #define SHORT_IDLE_VALUE     "2s"
 #define SHORT_IDLE_TEXT      SHORT_IDLE_DIRECTIVE " " SHORT_IDLE_VALUE
 #define LONG_IDLE            apr_time_from_sec(5)
 
-/* Undelivered, from which on it is more than slow readers leave: either. */
+/* The least number of undelivered connections, and the least number of
+ * undelivered bytes, that slow readers do not explain. */
 #define MANY_UNDELIVERED 100
 #define MUCH_UNDELIVERED 64000000
 
-/* The subject of the facts, if they do not name it. */
+/* The subject if the facts have no name for it. */
 #define NO_NAME "the virtual host with most orphans"
 
-/* The cost of httpd's own linger for each connection. */
+/* Return the cost of httpd's own linger for each connection. */
 static const char *cost_of_lingering(const fw2_facts *facts)
 {
     if (facts->linger_blocks > 0) {
@@ -37,12 +38,11 @@ static const char *cost_of_lingering(const fw2_facts *facts)
            "to 30 s.";
 }
 
-/* Recommend twice the places, where their number is known. */
-static void recommend_places(const fw2_facts *facts, fw2_words *words,
-                             apr_pool_t *pool)
+/* Recommend twice the number of slots, if that number is known. */
+static void recommend_slots(const fw2_facts *facts, fw2_words *words,
+                            apr_pool_t *pool)
 {
-    if (facts->closer_capacity > 0
-        && facts->closer_capacity <= PLACES_MAX / 2) {
+    if (facts->closer_capacity > 0 && facts->closer_capacity <= SLOTS_MAX / 2) {
         words->directive = "FinWait2LingerSlots";
         words->value =
             apr_psprintf(pool, "%" APR_INT64_T_FMT, 2 * facts->closer_capacity);
@@ -56,7 +56,7 @@ static apr_int64_t closer_share(const fw2_facts *facts)
     return fw2_share(facts->closer_held, facts->closer_capacity);
 }
 
-static fw2_words say_closer(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words closer_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *oldest = "";
     fw2_words words = FW2_NO_WORDS;
@@ -75,7 +75,7 @@ static fw2_words say_closer(const fw2_facts *facts, apr_pool_t *pool)
         "Without a free place it closes the one held longest; no worker waits. "
         "For more places raise FinWait2LingerSlots, or ulimit -n where that is "
         "auto; to hold fewer shorten FinWait2LingerIdle.";
-    recommend_places(facts, &words, pool);
+    recommend_slots(facts, &words, pool);
     return words;
 }
 
@@ -84,7 +84,7 @@ static apr_int64_t closer_away(const fw2_facts *facts)
     return facts->closer_away;
 }
 
-static fw2_words say_closer_away(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words closer_away_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -104,7 +104,7 @@ static apr_int64_t closer_idle(const fw2_facts *facts)
     return facts->closer_idle;
 }
 
-static fw2_words say_closer_idle(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words closer_idle_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -118,15 +118,15 @@ static fw2_words say_closer_idle(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-/* Every connection falls back without a closer process: another rule says
- * so. */
+/* Without a closer process each connection falls back: closer-away or
+ * closer-idle applies then. */
 static apr_int64_t fallback(const fw2_facts *facts)
 {
     return facts->closer_away > 0 || facts->closer_idle > 0 ? FW2_FACT_UNKNOWN
                                                             : facts->fallback;
 }
 
-static fw2_words say_fallback(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words fallback_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = facts->fallback;
     fw2_words words = FW2_NO_WORDS;
@@ -151,7 +151,7 @@ static apr_int64_t evicted(const fw2_facts *facts)
     return facts->evicted;
 }
 
-static fw2_words say_evicted(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words evicted_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = facts->evicted;
     fw2_words words = FW2_NO_WORDS;
@@ -164,7 +164,7 @@ static fw2_words say_evicted(const fw2_facts *facts, apr_pool_t *pool)
         "A client that is still sending is reset then, and may lose the end of "
         "its response. Raise FinWait2LingerSlots, or ulimit -n where that is "
         "auto, or shorten FinWait2LingerIdle.";
-    recommend_places(facts, &words, pool);
+    recommend_slots(facts, &words, pool);
     return words;
 }
 
@@ -176,7 +176,7 @@ static apr_int64_t linger_httpd(const fw2_facts *facts)
                : FW2_FACT_UNKNOWN;
 }
 
-static fw2_words say_linger_httpd(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words linger_httpd_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     int off = facts->vhost_linger == FW2_FACT_ENGINE_OFF;
     apr_int64_t n = fw2_held_by_httpd(facts);
@@ -207,9 +207,9 @@ static apr_int64_t linger_always(const fw2_facts *facts)
                : FW2_FACT_UNKNOWN;
 }
 
-/* The sockets that the closer holds once FinWait2LingerIdle is short there, or
- * unknown. */
-static apr_int64_t fewer_in_hand(const fw2_facts *facts)
+/* Return the expected number of sockets held with SHORT_IDLE; unknown if it is
+ * not smaller than now. */
+static apr_int64_t fewer_held(const fw2_facts *facts)
 {
     apr_int64_t later =
         fw2_advice_steady_state(facts->vhost_left_open, SHORT_IDLE);
@@ -217,10 +217,10 @@ static apr_int64_t fewer_in_hand(const fw2_facts *facts)
     return later < facts->closer_held ? later : FW2_FACT_UNKNOWN;
 }
 
-static fw2_words say_linger_always(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words linger_always_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
-    apr_int64_t later = fewer_in_hand(facts);
+    apr_int64_t later = fewer_held(facts);
 
     words.finding = apr_psprintf(
         pool,
@@ -257,8 +257,9 @@ static apr_int64_t undelivered(const fw2_facts *facts)
                : FW2_FACT_UNKNOWN;
 }
 
-/* Their kinds, as far as known: at least one of the figures is. */
-static const char *what_waits(const fw2_facts *facts, apr_pool_t *pool)
+/* Return the finding on undelivered responses, with the known figures, of which
+ * there is at least one. */
+static const char *undelivered_finding(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *shut = "", *bytes = "a response";
     const char *sockets = "Connections";
@@ -284,11 +285,11 @@ static const char *what_waits(const fw2_facts *facts, apr_pool_t *pool)
         sockets, FW2_PLURAL(facts->undelivered, "waits", "wait"), bytes, shut);
 }
 
-static fw2_words say_undelivered(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words undelivered_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
-    words.finding = what_waits(facts, pool);
+    words.finding = undelivered_finding(facts, pool);
     if (facts->vhost_user_timeout <= 0) {
         words.remedy =
             "FinWait2Timeout does not end them. FinWait2UserTimeout 60s resets "
@@ -315,7 +316,7 @@ static apr_int64_t close_wait(const fw2_facts *facts)
     return facts->close_wait;
 }
 
-static fw2_words say_close_wait(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words close_wait_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = facts->close_wait;
     fw2_words words = FW2_NO_WORDS;
@@ -331,18 +332,18 @@ static fw2_words say_close_wait(const fw2_facts *facts, apr_pool_t *pool)
 }
 
 const fw2_rule fw2_linger_rules[] = {
-    { "closer-full", closer_share, { 0, 50, 90 }, say_closer, NULL },
-    { "closer-away", closer_away, { 0, 1, 0 }, say_closer_away, NULL },
-    { "closer-idle", closer_idle, { 1, 0, 0 }, say_closer_idle, NULL },
-    { "fallback", fallback, { 0, 1, 600 }, say_fallback, NULL },
-    { "evicted", evicted, { 0, 1, 0 }, say_evicted, NULL },
-    { "linger-httpd", linger_httpd, { 0, 50, 0 }, say_linger_httpd, NULL },
+    { "closer-full", closer_share, { 0, 50, 90 }, closer_words, NULL },
+    { "closer-away", closer_away, { 0, 1, 0 }, closer_away_words, NULL },
+    { "closer-idle", closer_idle, { 1, 0, 0 }, closer_idle_words, NULL },
+    { "fallback", fallback, { 0, 1, 600 }, fallback_words, NULL },
+    { "evicted", evicted, { 0, 1, 0 }, evicted_words, NULL },
+    { "linger-httpd", linger_httpd, { 0, 50, 0 }, linger_httpd_words, NULL },
     { "linger-always",
       linger_always,
       { 100, 1000, 0 },
-      say_linger_always,
+      linger_always_words,
       NULL },
-    { "undelivered", undelivered, { 0, 1, 0 }, say_undelivered, NULL },
-    { "close-wait", close_wait, { 0, 50, 0 }, say_close_wait, NULL },
+    { "undelivered", undelivered, { 0, 1, 0 }, undelivered_words, NULL },
+    { "close-wait", close_wait, { 0, 50, 0 }, close_wait_words, NULL },
     { NULL }
 };

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Rules on traffic: why httpd closes first, and what that leaves. */
+/* Rules on traffic: the causes of closes by httpd, and the orphans. */
 
 #include "page/advice_impl.h"
 
@@ -8,40 +8,42 @@
 
 #include "apr_strings.h"
 
-/* The share from which on something is the main cause, in percent; and how many
- * there must be of it in the last minute. */
-#define MOST 50
-#define FEW  30
-/* Load balancers keep few connections, and each of their 502s hurts. */
-#define FEW_OF_BALANCER 10
+/* The least share, in percent, that makes a cause the main one; and the least
+ * number of connections in the last minute. */
+#define MOST  50
+#define LEAST 30
+/* The least number for a load balancer, which has few connections, and for
+ * which each of them may end in a 502. */
+#define LEAST_OF_BALANCER 10
 
-/* Orphans in FIN_WAIT_2 that are worth a word (256 KB), and from which on their
- * number tells more than chance. */
+/* The least number of orphans in FIN_WAIT_2 that is worth advice (256 KB), and
+ * the least number that is more than chance. */
 #define MANY_ORPHANS 1000
 #define SOME_ORPHANS 100
 
-/* How much more than predicted is more than chance and late timers, in
- * percent. */
+/* The least number of orphans, in percent of the predicted number, that chance
+ * and late timers do not explain. */
 #define TOO_MANY 150
 
-/* Seconds by which a promise is shorter than the real time: no request comes
- * too late then. */
+/* The seconds by which the recommended promise is shorter than the real time,
+ * so that no request arrives too late. */
 #define PROMISE_MARGIN 2
 
-/* The longest one that is worth it. */
+/* The longest recommended promise, in seconds. */
 #define PROMISE_MAX 3600
 
-/* From which life on a shorter one is worth it. */
+/* The longest life of an orphan that is not worth shortening. */
 #define LONG_LIFE apr_time_from_sec(10)
 
-/* A cause's part of what httpd closed, if there is enough of it. */
+/* Return a cause's share of the connections that httpd closed; unknown if they
+ * are fewer than `least`. */
 static apr_int64_t cause_share(const fw2_facts *facts, apr_int64_t n,
-                               apr_int64_t few)
+                               apr_int64_t least)
 {
-    return n >= few ? fw2_share(n, facts->by_server) : FW2_FACT_UNKNOWN;
+    return n >= least ? fw2_share(n, facts->by_server) : FW2_FACT_UNKNOWN;
 }
 
-/* `1,200 of the 2,000 connections that httpd closed ... (60 %)` */
+/* Return `1,200 of the 2,000 connections that httpd closed ... (60 %)`. */
 static const char *part_of_closes(const fw2_facts *facts, apr_int64_t n,
                                   apr_pool_t *pool)
 {
@@ -52,7 +54,8 @@ static const char *part_of_closes(const fw2_facts *facts, apr_int64_t n,
                         fw2_text_share(pool, n, facts->by_server));
 }
 
-static const char *keepalive_now(const fw2_facts *facts, apr_pool_t *pool)
+/* Return ` (5 s at www.example.com:80)`, or "". */
+static const char *keepalive_text(const fw2_facts *facts, apr_pool_t *pool)
 {
     if (!facts->vhost || !fw2_known(facts->vhost_keepalive)) {
         return "";
@@ -62,12 +65,12 @@ static const char *keepalive_now(const fw2_facts *facts, apr_pool_t *pool)
                         fw2_text_name(pool, facts->vhost, NULL));
 }
 
-/* An address's idle connections may be few, and it may close well: what makes
- * it look like a load balancer is that most idle ones are its own. */
+/* A net looks like a load balancer if most idle connections are from it, even
+ * if they are few and it closes most of its connections itself. */
 static apr_int64_t balancer(const fw2_facts *facts)
 {
     return facts->idle_net_share >= MOST
-               ? cause_share(facts, facts->expired, FEW_OF_BALANCER)
+               ? cause_share(facts, facts->expired, LEAST_OF_BALANCER)
                : FW2_FACT_UNKNOWN;
 }
 
@@ -76,14 +79,15 @@ static int has_balancer(const fw2_facts *facts)
     return balancer(facts) >= MOST;
 }
 
-static fw2_words say_balancer(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words balancer_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
         "%s had been idle for the keep-alive time%s, most of them from %s.",
-        part_of_closes(facts, facts->expired, pool), keepalive_now(facts, pool),
+        part_of_closes(facts, facts->expired, pool),
+        keepalive_text(facts, pool),
         fw2_text_name(pool, facts->idle_net, "one net"));
     words.remedy =
         "If that is a load balancer: its idle timeout must be shorter than "
@@ -101,8 +105,8 @@ apr_int64_t fw2_predicted_orphans(const fw2_facts *facts)
     return fw2_advice_steady_state(facts->left_open, fw2_orphan_time(facts));
 }
 
-/* Return the orphans that are there, in percent of the predicted number. */
-static apr_int64_t of_predicted(const fw2_facts *facts)
+/* Return the present orphans in percent of the predicted number. */
+static apr_int64_t predicted_share(const fw2_facts *facts)
 {
     apr_int64_t n = fw2_predicted_orphans(facts);
 
@@ -112,16 +116,17 @@ static apr_int64_t of_predicted(const fw2_facts *facts)
     return fw2_share(facts->orphan_mini, n ? n : 1);
 }
 
-/* Orphans that live longer than a minute may be of an earlier one. */
+/* The rule does not apply to a longer life than a minute: the orphans may then
+ * be older than the rate. */
 static apr_int64_t growing(const fw2_facts *facts)
 {
-    return of_predicted(facts) >= TOO_MANY
+    return predicted_share(facts) >= TOO_MANY
                    && fw2_orphan_time(facts) <= apr_time_from_sec(60)
                ? facts->orphan_mini
                : FW2_FACT_UNKNOWN;
 }
 
-static fw2_words say_growing(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words growing_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -144,13 +149,13 @@ static fw2_words say_growing(const fw2_facts *facts, apr_pool_t *pool)
 
 static apr_int64_t steady(const fw2_facts *facts)
 {
-    apr_int64_t share = of_predicted(facts);
+    apr_int64_t share = predicted_share(facts);
 
     return fw2_known(share) && share < TOO_MANY ? facts->orphan_mini
                                                 : FW2_FACT_UNKNOWN;
 }
 
-static fw2_words say_steady(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words steady_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t closes = facts->by_server + facts->by_peer;
     fw2_words words = FW2_NO_WORDS;
@@ -176,7 +181,7 @@ static fw2_words say_steady(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-/* When mini-sockets run short, the rules on that have the advice. */
+/* If mini-sockets run short, timewait-full or timewait-overflow applies. */
 static apr_int64_t long_life(const fw2_facts *facts)
 {
     return fw2_orphan_time(facts) > LONG_LIFE && !fw2_minis_short(facts)
@@ -184,7 +189,7 @@ static apr_int64_t long_life(const fw2_facts *facts)
                : FW2_FACT_UNKNOWN;
 }
 
-/* The effect of a shorter life. */
+/* Return the effect of a shorter life. */
 static const char *fewer_orphans(const fw2_facts *facts, apr_int64_t later,
                                  apr_pool_t *pool)
 {
@@ -196,7 +201,7 @@ static const char *fewer_orphans(const fw2_facts *facts, apr_int64_t later,
         fw2_text_rate(pool, facts->left_open), fw2_text_about(pool, later));
 }
 
-static fw2_words say_long_life(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words long_life_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_int64_t n = facts->orphan_mini, later = fw2_fewer_orphans(facts);
     fw2_words words = FW2_NO_WORDS;
@@ -223,15 +228,15 @@ static fw2_words say_long_life(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-/* Whether the clients that a rule names are this machine's own. */
+/* True if the clients of a net are on this machine. */
 static int is_loopback(const char *net)
 {
     return net && (!strncmp(net, "127.", 4) || !strncmp(net, "::/64", 5));
 }
 
-/* The remedy for the owner of clients that leave connections open. */
-static const char *ask_owner(const fw2_facts *facts, const char *net, int idle,
-                             apr_pool_t *pool)
+/* Return the remedy for the owner of a client that does not close. */
+static const char *owner_remedy(const fw2_facts *facts, const char *net,
+                                int idle, apr_pool_t *pool)
 {
     const char *owner = is_loopback(net)
                             ? "It is a program of this machine, such as a "
@@ -245,7 +250,7 @@ static const char *ask_owner(const fw2_facts *facts, const char *net, int idle,
     return apr_psprintf(pool,
                         "%s idle connections before httpd's keep-alive time%s "
                         "is over.",
-                        owner, keepalive_now(facts, pool));
+                        owner, keepalive_text(facts, pool));
 }
 
 /* True if the User-Agent names a program, unlike `(none)`, `(no request)`. */
@@ -254,7 +259,8 @@ static int is_named(const fw2_facts *facts)
     return facts->agent && facts->agent[0] && facts->agent[0] != '(';
 }
 
-/* Whether its connections are closed since they are idle. */
+/* True if httpd closes most of the User-Agent's connections because they are
+ * idle. */
 static int is_idle(const fw2_facts *facts)
 {
     return fw2_share(facts->agent_expired, facts->agent_closed) >= MOST;
@@ -262,7 +268,7 @@ static int is_idle(const fw2_facts *facts)
 
 static apr_int64_t one_agent(const fw2_facts *facts)
 {
-    return is_named(facts) && facts->agent_left_open >= FEW
+    return is_named(facts) && facts->agent_left_open >= LEAST
                    && fw2_known(facts->agent_closed)
                    && facts->orphan_mini >= SOME_ORPHANS
                    && !(has_balancer(facts) && is_idle(facts))
@@ -278,7 +284,7 @@ static apr_int64_t one_peer(const fw2_facts *facts)
                : FW2_FACT_UNKNOWN;
 }
 
-static fw2_words say_one_peer(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words one_peer_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -290,14 +296,15 @@ static fw2_words say_one_peer(const fw2_facts *facts, apr_pool_t *pool)
         pool,
         "That alone is no sign of an attack: a connection pool, a proxy or a "
         "NAT looks the same. %s",
-        ask_owner(facts, facts->peer,
-                  fw2_share(facts->expired, facts->by_server) >= MOST, pool));
+        owner_remedy(facts, facts->peer,
+                     fw2_share(facts->expired, facts->by_server) >= MOST,
+                     pool));
     return words;
 }
 
-/* The beginning of a User-Agent, as far as it needs no care in a pattern:
- * `okhttp` of okhttp/4.9.3. Too little, or what all browsers begin with, is
- * nothing. */
+/* Return the beginning of a User-Agent, up to the first character that may be
+ * special in a pattern: `okhttp` of okhttp/4.9.3. NULL if it is too short or
+ * too long, or if all browsers begin with it. */
 static const char *product_of(const fw2_facts *facts, apr_pool_t *pool)
 {
     apr_size_t n =
@@ -309,8 +316,8 @@ static const char *product_of(const fw2_facts *facts, apr_pool_t *pool)
                : apr_pstrndup(pool, facts->agent, n);
 }
 
-/* The remedy in httpd itself, of use if the client does not look at its idle
- * connections: it does look at what a response says. */
+/* Add the remedy in httpd itself. It works for a client that does not check its
+ * idle connections, as every client reads its responses. */
 static void recommend_no_keepalive(const fw2_facts *facts, fw2_words *words,
                                    apr_pool_t *pool)
 {
@@ -330,7 +337,7 @@ static void recommend_no_keepalive(const fw2_facts *facts, fw2_words *words,
                   "request of this client.";
 }
 
-static fw2_words say_one_agent(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words one_agent_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -342,23 +349,23 @@ static fw2_words say_one_agent(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_number(pool, facts->agent_share),
         fw2_text_number(pool, facts->agent_left_open),
         fw2_text_count(pool, facts->agent_closed, "connection"));
-    words.remedy = ask_owner(facts, NULL, is_idle(facts), pool);
+    words.remedy = owner_remedy(facts, NULL, is_idle(facts), pool);
     if (is_idle(facts)) {
         recommend_no_keepalive(facts, &words, pool);
     }
     return words;
 }
 
-/* True if the virtual host with idle connections promises less than it keeps,
- * and not nothing. */
+/* True if the virtual host with idle connections promises a time that is
+ * shorter than the real one. */
 static int is_promise_shorter(const fw2_facts *facts)
 {
     return facts->idle_promise > 0
            && facts->idle_promise < facts->idle_keepalive;
 }
 
-/* Seconds that a response can promise and httpd outlast. Load balancers need
- * another time. */
+/* Return the seconds to promise, which are those of the real time; 0 if there
+ * is nothing to recommend. A load balancer needs another time. */
 static apr_int64_t promise(const fw2_facts *facts)
 {
     apr_int64_t seconds = apr_time_sec(facts->idle_keepalive);
@@ -371,11 +378,11 @@ static apr_int64_t promise(const fw2_facts *facts)
 
 static apr_int64_t idle_closes(const fw2_facts *facts)
 {
-    return promise(facts) > 0 ? cause_share(facts, facts->idle_expired, FEW)
+    return promise(facts) > 0 ? cause_share(facts, facts->idle_expired, LEAST)
                               : FW2_FACT_UNKNOWN;
 }
 
-static fw2_words say_idle_closes(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words idle_closes_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *until =
         facts->idle_promise == 0 ? "; responses promise no time" : "";
@@ -416,7 +423,7 @@ static apr_int64_t kept_promise(const fw2_facts *facts)
     return facts->idle_in_time + facts->idle_late + facts->idle_expired;
 }
 
-static fw2_words say_kept_promise(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words kept_promise_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
     apr_int64_t all = kept_promise(facts);
@@ -439,10 +446,10 @@ static fw2_words say_kept_promise(const fw2_facts *facts, apr_pool_t *pool)
 
 static apr_int64_t probes(const fw2_facts *facts)
 {
-    return cause_share(facts, facts->probes, FEW);
+    return cause_share(facts, facts->probes, LEAST);
 }
 
-static fw2_words say_probes(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words probes_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -464,10 +471,10 @@ static fw2_words say_probes(const fw2_facts *facts, apr_pool_t *pool)
 
 static apr_int64_t errors(const fw2_facts *facts)
 {
-    return cause_share(facts, facts->errors, FEW);
+    return cause_share(facts, facts->errors, LEAST);
 }
 
-static fw2_words say_errors(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words errors_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -482,19 +489,16 @@ static fw2_words say_errors(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-/* A cause that is worth a word because of what it leaves. */
-static apr_int64_t leaves_many(const fw2_facts *facts, apr_int64_t n)
-{
-    return facts->orphan_mini >= MANY_ORPHANS ? cause_share(facts, n, FEW)
-                                              : FW2_FACT_UNKNOWN;
-}
-
+/* The rule applies only if there are many orphans. */
 static apr_int64_t connection_close(const fw2_facts *facts)
 {
-    return leaves_many(facts, facts->connection_close);
+    return facts->orphan_mini >= MANY_ORPHANS
+               ? cause_share(facts, facts->connection_close, LEAST)
+               : FW2_FACT_UNKNOWN;
 }
 
-static fw2_words say_connection_close(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words connection_close_words(const fw2_facts *facts,
+                                        apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -509,20 +513,20 @@ static fw2_words say_connection_close(const fw2_facts *facts, apr_pool_t *pool)
 }
 
 const fw2_rule fw2_traffic_rules[] = {
-    { "growing", growing, { MANY_ORPHANS, 10000, 0 }, say_growing, NULL },
-    { "steady", steady, { SOME_ORPHANS, 0, 0 }, say_steady, NULL },
-    { "long-life", long_life, { MANY_ORPHANS, 0, 0 }, say_long_life, NULL },
-    { "one-peer", one_peer, { MOST, 0, 0 }, say_one_peer, NULL },
-    { "one-agent", one_agent, { MOST, 0, 0 }, say_one_agent, NULL },
-    { "balancer", balancer, { MOST, 0, 0 }, say_balancer, NULL },
-    { "idle-closes", idle_closes, { MOST, 0, 0 }, say_idle_closes, NULL },
-    { "kept-promise", kept_promise, { FEW, 0, 0 }, say_kept_promise, NULL },
-    { "probes", probes, { MOST, 0, 0 }, say_probes, NULL },
-    { "errors", errors, { MOST, 0, 0 }, say_errors, NULL },
+    { "growing", growing, { MANY_ORPHANS, 10000, 0 }, growing_words, NULL },
+    { "steady", steady, { SOME_ORPHANS, 0, 0 }, steady_words, NULL },
+    { "long-life", long_life, { MANY_ORPHANS, 0, 0 }, long_life_words, NULL },
+    { "one-peer", one_peer, { MOST, 0, 0 }, one_peer_words, NULL },
+    { "one-agent", one_agent, { MOST, 0, 0 }, one_agent_words, NULL },
+    { "balancer", balancer, { MOST, 0, 0 }, balancer_words, NULL },
+    { "idle-closes", idle_closes, { MOST, 0, 0 }, idle_closes_words, NULL },
+    { "kept-promise", kept_promise, { LEAST, 0, 0 }, kept_promise_words, NULL },
+    { "probes", probes, { MOST, 0, 0 }, probes_words, NULL },
+    { "errors", errors, { MOST, 0, 0 }, errors_words, NULL },
     { "connection-close",
       connection_close,
       { MOST, 0, 0 },
-      say_connection_close,
+      connection_close_words,
       NULL },
     { NULL }
 };
