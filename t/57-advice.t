@@ -64,7 +64,7 @@ is $advice->{verdict}{level}, 'ok', 'a few hundred orphans are no danger';
 like $advice->{verdict}{text}, qr/^ok: [\d,]+ half-closed connections cost/,
     'which it says';
 like $advice->{steady}{text},
-    qr/^Normal for this traffic: clients leave \d+ a second open/,
+    qr/^Normal for this traffic: clients do not close \d+ a second/,
     'the rate is that of the clients';
 like $advice->{'connection-close'}{text}, qr/ended with Connection: close/,
     'the cause is';
@@ -75,7 +75,7 @@ unlike $_->{text}, qr/-1\b/, "$_->{rule}: what is not known is not said"
 my $whose = qr/of them are of \Q$shop\E and 2\d % of \Q$api\E, mostly after /;
 like $advice->{'long-life'}{text}, $whose, 'the two virtual hosts, and why';
 my ($before, $predicted) = map { tr/,//dr } $advice->{'long-life'}{text}
-    =~ /^([\d,]+) orphans.* FinWait2Timeout 5s takes them to about ([\d,]+)/
+    =~ /^([\d,]+) orphans.* FinWait2Timeout 5s reduces them to about ([\d,]+)/
     or fail('the directive, and what it would do');
 cmp_ok $predicted, '<', $before / 5, "from $before to $predicted";
 

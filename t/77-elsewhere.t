@@ -168,9 +168,9 @@ sub neighbour ($limit, %options) {
     is $advice{verdict}{level}, 'ok', 'the verdict on httpd is ok'
         or diag $advice{verdict}{text};
     is $advice{'listen-overflow'}{level}, 'ok', 'the advice is a note';
-    my $where = "At port $port, another program's, 6 connections$limit wait";
+    my $where = "At another program's port $port, 6 connections$limit wait";
     like $advice{'listen-overflow'}{text},
-        qr/another program's accept queue.* not httpd's\. \Q$where\E /,
+        qr/another program's accept queue.* httpd's was not\. \Q$where\E /,
         'it names the port';
     @KEPT = ();
     $httpd->stop;

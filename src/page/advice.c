@@ -20,7 +20,7 @@ const char *const fw2_level_names[FW2_LEVELS] = { "ok", "watch", "danger" };
 /* The level of a rule that does not apply. */
 #define NO_LEVEL (-1)
 
-/* The least share of all orphans of a virtual host that is named, in percent. */
+/* The least share of the orphans of a virtual host to name it, in percent. */
 #define NAMED_SHARE 10
 
 /* The number of facts without the names, which are the last members. */

@@ -94,15 +94,15 @@ static fw2_owner memory_owner(const fw2_facts *facts)
                : FW2_OWNER_UNKNOWN;
 }
 
-/* Return ` Most of those elsewhere are 4,000 connections of another program at
- * port 8080.`, or "". */
+/* Return ` Elsewhere, most are 4,000 connections of another program at port
+ * 8080.`, or "". */
 static const char *most_elsewhere(const fw2_facts *facts, apr_pool_t *pool)
 {
     if (facts->elsewhere <= 0 || !fw2_known(facts->elsewhere_port)) {
         return "";
     }
     return apr_psprintf(pool,
-                        " Most of those elsewhere are %s %s port "
+                        " Elsewhere, most are %s %s port "
                         "%" APR_INT64_T_FMT ".",
                         fw2_text_count(pool, facts->elsewhere, "connection"),
                         facts->elsewhere_opened > 0 ? "of this machine to"
@@ -114,8 +114,8 @@ void fw2_recommend_user_timeout(fw2_words *words)
 {
     words->directive = "FinWait2UserTimeout";
     words->value = "60s";
-    words->risk = "A client that is out of reach for 60 s loses the rest of "
-                  "its response.";
+    words->risk = "A client that is unreachable for 60 s loses the rest of its "
+                  "response.";
 }
 
 static apr_int64_t memory_aborts(const fw2_facts *facts)
@@ -130,21 +130,21 @@ static fw2_words memory_aborts_words(const fw2_facts *facts, apr_pool_t *pool)
 
     words.finding = apr_psprintf(
         pool,
-        "%s %s reset in the last minute for want of memory or of room for "
-        "orphans (TCPAbortOnMemory).",
+        "%s %s reset in the last minute because the kernel had no memory, or "
+        "too many orphans (TCPAbortOnMemory).",
         fw2_text_count(pool, n, "connection"), FW2_PLURAL(n, "was", "were"));
     if (aborts_owner(facts) == FW2_OWNER_OTHERS) {
         words.remedy = apr_psprintf(
             pool,
-            "They are another program's: httpd is idle, and has no orphan "
-            "that could be reset.%s",
+            "Another program owned them: httpd is idle, and has no orphan that "
+            "could be reset.%s",
             most_elsewhere(facts, pool));
         return words;
     }
     words.remedy =
-        "FinWait2UserTimeout 60s resets closing connections whose client takes "
-        "nothing for 60 s; the limits, net.ipv4.tcp_mem and "
-        "net.ipv4.tcp_max_orphans, are the whole machine's.";
+        "FinWait2UserTimeout 60s resets closing connections whose client "
+        "acknowledges nothing for 60 s; the limits, net.ipv4.tcp_mem and "
+        "net.ipv4.tcp_max_orphans, apply to the whole machine.";
     fw2_recommend_user_timeout(&words);
     return words;
 }
@@ -164,7 +164,7 @@ static const char *more_buckets(const fw2_facts *facts, apr_pool_t *pool)
     if (!fw2_known(facts->tcp_max_tw_buckets)) {
         return BUCKETS;
     }
-    return apr_psprintf(pool, BUCKETS " from %s to %s (%s when all are taken)",
+    return apr_psprintf(pool, BUCKETS " from %s to %s (%s if all are in use)",
                         fw2_text_number(pool, facts->tcp_max_tw_buckets),
                         fw2_text_number(pool, to),
                         fw2_text_bytes(pool, to * FW2_MINI_BYTES));
@@ -177,7 +177,8 @@ static void recommend_buckets(const fw2_facts *facts, fw2_words *words,
 {
     words->remedy =
         apr_psprintf(pool, "Raise %s%s.", more_buckets(facts, pool), then);
-    words->risk = "A lower value would not end connections, but lose them.";
+    words->risk = "A lower value would not end connections sooner, but make "
+                  "them vanish.";
     if (fw2_known(facts->tcp_max_tw_buckets)) {
         words->directive = BUCKETS;
         words->value =
@@ -198,18 +199,17 @@ static const char *fewer_minis(const fw2_facts *facts, apr_pool_t *pool)
     if (share < SMALL_SHARE) {
         return apr_psprintf(
             pool,
-            "; FinWait2Timeout would hardly help, since only "
-            "%s of them %s httpd's in FIN_WAIT_2, and TIME_WAIT "
-            "lasts 60 s whatever is set",
+            "; FinWait2Timeout would hardly help, since only %s of them %s "
+            "httpd's in FIN_WAIT_2, and TIME_WAIT always lasts 60 s",
             fw2_text_number(pool, n), FW2_PLURAL(n, "is", "are"));
     }
     if (!fw2_known(later)) {
         return "";
     }
     return apr_psprintf(pool,
-                        "; or let " FW2_SHORT_LIFE_TEXT " and a graceful "
-                        "restart take the %s of httpd's in FIN_WAIT_2 to about "
-                        "%s%s",
+                        "; or set " FW2_SHORT_LIFE_TEXT " and restart "
+                        "gracefully, which reduces httpd's orphans in "
+                        "FIN_WAIT_2 from %s to about %s%s",
                         fw2_text_number(pool, n), fw2_text_about(pool, later),
                         fw2_advice_vhosts(pool, facts));
 }
@@ -218,8 +218,8 @@ static const char *fewer_minis(const fw2_facts *facts, apr_pool_t *pool)
 static const char *others_remedy(const fw2_facts *facts, apr_pool_t *pool)
 {
     return apr_psprintf(pool,
-                        "They are another program's, or of connections that "
-                        "this machine opened: httpd has hardly any. Raise "
+                        "They belong to another program, or to connections "
+                        "that this machine opened: httpd has hardly any. Raise "
                         "%s.%s",
                         more_buckets(facts, pool), most_elsewhere(facts, pool));
 }
@@ -237,7 +237,7 @@ static fw2_words timewait_overflows_words(const fw2_facts *facts,
 
     words.finding = apr_psprintf(
         pool,
-        "%s vanished in the last minute because no mini-socket could be had "
+        "%s vanished in the last minute because no mini-socket was free "
         "(TCPTimeWaitOverflow).",
         fw2_text_count(pool, n, "closed connection"));
     if (minis_owner(facts) == FW2_OWNER_OTHERS) {
@@ -245,9 +245,9 @@ static fw2_words timewait_overflows_words(const fw2_facts *facts,
         return words;
     }
     recommend_buckets(facts, &words, fewer_minis(facts, pool), pool);
-    words.risk = "A low count of FIN_WAIT_2 is no good news now: clients that "
-                 "have not closed stay in CLOSE_WAIT, and the kernel here has "
-                 "forgotten them.";
+    words.risk = "A low number in FIN_WAIT_2 is no good sign now: clients that "
+                 "have not closed stay in CLOSE_WAIT, but the kernel here no "
+                 "longer knows their connections.";
     return words;
 }
 
@@ -270,7 +270,7 @@ static fw2_words timewait_words(const fw2_facts *facts, apr_pool_t *pool)
 
     words.finding = apr_psprintf(
         pool,
-        "%s of at most %s (TIME_WAIT and orphans in FIN_WAIT_2) %s taken%s.",
+        "%s of at most %s (TIME_WAIT and orphans in FIN_WAIT_2) %s in use%s.",
         fw2_text_number(pool, facts->timewait),
         fw2_text_count(pool, facts->tcp_max_tw_buckets, "mini-socket"),
         FW2_PLURAL(facts->timewait, "is", "are"),
@@ -304,23 +304,22 @@ static fw2_words orphans_words(const fw2_facts *facts, apr_pool_t *pool)
                             fw2_text_number(pool, facts->orphan_full));
     }
     words.finding = apr_psprintf(
-        pool,
-        "Of at most %s that are full sockets, the whole machine has %s%s.",
-        fw2_text_count(pool, facts->tcp_max_orphans, "orphan"),
+        pool, "The whole machine has %s of at most %s that are full sockets%s.",
         fw2_text_number(pool, facts->orphans),
+        fw2_text_count(pool, facts->tcp_max_orphans, "orphan"),
         fw2_text_share(pool, facts->orphans, facts->tcp_max_orphans));
     if (orphans_owner(facts) == FW2_OWNER_OTHERS) {
         words.remedy = apr_psprintf(
-            pool, "None of them is httpd's, so there is nothing to set here.%s",
+            pool, "None of them is httpd's, so no setting of httpd helps.%s",
             most_elsewhere(facts, pool));
         return words;
     }
     words.remedy = apr_psprintf(
         pool,
-        "From a quarter on the kernel may reset silent ones (in its log: too "
-        "many orphaned sockets). As a rule they are in FIN_WAIT_1, where "
-        "FinWait2Timeout does nothing; FinWait2UserTimeout 60s keeps httpd "
-        "from adding to them%s.",
+        "Above a quarter of the limit the kernel may reset idle orphans (its "
+        "log then has: too many orphaned sockets). Most are in FIN_WAIT_1, "
+        "where FinWait2Timeout has no effect; FinWait2UserTimeout 60s limits "
+        "the time of httpd's own%s.",
         ours);
     fw2_recommend_user_timeout(&words);
     return words;
@@ -339,21 +338,21 @@ static fw2_words tcp_mem_words(const fw2_facts *facts, apr_pool_t *pool)
     if (facts->undelivered_bytes > 0) {
         ours = apr_psprintf(
             pool,
-            " httpd's clients in FIN_WAIT_1 have %s still to take; "
-            "FinWait2UserTimeout 60s resets those that take nothing.",
+            " httpd's clients in FIN_WAIT_1 have not acknowledged %s; "
+            "FinWait2UserTimeout 60s resets those that acknowledge nothing.",
             fw2_text_bytes(pool, facts->undelivered_bytes));
         fw2_recommend_user_timeout(&words);
     }
     words.finding = apr_psprintf(
-        pool, "TCP's buffers take %s of at most %s on the whole machine%s.",
+        pool, "TCP's buffers use %s of at most %s on the whole machine%s.",
         fw2_text_number(pool, facts->tcp_mem),
         fw2_text_count(pool, facts->tcp_mem_max, "page"),
         fw2_text_share(pool, facts->tcp_mem, facts->tcp_mem_max));
     if (memory_owner(facts) == FW2_OWNER_OTHERS) {
         words.remedy = apr_psprintf(
             pool,
-            "They are another program's: httpd is idle, and its clients have "
-            "hardly anything still to take.%s",
+            "Another program uses them: httpd is idle, and has hardly any "
+            "unacknowledged data.%s",
             most_elsewhere(facts, pool));
         return words;
     }
@@ -380,8 +379,8 @@ static fw2_words descriptors_words(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_count(pool, facts->descriptor_limit, "descriptor"),
         fw2_text_share(pool, facts->descriptors, facts->descriptor_limit));
     words.remedy =
-        "Without descriptors it closes the connection that it has held "
-        "longest. It raises its own limit as far as it may: raise "
+        "Without a free descriptor it closes the connection that it has held "
+        "longest. It raises its own limit up to the hard limit: raise "
         "LimitNOFILE= of the systemd unit, or shorten FinWait2LingerIdle.";
     return words;
 }
@@ -397,16 +396,15 @@ static const char *queue_remedy(const fw2_facts *facts, const char *subject,
         return apr_psprintf(
             pool,
             "Up to %s may be busy with lingering: see FinWait2Linger. "
-            "Otherwise look at mod_status, slow backends and "
-            "MaxRequestWorkers.",
+            "Otherwise check mod_status, slow backends and MaxRequestWorkers.",
             fw2_text_count(pool, n, "worker"));
     }
     return apr_psprintf(
         pool,
-        "%s%s accepts too slowly, as a rule because its workers are busy. Look "
-        "at mod_status, slow backends and MaxRequestWorkers; a larger "
-        "ListenBacklog only lets clients wait longer.",
-        fw2_known(n) ? "FIN_WAIT_2 is not at fault. " : "", subject);
+        "%s%s accepts too slowly, usually because its workers are busy. Check "
+        "mod_status, slow backends and MaxRequestWorkers; a larger "
+        "ListenBacklog only makes clients wait longer.",
+        fw2_known(n) ? "FIN_WAIT_2 is not the cause. " : "", subject);
 }
 
 static apr_int64_t backlog_share(const fw2_facts *facts)
@@ -450,15 +448,15 @@ static const char *full_queue(const fw2_facts *facts, apr_pool_t *pool)
     const char *limit = "";
 
     if (facts->queue <= 0 || !fw2_known(facts->queue_port)) {
-        return "No other program's is full now.";
+        return "No accept queue of another program is full now.";
     }
     if (fw2_known(facts->queue_limit)) {
         limit = apr_psprintf(pool, " of at most %s",
                              fw2_text_number(pool, facts->queue_limit));
     }
     return apr_psprintf(pool,
-                        "At port %" APR_INT64_T_FMT
-                        ", another program's, %s%s %s to be accepted.",
+                        "At another program's port %" APR_INT64_T_FMT
+                        ", %s%s %s to be accepted.",
                         facts->queue_port,
                         fw2_text_count(pool, facts->queue, "connection"), limit,
                         FW2_PLURAL(facts->queue, "waits", "wait"));
@@ -472,7 +470,7 @@ static fw2_words others_overflows_words(const fw2_facts *facts,
     words.finding = apr_psprintf(
         pool,
         "In the last minute another program's accept queue was found full %s "
-        "(ListenOverflows), and not httpd's.",
+        "(ListenOverflows); httpd's was not.",
         fw2_text_count(pool, facts->listen_overflows, "time"));
     words.remedy = full_queue(facts, pool);
     return words;
@@ -526,17 +524,18 @@ static fw2_words fin_timeout_words(const fw2_facts *facts, apr_pool_t *pool)
     words.finding = apr_psprintf(
         pool,
         "net.ipv4.tcp_fin_timeout is %s, but Linux then keeps an orphan in "
-        "FIN_WAIT_2 for %s: twice what is above 60.",
+        "FIN_WAIT_2 for %s: twice the part above 60.",
         fw2_text_number(pool, seconds),
         fw2_text_time(pool,
                       apr_time_from_sec(fw2_advice_orphan_life(seconds))));
     words.remedy = apr_psprintf(
         pool,
-        "The first half of that it is a full socket of about 2.4 KB.%s " FW2_SHORT_LIFE_TEXT
-        " goes before it for httpd's connections and for no others.",
+        "For half of that time it is a full socket of about 2.4 KB.%s "
+        "%s overrides the sysctl for httpd's connections only.",
         seconds < 1000 ? ""
-                       : " The unit is seconds, where other systems have "
-                         "milliseconds.");
+                       : " The unit is seconds, unlike the milliseconds of "
+                         "other systems.",
+        FW2_SHORT_LIFE_TEXT);
     words.directive = FW2_SHORT_DIRECTIVE;
     words.value = FW2_SHORT_VALUE;
     return words;
@@ -551,11 +550,11 @@ static fw2_words not_counted_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
-    words.finding = "Half-closed connections could not be counted, so nothing "
-                    "is known of them.";
-    words.remedy = "The page and snapshot.backend say which source of the "
-                   "kernel's was refused, and why; the manual has a cure for "
-                   "each (Where the counts come from).";
+    words.finding = "Half-closed connections could not be counted, so their "
+                    "number is not known.";
+    words.remedy = "The page and snapshot.backend name the source of the "
+                   "kernel that was refused, and the reason; the manual has a "
+                   "remedy for each (Where the counts come from).";
     return words;
 }
 

@@ -32,10 +32,11 @@ static const char *cost_of_lingering(const fw2_facts *facts)
         return "Each connection keeps a worker waiting for up to 30 s.";
     }
     if (facts->linger_blocks == 0) {
-        return "Each connection keeps a descriptor and about 33 KB for up to 30 s.";
+        return "Each connection keeps a descriptor and about 33 KB for up to "
+               "30 s.";
     }
-    return "On prefork and worker each connection keeps a worker waiting for up "
-           "to 30 s.";
+    return "On prefork and worker each connection keeps a worker waiting for "
+           "up to 30 s.";
 }
 
 /* Recommend twice the number of slots, if that number is known. */
@@ -46,7 +47,7 @@ static void recommend_slots(const fw2_facts *facts, fw2_words *words,
         words->directive = "FinWait2LingerSlots";
         words->value =
             apr_psprintf(pool, "%" APR_INT64_T_FMT, 2 * facts->closer_capacity);
-        words->risk = "Each place takes a descriptor of the closer process "
+        words->risk = "Each slot uses a descriptor of the closer process "
                       "(ulimit -n, or LimitNOFILE= of the systemd unit).";
     }
 }
@@ -72,9 +73,9 @@ static fw2_words closer_words(const fw2_facts *facts, apr_pool_t *pool)
         fw2_text_share(pool, facts->closer_held, facts->closer_capacity),
         oldest);
     words.remedy =
-        "Without a free place it closes the one held longest; no worker waits. "
-        "For more places raise FinWait2LingerSlots, or ulimit -n where that is "
-        "auto; to hold fewer shorten FinWait2LingerIdle.";
+        "Without a free slot it closes the connection held longest; no worker "
+        "waits. For more slots raise FinWait2LingerSlots, or ulimit -n if that "
+        "is auto; to hold fewer connections shorten FinWait2LingerIdle.";
     recommend_slots(facts, &words, pool);
     return words;
 }
@@ -88,13 +89,13 @@ static fw2_words closer_away_words(const fw2_facts *facts, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
-    words.finding = "The process finwait2, which lingers for httpd, does not "
-                    "run.";
+    words.finding = "The process finwait2, which lingers for httpd, is not "
+                    "running.";
     words.remedy = apr_psprintf(
         pool,
-        "%s httpd tries to start it about every ten seconds; the error log says "
-        "why that fails. Most often the limit of tasks is reached (TasksMax= of "
-        "the systemd unit, or a container's limit).",
+        "%s httpd tries to start it about every ten seconds; the error log has "
+        "the reason why that fails. The usual reason is the limit of tasks "
+        "(TasksMax= of the systemd unit, or a container's limit).",
         cost_of_lingering(facts));
     return words;
 }
@@ -109,11 +110,12 @@ static fw2_words closer_idle_words(const fw2_facts *facts, apr_pool_t *pool)
     fw2_words words = FW2_NO_WORDS;
 
     words.finding =
-        "This system cannot linger off the worker: httpd lingers itself.";
+        "This system cannot linger outside of a worker: httpd lingers itself.";
     words.remedy = apr_psprintf(
         pool,
-        "%s It takes Linux with epoll and descriptors that can be passed to "
-        "another process. Counting and FinWait2Timeout work all the same.",
+        "%s The closer process needs Linux with epoll, and descriptors that "
+        "can be passed to another process. Counting and FinWait2Timeout work "
+        "without these.",
         cost_of_lingering(facts));
     return words;
 }
@@ -157,12 +159,12 @@ static fw2_words evicted_words(const fw2_facts *facts, apr_pool_t *pool)
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
-        pool, "%s %s cut short in the last minute because %s place was needed.",
+        pool, "%s %s cut short in the last minute because %s slot was needed.",
         fw2_text_count(pool, n, "linger"), FW2_PLURAL(n, "was", "were"),
         FW2_PLURAL(n, "its", "their"));
     words.remedy =
         "A client that is still sending is reset then, and may lose the end of "
-        "its response. Raise FinWait2LingerSlots, or ulimit -n where that is "
+        "its response. Raise FinWait2LingerSlots, or ulimit -n if that is "
         "auto, or shorten FinWait2LingerIdle.";
     recommend_slots(facts, &words, pool);
     return words;
@@ -224,8 +226,8 @@ static fw2_words linger_always_words(const fw2_facts *facts, apr_pool_t *pool)
 
     words.finding = apr_psprintf(
         pool,
-        "The closer process holds %s, and %s has FinWait2Linger always and %s of "
-        "FinWait2LingerIdle.",
+        "The closer process holds %s, and %s has FinWait2Linger always and %s "
+        "of FinWait2LingerIdle.",
         fw2_text_count(pool, facts->closer_held, "connection"),
         fw2_text_name(pool, facts->vhost, NO_NAME),
         fw2_text_time(pool, facts->vhost_linger_idle));
@@ -234,9 +236,9 @@ static fw2_words linger_always_words(const fw2_facts *facts, apr_pool_t *pool)
     if (fw2_known(later)) {
         words.remedy = apr_psprintf(
             pool,
-            SHORT_IDLE_TEXT " takes its part to about %s, at the %s there that "
-                            "do not close; FinWait2Linger auto waits only for "
-                            "clients that may still send.",
+            SHORT_IDLE_TEXT " reduces that to about %s, at %s there that "
+                            "clients do not close; FinWait2Linger auto waits "
+                            "only for clients that may still send.",
             fw2_text_about(pool, later),
             fw2_text_rate(pool, facts->vhost_left_open));
         words.now = facts->closer_held;
@@ -280,9 +282,8 @@ static const char *undelivered_finding(const fw2_facts *facts, apr_pool_t *pool)
                             fw2_text_number(pool, facts->shut_windows));
     }
     return apr_psprintf(
-        pool,
-        "%s in FIN_WAIT_1 %s with %s that clients have not acknowledged%s.",
-        sockets, FW2_PLURAL(facts->undelivered, "waits", "wait"), bytes, shut);
+        pool, "%s in FIN_WAIT_1 %s %s that clients have not acknowledged%s.",
+        sockets, FW2_PLURAL(facts->undelivered, "has", "have"), bytes, shut);
 }
 
 static fw2_words undelivered_words(const fw2_facts *facts, apr_pool_t *pool)
@@ -293,18 +294,18 @@ static fw2_words undelivered_words(const fw2_facts *facts, apr_pool_t *pool)
     if (facts->vhost_user_timeout <= 0) {
         words.remedy =
             "FinWait2Timeout does not end them. FinWait2UserTimeout 60s resets "
-            "a client that acknowledges nothing for 60 s, and no slow reader "
-            "that goes on; without it the kernel keeps one whose client "
-            "vanished for about 2 minutes, one behind a zero window for about "
-            "6, and one whose client answers its probes for ever.";
+            "a client that acknowledges nothing for 60 s, but not a slow "
+            "reader; without it the kernel keeps a connection for about 2 "
+            "minutes after its client has vanished, for about 6 minutes behind "
+            "a zero window, and for ever if the client answers probes.";
         fw2_recommend_user_timeout(&words);
     }
     else {
         words.remedy = apr_psprintf(
             pool,
             "FinWait2Timeout does not end them. FinWait2UserTimeout is %s at "
-            "%s: look which other virtual hosts need it, or shorten it, though "
-            "not below the time that a user in a tunnel needs.",
+            "%s: check whether other virtual hosts need it, or shorten it, but "
+            "not below the time that a user may spend in a tunnel.",
             fw2_text_time(pool, facts->vhost_user_timeout),
             fw2_text_name(pool, facts->vhost, NO_NAME));
     }
@@ -325,9 +326,9 @@ static fw2_words close_wait_words(const fw2_facts *facts, apr_pool_t *pool)
         pool, "%s %s in CLOSE_WAIT: the client has closed and httpd has not.",
         fw2_text_count(pool, n, "connection"), FW2_PLURAL(n, "is", "are"));
     words.remedy =
-        "It is httpd's turn, not the client's: look in mod_status for a "
-        "handler that hangs, or for a backend that does not answer "
-        "(ProxyTimeout). No directive or sysctl for FIN_WAIT_2 changes it.";
+        "httpd has to act, not the client: check mod_status for a handler that "
+        "hangs, or for a backend that does not answer (ProxyTimeout). No "
+        "directive or sysctl for FIN_WAIT_2 changes this state.";
     return words;
 }
 

@@ -132,17 +132,18 @@ static fw2_words growing_words(const fw2_facts *facts, apr_pool_t *pool)
 
     words.finding = apr_psprintf(
         pool,
-        "More than the traffic explains: %s in FIN_WAIT_2, where %s that "
-        "clients do not close, kept for %s on average, make about %s.",
+        "More than the traffic explains: %s in FIN_WAIT_2; clients do not "
+        "close %s, each kept for %s on average, so about %s are expected.",
         fw2_text_count(pool, facts->orphan_mini, "orphan"),
         fw2_text_rate(pool, facts->left_open),
         fw2_text_time(pool, fw2_orphan_time(facts)),
         fw2_text_about(pool, fw2_predicted_orphans(facts)));
     words.remedy = apr_psprintf(
         pool,
-        "Either they are growing, since clients close fewer than a moment ago, "
-        "or httpd closes connections that the module does not count, as with "
-        "FinWait2Engine Off. Look again in a minute; now they take %s.",
+        "Either their number is growing, because clients close fewer "
+        "connections than before, or httpd closes connections that the module "
+        "does not count, as with FinWait2Engine Off. Check again in a minute; "
+        "now they use %s.",
         fw2_text_bytes(pool, facts->orphan_mini * FW2_MINI_BYTES));
     return words;
 }
@@ -162,9 +163,9 @@ static fw2_words steady_words(const fw2_facts *facts, apr_pool_t *pool)
 
     words.finding = apr_psprintf(
         pool,
-        "Normal for this traffic: clients leave %s open, which the settings "
-        "keep in FIN_WAIT_2 for %s on average; that makes %sabout %s, and "
-        "there %s %s.",
+        "Normal for this traffic: clients do not close %s, and the settings "
+        "keep each in FIN_WAIT_2 for %s on average, so %sabout %s are "
+        "expected, and there %s %s.",
         fw2_text_rate(pool, facts->left_open),
         fw2_text_time(pool, fw2_orphan_time(facts)),
         facts->orphan_mini > fw2_predicted_orphans(facts) ? "" : "up to ",
@@ -194,10 +195,10 @@ static const char *fewer_orphans(const fw2_facts *facts, apr_int64_t later,
                                  apr_pool_t *pool)
 {
     if (!fw2_known(later)) {
-        return FW2_SHORT_LIFE_TEXT " makes them fewer";
+        return FW2_SHORT_LIFE_TEXT " reduces them";
     }
     return apr_psprintf(
-        pool, "at %s " FW2_SHORT_LIFE_TEXT " takes them to about %s",
+        pool, "at %s " FW2_SHORT_LIFE_TEXT " reduces them to about %s",
         fw2_text_rate(pool, facts->left_open), fw2_text_about(pool, later));
 }
 
@@ -208,7 +209,7 @@ static fw2_words long_life_words(const fw2_facts *facts, apr_pool_t *pool)
 
     words.finding = apr_psprintf(
         pool,
-        "%s in FIN_WAIT_2 take %s of kernel memory; the settings keep them for "
+        "%s in FIN_WAIT_2 use %s of kernel memory; the settings keep them for "
         "%s on average%s.",
         fw2_text_count(pool, n, "orphan"),
         fw2_text_bytes(pool, n * FW2_MINI_BYTES),
@@ -216,11 +217,11 @@ static fw2_words long_life_words(const fw2_facts *facts, apr_pool_t *pool)
         fw2_advice_vhosts(pool, facts));
     words.remedy = apr_psprintf(
         pool,
-        "They need no cure. If you want fewer: %s, after a graceful restart "
-        "and once those that are there have gone.",
+        "No change is necessary. To have fewer orphans: %s, after a graceful "
+        "restart and once the present ones are gone.",
         fewer_orphans(facts, later, pool));
-    words.risk = "A client that takes more than 5 s to close is answered by a "
-                 "reset then, but it has its whole response.";
+    words.risk = "A client that takes more than 5 s to close is reset then, "
+                 "but it has its whole response.";
     words.directive = FW2_SHORT_DIRECTIVE;
     words.value = FW2_SHORT_VALUE;
     words.now = n;
@@ -239,9 +240,9 @@ static const char *owner_remedy(const fw2_facts *facts, const char *net,
                                 int idle, apr_pool_t *pool)
 {
     const char *owner = is_loopback(net)
-                            ? "It is a program of this machine, such as a "
-                              "cache, a proxy or a monitor: have it close"
-                            : "Ask its owner to close";
+                            ? "The client is a program of this machine, such "
+                              "as a cache, a proxy or a monitor: make it close"
+                            : "Ask the client's owner to close";
 
     if (!idle) {
         return apr_pstrcat(pool, owner,
@@ -294,7 +295,7 @@ static fw2_words one_peer_words(const fw2_facts *facts, apr_pool_t *pool)
                      fw2_text_number(pool, facts->peer_share));
     words.remedy = apr_psprintf(
         pool,
-        "That alone is no sign of an attack: a connection pool, a proxy or a "
+        "This alone is no sign of an attack: a connection pool, a proxy or a "
         "NAT looks the same. %s",
         owner_remedy(facts, facts->peer,
                      fw2_share(facts->expired, facts->by_server) >= MOST,
@@ -330,11 +331,11 @@ static void recommend_no_keepalive(const fw2_facts *facts, fw2_words *words,
     words->value = apr_psprintf(pool, "^%s nokeepalive", product);
     words->remedy = apr_psprintf(
         pool,
-        "%s Until then %s %s makes each response to it say Connection: close, "
-        "after which most clients close first.",
+        "%s Until then %s %s adds Connection: close to each response to this "
+        "client, after which most clients close first.",
         words->remedy, words->directive, words->value);
-    words->risk = "It costs a connection, and with TLS a handshake, for each "
-                  "request of this client.";
+    words->risk = "Each request of this client then needs a connection, and "
+                  "with TLS a handshake.";
 }
 
 static fw2_words one_agent_words(const fw2_facts *facts, apr_pool_t *pool)
@@ -430,9 +431,8 @@ static fw2_words kept_promise_words(const fw2_facts *facts, apr_pool_t *pool)
 
     words.finding = apr_psprintf(
         pool,
-        "Of %s of %s that ended idle in the last minute, clients closed %s "
-        "before the promised %s were over%s, and %s later; httpd closed %s "
-        "after %s.",
+        "%s of %s ended idle in the last minute: clients closed %s before the "
+        "promised %s were over%s, and %s later; httpd closed %s after %s.",
         fw2_text_count(pool, all, "connection"),
         fw2_text_name(pool, facts->idle_vhost, "one virtual host"),
         fw2_text_number(pool, facts->idle_in_time),
@@ -459,9 +459,10 @@ static fw2_words probes_words(const fw2_facts *facts, apr_pool_t *pool)
         "connect ahead.",
         part_of_closes(facts, facts->probes, pool));
     words.remedy =
-        "Let a health check send a request and then close. Or give the first "
-        "virtual host of its address FinWait2Timeout none, which forgets a "
-        "client once it has acknowledged everything.";
+        "Make a health check send a request and then close. Or set "
+        "FinWait2Timeout none in the first virtual host of its address: the "
+        "kernel then drops a connection once the client has acknowledged all "
+        "data.";
     words.risk = "It truncates nothing; a client that sends later gets a "
                  "reset.";
     words.directive = FW2_SHORT_DIRECTIVE;
@@ -482,8 +483,8 @@ static fw2_words errors_words(const fw2_facts *facts, apr_pool_t *pool)
         apr_psprintf(pool, "%s ended with an error such as 400, 413 or 503.",
                      part_of_closes(facts, facts->errors, pool));
     words.remedy =
-        "The access log shows which, and for which clients; no setting of "
-        "TCP cures that.";
+        "The access log shows the errors and their clients; no setting of TCP "
+        "prevents them.";
     words.risk = "FinWait2Linger off would only reset clients that still "
                  "send, which may lose the response.";
     return words;
@@ -506,9 +507,9 @@ static fw2_words connection_close_words(const fw2_facts *facts,
         apr_psprintf(pool, "%s ended with Connection: close.",
                      part_of_closes(facts, facts->connection_close, pool));
     words.remedy =
-        "Where KeepAlive is Off or MaxKeepAliveRequests small, one connection "
-        "could serve more requests, and fewer would be left. Clients that ask "
-        "for it, or use HTTP/1.0, are closed whatever is set.";
+        "If KeepAlive is Off or MaxKeepAliveRequests small, one connection "
+        "could serve more requests, and there would be fewer orphans. httpd "
+        "always closes for clients that ask for it, or that use HTTP/1.0.";
     return words;
 }
 
