@@ -5,7 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* An array of names, or of rows that begin with theirs. */
+/* The members `rows` and `size` of a dimension, for an array of names or of
+ * rows that begin with a name. */
 #define NAMES(rows) rows, sizeof(*(rows))
 
 static const fw2_dim states = { "state", NAMES(fw2_state_names), FW2_STATES,
@@ -13,7 +14,7 @@ static const fw2_dim states = { "state", NAMES(fw2_state_names), FW2_STATES,
 static const fw2_dim holders = { "holder", NAMES(fw2_holder_names), FW2_HOLDERS,
                                  NULL };
 
-/* The holders that may have something to deliver. */
+/* The holders of sockets that may have bytes to deliver. */
 static const fw2_dim full_holders = { "holder", NAMES(fw2_holder_names),
                                       FW2_TIMEWAIT, NULL };
 
@@ -35,10 +36,10 @@ static const fw2_dim refusals = { "reason", NAMES(fw2_refusal_names),
                                   FW2_REFUSALS, NULL };
 
 #define NOT_COUNTED "no source of the kernel's tables could be read"
-#define NOT_YET     "there is no minute yet to tell of"
+#define NOT_YET     "it needs the numbers of a whole minute"
 #define NOT_SHOWN   "the kernel does not show it here"
 #define NOT_IN_CONTAINER                                                       \
-    "a container does not show it: it is the whole machine's"
+    "the kernel does not show it in a container: it is the whole machine's"
 
 static const fw2_metric server_metrics[] = {
     { .key = "version",
@@ -120,7 +121,7 @@ static const fw2_metric snapshot_metrics[] = {
       .word = "VerdictRule",
       .kind = FW2_TEXT,
       .offset = APR_OFFSETOF(fw2_report, snapshot.rule),
-      .help = "Rule of the advice that decided the verdict; none where the "
+      .help = "Rule of the advice that decided the verdict; none if the "
               "verdict is ok" },
     { NULL }
 };
@@ -150,10 +151,8 @@ static const fw2_metric half_closed_metrics[] = {
       .family = "expected_orphan_connections",
       .word = "HalfClosedExpected",
       .offset = APR_OFFSETOF(fw2_report, half_closed.expected),
-      .help =
-          "Orphans to be expected in the long run: connections that "
-          "clients did not close in the last minute, times how long each is "
-          "kept",
+      .help = "Orphans expected in the long run: connections that clients did "
+              "not close in the last minute, times the life of each orphan",
       .unknown = NOT_YET },
     { NULL }
 };
@@ -170,7 +169,7 @@ static const fw2_metric advice_metrics[] = {
     { .key = "directive",
       .kind = FW2_TEXT,
       .offset = APR_OFFSETOF(fw2_advice, words.directive),
-      .help = "The directive of httpd's, or the sysctl, to set" },
+      .help = "The directive of httpd, or the sysctl, to set" },
     { .key = "value",
       .kind = FW2_TEXT,
       .offset = APR_OFFSETOF(fw2_advice, words.value),
@@ -191,40 +190,40 @@ static const fw2_metric remaining_metrics[] = {
       .kind = FW2_TIMES,
       .scale = &left_scale,
       .offset = APR_OFFSETOF(fw2_report, remaining.n),
-      .help = "Time that each orphan will live on if its client sends nothing",
+      .help = "Remaining life of each orphan if its client sends nothing",
       .unknown = NOT_COUNTED },
     { .key = "longest_seconds",
       .family = "remaining_longest_seconds",
       .word = "LongestRemainingSeconds",
       .kind = FW2_SECONDS,
       .offset = APR_OFFSETOF(fw2_report, remaining.longest),
-      .help = "Longest time that an orphan will live on if its client sends "
-              "nothing",
+      .help = "Longest remaining life of an orphan if its client sends nothing",
       .unknown = NOT_COUNTED },
     { .key = "unknown",
       .family = "remaining_unknown_connections",
       .offset = APR_OFFSETOF(fw2_report, remaining.unknown),
-      .help = "Orphans in FIN_WAIT_2 whose remaining time is not shown",
+      .help = "Orphans in FIN_WAIT_2 whose remaining life is not known",
       .unknown = NOT_COUNTED },
     { .key = "unbounded",
       .family = "remaining_unbounded_connections",
       .offset = APR_OFFSETOF(fw2_report, remaining.unbounded),
-      .help = "Orphans in FIN_WAIT_1 or CLOSING, whose remaining time depends "
+      .help = "Orphans in FIN_WAIT_1 or CLOSING, whose remaining life depends "
               "on the client",
       .unknown = NOT_COUNTED },
     { NULL }
 };
 
 #define NOT_ELSEWHERE                                                          \
-    "there are too many of other programs to count, or no source could be read"
+    "other programs have too many to count, or no source could be read"
 
 static const fw2_metric elsewhere_metrics[] = {
     { .key = "half_closed",
       .family = "elsewhere_half_closed_connections",
       .offset = APR_OFFSETOF(fw2_report, elsewhere.half_closed),
       .help = "Half-closed connections of this network namespace that are not "
-              "at httpd's addresses: other programs', and those that this "
-              "machine opened, mod_proxy's to backends among them",
+              "at httpd's addresses: connections of other programs, and "
+              "connections that this machine opened, such as mod_proxy's to "
+              "backends",
       .unknown = NOT_ELSEWHERE },
     { .key = "outgoing",
       .family = "elsewhere_outgoing_connections",
@@ -276,7 +275,7 @@ static const fw2_metric undelivered_metrics[] = {
       .offset = APR_OFFSETOF(fw2_report, undelivered.shut),
       .dims = { &full_holders },
       .help = "Connections that httpd has ended, with bytes to deliver and a "
-              "client whose window is zero or too small",
+              "client with a window that is zero or too small",
       .unknown = NOT_COUNTED },
     { NULL }
 };
@@ -318,7 +317,7 @@ static const fw2_metric vhost_metrics[] = {
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_vhost_report, totals.causes),
       .dims = { &causes },
-      .help = "Connections that ended, by the cause of the end" },
+      .help = "Connections that ended, by the cause" },
     { .key = "connections",
       .family = "connections_closed_by_protocol",
       .counter = 1,
@@ -348,7 +347,7 @@ static const fw2_metric vhost_metrics[] = {
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_vhost_report, totals.endings),
       .dims = { &endings },
-      .help = "Lingers of the closer process that ended, by the kind of end" },
+      .help = "Lingers of the closer process that ended, by the ending" },
     { .key = "linger_seconds",
       .family = "linger_seconds",
       .kind = FW2_TIMES,
@@ -365,10 +364,9 @@ static const fw2_metric vhost_metrics[] = {
     { .key = "expected",
       .family = "vhost_expected_orphan_connections",
       .offset = APR_OFFSETOF(fw2_vhost_report, expected),
-      .help =
-          "Orphans of a virtual host to be expected in the long run: "
-          "connections that clients did not close in the last minute, times "
-          "how long each is kept",
+      .help = "Orphans of a virtual host expected in the long run: connections "
+              "that clients did not close in the last minute, times the life "
+              "of each orphan",
       .unknown = NOT_YET },
     { NULL }
 };
@@ -386,15 +384,15 @@ static const fw2_metric clients_metrics[] = {
     { .key = "over_seconds",
       .kind = FW2_SECONDS,
       .offset = APR_OFFSETOF(fw2_report, clients.over),
-      .help = "How far back the lists of clients go",
+      .help = "Time that the lists of clients cover",
       .unknown = NOT_ASKED_FOR },
     { .key = "left_open",
       .offset = APR_OFFSETOF(fw2_report, clients.left_open),
-      .help = "Connections that clients did not close meanwhile",
+      .help = "Connections that clients did not close in that time",
       .unknown = NOT_ASKED_FOR },
     { .key = "expired",
       .offset = APR_OFFSETOF(fw2_report, clients.expired),
-      .help = "Connections whose keep-alive time was over",
+      .help = "Connections whose keep-alive time was over in that time",
       .unknown = NOT_ASKED_FOR },
     { NULL }
 };
@@ -406,10 +404,11 @@ static const fw2_metric client_metrics[] = {
     { .key = "left_open",
       .offset = APR_OFFSETOF(fw2_client_report, left_open),
       .help = "Connections that this client had not closed when the closer "
-              "did" },
+              "closed" },
     { .key = "silent",
       .offset = APR_OFFSETOF(fw2_client_report, silent),
-      .help = "Connections of this client that the closer waited on in vain" },
+      .help = "Connections of this client that stayed idle until the linger "
+              "was over" },
     { .key = "expired",
       .offset = APR_OFFSETOF(fw2_client_report, expired),
       .help = "Connections of this client whose keep-alive time was over" },
@@ -422,7 +421,7 @@ static const fw2_metric closer_metrics[] = {
       .word = "CloserProcesses",
       .offset = APR_OFFSETOF(fw2_report, closer.processes),
       .help = "Closer processes that run: one, and after a graceful restart "
-              "those that still hold connections" },
+              "the former ones that still hold connections" },
     { .key = "held",
       .family = "closer_held_connections",
       .word = "CloserHeld",
@@ -439,8 +438,8 @@ static const fw2_metric closer_metrics[] = {
       .word = "CloserOldestSeconds",
       .kind = FW2_SECONDS,
       .offset = APR_OFFSETOF(fw2_report, closer.oldest),
-      .help = "Time that the oldest connection of the closer processes is "
-              "held; 0 while none is" },
+      .help = "Time that the oldest connection of the closer processes has "
+              "been held; 0 while none is held" },
     { .key = "evicted",
       .word = "CloserEvicted",
       .offset = APR_OFFSETOF(fw2_report, closer.evicted),
@@ -455,8 +454,8 @@ static const fw2_metric closer_metrics[] = {
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_report, closer.reasons),
       .dims = { &refusals },
-      .help = "Connections that the closer process did not accept, and httpd "
-              "lingered on itself, by reason" },
+      .help = "Connections that httpd lingered on itself because the closer "
+              "process did not accept them, by reason" },
     { .key = "invalid",
       .family = "closer_invalid_messages",
       .counter = 1,
@@ -475,7 +474,7 @@ static const fw2_metric limit_metrics[] = {
     { .key = "tcp_fin_timeout",
       .family = "tcp_fin_timeout_seconds",
       .offset = APR_OFFSETOF(fw2_report, limits.tcp_fin_timeout),
-      .help = "Life of an orphan in FIN_WAIT_2 by the system "
+      .help = "Life of an orphan in FIN_WAIT_2 by the system's setting "
               "(net.ipv4.tcp_fin_timeout); FinWait2Timeout overrides it",
       .unknown = NOT_SHOWN },
     { .key = "tcp_fin_timeout_effective",
@@ -487,8 +486,8 @@ static const fw2_metric limit_metrics[] = {
     { .key = "tcp_max_orphans",
       .family = "tcp_max_orphans",
       .offset = APR_OFFSETOF(fw2_report, limits.tcp_max_orphans),
-      .help = "Most orphans that are full sockets, of the whole machine "
-              "(net.ipv4.tcp_max_orphans)",
+      .help = "Maximum number of orphans that are full sockets, of the whole "
+              "machine (net.ipv4.tcp_max_orphans)",
       .unknown = NOT_IN_CONTAINER },
     { .key = "orphans",
       .family = "tcp_orphans",
@@ -500,8 +499,9 @@ static const fw2_metric limit_metrics[] = {
       .family = "tcp_max_tw_buckets",
       .word = "MiniSocketsLimit",
       .offset = APR_OFFSETOF(fw2_report, limits.tcp_max_tw_buckets),
-      .help = "Most mini-sockets, TIME_WAIT and orphans in FIN_WAIT_2 together "
-              "(net.ipv4.tcp_max_tw_buckets); above it connections vanish",
+      .help = "Maximum number of mini-sockets, TIME_WAIT and orphans in "
+              "FIN_WAIT_2 together (net.ipv4.tcp_max_tw_buckets); above it "
+              "connections vanish",
       .unknown = NOT_SHOWN },
     { .key = "timewait",
       .family = "tcp_timewait_sockets",
@@ -514,8 +514,8 @@ static const fw2_metric limit_metrics[] = {
       .word = "MiniSocketOverflows",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_report, limits.timewait_overflow),
-      .help = "Connections that vanished for want of a mini-socket since the "
-              "system started",
+      .help = "Connections that vanished since the system started because no "
+              "mini-socket was free",
       .unknown = NOT_SHOWN },
     { .key = "listen_overflows",
       .family = "tcp_listen_overflows",
@@ -528,14 +528,15 @@ static const fw2_metric limit_metrics[] = {
       .family = "tcp_listen_drops",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_report, limits.listen_drops),
-      .help = "Connections lost before a program accepted them, for a full "
-              "accept queue or any other reason",
+      .help = "Connections lost before a program accepted them, because of a "
+              "full accept queue or for any other reason",
       .unknown = NOT_SHOWN },
     { .key = "memory_aborts",
       .family = "tcp_memory_aborts",
       .counter = 1,
       .offset = APR_OFFSETOF(fw2_report, limits.aborts_on_memory),
-      .help = "Connections reset for want of memory, or for too many orphans",
+      .help = "Connections reset because the kernel had no memory, or too many "
+              "orphans",
       .unknown = NOT_SHOWN },
     { .key = "tcp_memory_bytes",
       .family = "tcp_memory_bytes",
@@ -548,7 +549,7 @@ static const fw2_metric limit_metrics[] = {
       .family = "tcp_memory_max_bytes",
       .kind = FW2_PAGES,
       .offset = APR_OFFSETOF(fw2_report, limits.tcp_mem_max),
-      .help = "Most memory in TCP's buffers (net.ipv4.tcp_mem, the third "
+      .help = "Maximum memory in TCP's buffers (net.ipv4.tcp_mem, the third "
               "number)",
       .unknown = NOT_IN_CONTAINER },
     { .key = "descriptors",
@@ -579,10 +580,10 @@ const fw2_section fw2_sections[] = {
       .title = "Half-closed connections",
       .metrics = half_closed_metrics },
     { .key = "remaining",
-      .title = "How long orphans will live",
+      .title = "Remaining life of orphans",
       .metrics = remaining_metrics },
     { .key = "undelivered",
-      .title = "Not delivered",
+      .title = "Undelivered responses",
       .metrics = undelivered_metrics },
     { .key = "elsewhere",
       .title = "Elsewhere",
@@ -603,7 +604,7 @@ const fw2_section fw2_sections[] = {
       .size = sizeof(fw2_vhost_report),
       .metrics = vhost_metrics },
     { .key = "peers",
-      .title = "Peers",
+      .title = "Addresses of clients",
       .label = "peer",
       .offset = APR_OFFSETOF(fw2_report, peers),
       .count = APR_OFFSETOF(fw2_report, npeers),
@@ -614,7 +615,7 @@ const fw2_section fw2_sections[] = {
       .metrics = clients_metrics },
     CLIENTS("agents", "By User-Agent", "agent", FW2_AGENTS),
     CLIENTS("nets", "By net", "net", FW2_NETS),
-    CLIENTS("idle_nets", "Idle for too long, by net", "net", FW2_IDLE_NETS),
+    CLIENTS("idle_nets", "Keep-alive time over, by net", "net", FW2_IDLE_NETS),
     { .key = "advice",
       .title = "Advice",
       .label = "rule",
@@ -715,5 +716,3 @@ fw2_times fw2_metrics_times(const fw2_metric *metric, const void *element)
     times.sum = times.n[metric->scale->n + 1];
     return times;
 }
-
-/* The numbers of sockets, or all FW2_UNKNOWN, which is -1 in every field. */

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The virtual hosts that are written, where there may be many. */
+/* The choice of the virtual hosts that are written. */
 
 #include "page/metrics.h"
 
@@ -8,11 +8,12 @@
 
 #define OTHER "other"
 
-/* Orders of magnitude, in powers of two. */
+/* The number of orders of magnitude, which are powers of two. */
 #define MAGNITUDES 64
 
-/* Boards of before the virtual hosts got other numbers do not tell whose they
- * hold. */
+/* Return the number of a virtual host's sockets that closer processes hold.
+ * Boards with another layout are left out: they number the virtual hosts in
+ * another way. */
 static apr_int64_t held_of(const fw2_sources *sources, fw2_vhost_id vhost)
 {
     int layout = fw2_counters_layout(sources->counters), i;
@@ -41,8 +42,8 @@ static void read_vhost(const fw2_report *report, const fw2_sources *sources,
     vhost->expected = flow->expected;
 }
 
-/* How many connections it had, by its order; -1 if it is never chosen: two of
- * one name would be no metrics. */
+/* Return the order of magnitude of a virtual host's number of connections; -1
+ * if it must not be chosen, because its name is that of the sum. */
 static int magnitude_of(const fw2_report *report, const fw2_sources *sources,
                         int i)
 {
@@ -58,7 +59,8 @@ static int magnitude_of(const fw2_report *report, const fw2_sources *sources,
     return magnitude;
 }
 
-/* The magnitude of each, read once: children go on counting. */
+/* Return the magnitudes of all virtual hosts, read once, as children go on
+ * counting. */
 static const signed char *magnitudes_of(const fw2_report *report,
                                         const fw2_sources *sources,
                                         apr_pool_t *pool)
@@ -72,7 +74,8 @@ static const signed char *magnitudes_of(const fw2_report *report,
     return magnitudes;
 }
 
-/* The least magnitude that virtual hosts are chosen of, and how many of it. */
+/* Return the least magnitude of the virtual hosts that are chosen, and reduce
+ * `most` to the number to choose of that magnitude. */
 static int least_chosen(const signed char *magnitudes, int all,
                         apr_int64_t *most)
 {
@@ -88,7 +91,7 @@ static int least_chosen(const signed char *magnitudes, int all,
     return magnitude;
 }
 
-/* Children can write what is added, so a sum ends at what a number can be. */
+/* Add a number to a sum, up to the maximum. Children can write any number. */
 static void add_number(apr_int64_t *sum, apr_int64_t n)
 {
     apr_int64_t before = *sum == FW2_UNKNOWN ? 0 : *sum;
@@ -98,7 +101,7 @@ static void add_number(apr_int64_t *sum, apr_int64_t n)
     }
 }
 
-/* Add what the table has of a virtual host. */
+/* Add all metrics of a virtual host to a sum. */
 static void add_vhost(fw2_vhost_report *sum, const fw2_metric *metric,
                       const fw2_vhost_report *vhost)
 {
@@ -116,7 +119,7 @@ static void add_vhost(fw2_vhost_report *sum, const fw2_metric *metric,
     }
 }
 
-/* Write so many, and the sum of all others. */
+/* Choose the busiest virtual hosts, and sum up all others. */
 static void choose_busiest(fw2_report *report, const fw2_sources *sources,
                            apr_int64_t most, apr_pool_t *pool)
 {
