@@ -8,9 +8,12 @@
 
 #include "apr_strings.h"
 
-/* How long a page waits for a count: a count takes 250 ms of CPU at most. */
-#define ASK_PATIENCE (300 * (apr_interval_time_t)1000)
+/* The longest time that a page waits for a count, which takes 250 ms of CPU
+ * time at most. */
+#define COUNT_TIMEOUT (300 * (apr_interval_time_t)1000)
 
+/* Write the numbers of sockets; all FW2_UNKNOWN, which is -1 in every member,
+ * if they are not counted. */
 static void report_count(fw2_report *report, const fw2_count *count,
                          int counted)
 {
@@ -100,19 +103,20 @@ static void report_peers(fw2_report *report, const fw2_peers *peers,
     }
 }
 
-/* True if the closer lingers, and so sees whether clients close. */
-static int is_watched(const fw2_policy *policy)
+/* True if the closer process lingers, and so knows whether clients close. */
+static int has_linger(const fw2_policy *policy)
 {
     return policy->engine && policy->linger != FW2_LINGER_OFF
            && policy->linger != FW2_LINGER_HTTPD;
 }
 
+/* Return the member left_open of fw2_flow. */
 static apr_int64_t left_open(const fw2_rates *recent, const fw2_policy *policy)
 {
     apr_int64_t sum = 0;
     int i;
 
-    if (is_watched(policy) || recent->left_open < 0) {
+    if (has_linger(policy) || recent->left_open < 0) {
         return recent->left_open;
     }
     for (i = 0; i < FW2_CAUSES; i++) {
@@ -147,7 +151,8 @@ static void report_flow(const fw2_report *report, int i, fw2_flow *flow)
     flow->expected = fw2_advice_steady_state(flow->left_open, flow->life);
 }
 
-/* Not known as long as one's is not that has some. */
+/* Return the expected number of all virtual hosts; unknown if it is unknown for
+ * one with connections that clients did not close. */
 static apr_int64_t sum_of_expected(const fw2_report *report)
 {
     apr_int64_t sum = FW2_UNKNOWN;
@@ -295,7 +300,7 @@ void fw2_report_make(fw2_report *report, const fw2_sources *sources,
     int answered;
 
     fw2_board_state_read(sources->boards[0], &state);
-    answered = state.running && fw2_queue_ask(sources->queue, ASK_PATIENCE);
+    answered = state.running && fw2_queue_ask(sources->queue, COUNT_TIMEOUT);
     fw2_report_last(report, sources, pool);
     report->closer.answered = answered;
 }

@@ -4,10 +4,10 @@
 #define FW2_REPORT_H
 
 /*
- * report: one snapshot of everything known.
+ * report: a snapshot of all figures of the module and the kernel.
  *
- * Knows the rooms below and nothing of httpd. A report belongs to the request
- * that made it: one thread fills and reads it.
+ * The room depends on the rooms below, and not on httpd. A report belongs to
+ * the request that makes it: one thread writes and reads it.
  */
 
 #include "apr_pools.h"
@@ -21,46 +21,46 @@
 #include "shared/queue.h"
 #include "shared/history.h"
 
-/** A number that the machine does not give. No number here is below 0. */
+/** A number that is not known. All other numbers here are 0 or greater. */
 #define FW2_UNKNOWN ((apr_int64_t)-1)
 
 /** The figures of one listening socket. */
 typedef struct fw2_listener_report {
-    const char *listener; /**< as Listen spells it */
-    fw2_tally tally;      /**< all FW2_UNKNOWN where nobody counted */
+    const char *listener; /**< address as Listen spells it */
+    fw2_tally tally;      /**< all FW2_UNKNOWN if not counted */
 } fw2_listener_report;
 
 /** The settings of a virtual host of the running configuration. */
 typedef struct fw2_settings {
-    const fw2_policy *policy; /**< NULL: there is none of this number now */
+    const fw2_policy *policy;      /**< NULL: no virtual host has this number
+                                        now */
     apr_interval_time_t keepalive; /**< the keep-alive time in effect */
-    apr_interval_time_t linger;    /**< the longest FinWait2LingerTotal, its
-                                        sections' included */
-    int varies;                    /**< a section has its own FinWait2Timeout or
-                     FinWait2UserTimeout */
+    apr_interval_time_t linger;    /**< the longest FinWait2LingerTotal,
+                                        including those of sections */
+    int varies;                    /**< 1: a section has its own FinWait2Timeout
+                                        or FinWait2UserTimeout */
 } fw2_settings;
 
-/** The connections that clients of a virtual host leave behind; FW2_UNKNOWN
- * each where it is not known. */
+/** The orphans of a virtual host; each FW2_UNKNOWN if not known. */
 typedef struct fw2_flow {
-    apr_int64_t left_open;    /**< connections that clients left open in the
-                                   last minute; all that httpd closed first if
-                                   nobody lingers for httpd, since their number
-                                   is not known then */
-    apr_interval_time_t life; /**< of each as an orphan, by the settings: 0 with
-                                   `none` */
-    apr_int64_t expected;     /**< orphans, in the long run: Little's law */
+    apr_int64_t left_open;    /**< connections not closed by the client, last
+                                   minute; all that httpd closed first if the
+                                   closer process does not linger, as their
+                                   number is not known then */
+    apr_interval_time_t life; /**< life of each as an orphan, by the settings: 0
+                                   with `none` */
+    apr_int64_t expected;     /**< orphans in the long run, by Little's law */
 } fw2_flow;
 
 /** The figures of one virtual host. */
 typedef struct fw2_vhost_report {
     fw2_vhost_totals totals;
-    apr_int64_t trend[FW2_TREND]; /**< connections that ended, as
-                                       fw2_counters_trend has them */
-    apr_int64_t held;             /**< sockets lingered on now */
+    apr_int64_t trend[FW2_TREND]; /**< connections that ended, as in
+                                       fw2_counters_trend() */
+    apr_int64_t held;             /**< sockets that closer processes hold */
     fw2_rates rates;
     const fw2_settings *settings;
-    apr_int64_t left_open; /**< these as fw2_flow has them */
+    apr_int64_t left_open; /**< this and the next two as in fw2_flow */
     apr_interval_time_t life;
     apr_int64_t expected;
 } fw2_vhost_report;
@@ -68,54 +68,54 @@ typedef struct fw2_vhost_report {
 /** The figures of one client address. */
 typedef struct fw2_peer_report {
     const char *peer;        /**< an address, or for IPv6 a net */
-    apr_int64_t connections; /**< half-closed */
+    apr_int64_t connections; /**< half-closed connections */
 } fw2_peer_report;
 
-/** The figures of one client that httpd closed first. */
+/** The figures of one client, of connections that httpd closed first. */
 typedef struct fw2_client_report {
     const char *client; /**< a User-Agent, or a net */
-    apr_int64_t closed; /**< these and the next as fw2_client has them */
+    apr_int64_t closed; /**< this and the next three as in fw2_client */
     apr_int64_t left_open;
     apr_int64_t silent;
     apr_int64_t expired;
 } fw2_client_report;
 
-/** A list of them. */
+/** A list of clients. */
 typedef struct fw2_client_reports {
-    fw2_client_report *clients; /**< as fw2_client_top sorts them */
+    fw2_client_report *clients; /**< in the order of fw2_client_top */
     int n;
-    apr_int64_t all; /**< what it is sorted by, of all clients */
+    apr_int64_t all; /**< events, as sorted by, of all clients, listed or not */
 } fw2_client_reports;
 
-/** Half-closed connections elsewhere with one port in common. */
+/** The half-closed connections of one port elsewhere. */
 typedef struct fw2_port_report {
-    const char *side; /**< of fw2_role_names */
+    const char *side; /**< one of fw2_role_names */
     apr_int64_t port, connections;
 } fw2_port_report;
 
-/** A snapshot. Pointers lead into the pool it was made from. */
+/** A snapshot. Pointers point into the pool that it was made from. */
 typedef struct fw2_report {
     struct {
-        const char *version; /**< this module's */
-        const char *httpd;   /**< httpd's version */
+        const char *version; /**< version of this module */
+        const char *httpd;   /**< version of httpd */
         const char *mpm;
-        apr_int64_t start;      /**< the last start or restart: microseconds
-                                     since 1970 */
-        apr_int64_t uptime;     /**< microseconds since then */
-        apr_int64_t generation; /**< of the configuration */
+        apr_int64_t start;      /**< time of the last start or restart:
+                                     microseconds since 1970 */
+        apr_int64_t uptime;     /**< time since then: microseconds */
+        apr_int64_t generation; /**< number of restarts */
     } server;
     struct {
-        apr_int64_t age;  /**< microseconds */
-        apr_int64_t cost; /**< microseconds of CPU */
+        apr_int64_t age;  /**< time since the last count: microseconds */
+        apr_int64_t cost; /**< CPU time of the last count: microseconds */
         const char *backend;
         apr_int64_t complete;
-        apr_int64_t counts;  /**< of this configuration, ever */
+        apr_int64_t counts;  /**< number of counts of this configuration */
         apr_int64_t verdict; /**< an fw2_level */
-        const char *rule;    /**< the rule that decided it; `none` */
+        const char *rule;    /**< the rule that decided; or `none` */
     } snapshot;
     struct {
-        apr_int64_t total, held, orphan; /**< sockets */
-        apr_int64_t expected; /**< orphans: the virtual hosts' summed up */
+        apr_int64_t total, held, orphan; /**< numbers of sockets */
+        apr_int64_t expected; /**< expected orphans of all virtual hosts */
     } half_closed;
     fw2_listener_report *listeners;
     int nlisteners;
@@ -125,87 +125,98 @@ typedef struct fw2_report {
         const fw2_settings *settings;
         const char *const *names;
         int n;
-    } all; /**< of all virtual hosts, by their places among the counters */
-    fw2_vhost_report *vhosts; /**< those that are to be written */
+    } all; /**< all virtual hosts, by their numbers in the counters */
+    fw2_vhost_report *vhosts; /**< the virtual hosts to be written */
     int nvhosts;
-    fw2_peer_report *peers; /**< the most connections first */
+    fw2_peer_report *peers; /**< clients, by descending connections */
     int npeers;
     struct {
-        apr_int64_t over;      /**< microseconds that the lists go back */
-        apr_int64_t left_open; /**< by all clients, listed or not */
-        apr_int64_t expired;   /**< keep-alive times, the same */
-    } clients;                 /**< all FW2_UNKNOWN where nobody asks */
+        apr_int64_t over;      /**< time that the lists cover: microseconds */
+        apr_int64_t left_open; /**< connections not closed by the client, of all
+                                    clients, listed or not */
+        apr_int64_t expired;   /**< connections whose keep-alive time was over,
+                                    of all clients, listed or not */
+    } clients;                 /**< all FW2_UNKNOWN if clients are not listed */
     fw2_client_reports lists[FW2_CLIENT_LISTS];
-    fw2_advice *advice; /**< the first is the verdict, of the rule `verdict` */
+    fw2_advice *advice; /**< first the verdict, with the rule `verdict` */
     int nadvice;
-    apr_int64_t unlisted; /**< half-closed connections of other clients */
+    apr_int64_t unlisted; /**< half-closed connections of clients not in
+                               `peers` */
     struct {
-        apr_int64_t processes;      /**< that run: one, and those of former
-                                    configurations that still hold sockets */
-        apr_int64_t held, capacity; /**< as fw2_board_state, of all */
-        apr_int64_t oldest;         /**< the same; 0 while none is held */
-        apr_int64_t evicted;
-        apr_int64_t fallback; /**< connections left to httpd's own linger */
-        apr_int64_t reasons[FW2_REFUSALS]; /**< the same, by why */
-        apr_int64_t recent_fallback;       /**< the same, a minute */
-        apr_int64_t invalid, lost;         /**< as fw2_server_totals */
-        int wanted;   /**< a virtual host hands sockets off */
-        int answered; /**< the process counted for this report when asked */
+        apr_int64_t processes;      /**< processes that run: one, and those of
+                                         former configurations that still hold
+                                         sockets */
+        apr_int64_t held, capacity; /**< as in fw2_board_state, of all of
+                                         them */
+        apr_int64_t oldest;         /**< likewise; 0: no socket is held */
+        apr_int64_t evicted;        /**< lingers cut short */
+        apr_int64_t fallback;       /**< connections left to httpd's own
+                                         linger */
+        apr_int64_t reasons[FW2_REFUSALS]; /**< fallback by reason */
+        apr_int64_t recent_fallback;       /**< fallback in the last minute */
+        apr_int64_t invalid, lost;         /**< as in fw2_server_totals */
+        int wanted;   /**< 1: a virtual host hands sockets off */
+        int answered; /**< 1: the process has answered a request to count for
+                           this report */
     } closer;
-    fw2_left remaining;          /**< all FW2_UNKNOWN where nobody counted */
-    fw2_undelivered undelivered; /**< the same */
+    fw2_left remaining;          /**< all FW2_UNKNOWN if not counted */
+    fw2_undelivered undelivered; /**< all FW2_UNKNOWN if not counted */
     fw2_elsewhere elsewhere;
-    fw2_port_report *ports;    /**< elsewhere.top, for people */
-    fw2_limits limits, before; /**< of now, and as fw2_board_count has it */
-    apr_int64_t
-        fin_timeout_effective; /**< seconds that tcp_fin_timeout makes */
-    apr_interval_time_t over;  /**< from one to the other */
+    fw2_port_report *ports;    /**< elsewhere.top, with names */
+    fw2_limits limits, before; /**< limits at the last count, and before as in
+                                    fw2_board_count */
+    apr_int64_t fin_timeout_effective; /**< life of an orphan by
+                                            tcp_fin_timeout: seconds */
+    apr_interval_time_t over;          /**< time between the two limits */
     struct {
-        apr_int64_t open, limit; /**< of the process that counted */
+        apr_int64_t open, limit; /**< descriptors of the process that counted */
     } descriptors;
-    const fw2_history *history; /**< of the time before; NULL: none is kept */
-    apr_interval_time_t sample_interval; /**< from one of its samples to the
-                                              next; 0: none are wanted */
-    const char *missing[FW2_BACKENDS];   /**< why a source was passed over: a
-                                            sentence each, or NULL */
+    const fw2_history *history;          /**< NULL: no history is kept */
+    apr_interval_time_t sample_interval; /**< time between samples; 0: no
+                                              samples */
+    const char *missing[FW2_BACKENDS];   /**< reason why each source was not
+                                              used: a sentence, or NULL */
 } fw2_report;
 
 /** The sources of a report's figures. Any thread may read them. */
 typedef struct fw2_sources {
-    int wanted;                     /**< FinWait2Status On */
-    const fw2_queue *queue;         /**< to ask the closer process by */
-    const fw2_board *const *boards; /**< of all processes, ours first */
+    int wanted;                     /**< 1: FinWait2Status On */
+    const fw2_queue *queue;         /**< the queue to the closer process */
+    const fw2_board *const *boards; /**< the boards of all closer processes,
+                                         first that of this configuration */
     int nboards;
-    int lingers;              /**< a virtual host hands sockets off */
-    const char *const *names; /**< of the listening sockets, as they shall be
+    int lingers;              /**< 1: a virtual host hands sockets off */
+    const char *const *names; /**< names of the listening sockets, as they are
                                    written */
-    int n;                    /**< of them */
+    int n;                    /**< number of listening sockets */
     const fw2_counters *counters;
-    const fw2_settings *settings;        /**< one a place of the counters */
-    const fw2_clients *clients;          /**< NULL: nobody asks for them */
-    const fw2_history *history;          /**< NULL: none is kept */
-    apr_interval_time_t sample_interval; /**< from one of its samples to the
-                                              next; 0: none are wanted */
+    const fw2_settings *settings;        /**< settings of each virtual host, by
+                                              its number in the counters */
+    const fw2_clients *clients;          /**< NULL: clients are not listed */
+    const fw2_history *history;          /**< NULL: no history is kept */
+    apr_interval_time_t sample_interval; /**< time between samples; 0: no
+                                              samples */
 } fw2_sources;
 
 /**
- * Fill in all but `server`, which is the caller's to tell, and the virtual
- * hosts to be written, of which there are none yet. Never fails; what is
- * missing says so. Asks the closer process for a count, and waits for it for
- * 0.3 s at most.
- * @param pool What the report may point into, beside the sources.
+ * Make a report: ask the closer process for a count, wait for it for 0.3 s at
+ * most, and write all members but `server`. No virtual host is to be written
+ * yet. Never fails; missing figures are FW2_UNKNOWN.
+ * @param pool The pool of the report's data. The report also points into the
+ *             sources.
  */
 void fw2_report_make(fw2_report *report, const fw2_sources *sources,
                      apr_pool_t *pool);
 
-/** The same, of what has been counted already. Never blocks. */
+/** Make a report like fw2_report_make(), but from the last count. Never
+ *  blocks. */
 void fw2_report_last(fw2_report *report, const fw2_sources *sources,
                      apr_pool_t *pool);
 
-/** Collect the facts for advice: all but `linger_blocks`. */
+/** Write the facts for advice, all but `linger_blocks`. */
 void fw2_report_facts(const fw2_report *report, fw2_facts *facts);
 
-/** Have advice on these facts in the report. */
+/** Write the advice on facts into the report. */
 void fw2_report_advise(fw2_report *report, const fw2_facts *facts,
                        apr_pool_t *pool);
 

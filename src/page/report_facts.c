@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The facts of a report for the room advice. */
+/* The facts of a report for advice. */
 
 #include "kernel/sockopts.h"
 #include "page/report.h"
@@ -45,7 +45,7 @@ static void add_listener(fw2_facts *facts, const fw2_tally *tally)
 
 static void add_sockets(fw2_facts *facts, const fw2_report *report)
 {
-    const fw2_undelivered *not = &report->undelivered;
+    const fw2_undelivered *undelivered = &report->undelivered;
     int i;
 
     if (report->half_closed.total == FW2_UNKNOWN) {
@@ -55,9 +55,9 @@ static void add_sockets(fw2_facts *facts, const fw2_report *report)
         add_listener(facts, &report->listeners[i].tally);
     }
     for (i = 0; i < FW2_HOLDERS; i++) {
-        add(&facts->undelivered, not ->sockets[i]);
-        add(&facts->undelivered_bytes, not ->bytes[i]);
-        add(&facts->shut_windows, not ->shut[i]);
+        add(&facts->undelivered, undelivered->sockets[i]);
+        add(&facts->undelivered_bytes, undelivered->bytes[i]);
+        add(&facts->shut_windows, undelivered->shut[i]);
     }
     if (report->npeers) {
         facts->peer = report->peers[0].peer;
@@ -87,7 +87,7 @@ static void add_recent(fw2_facts *facts, const fw2_rates *recent,
     add(&facts->evicted, recent->evicted);
 }
 
-/* The cause of most connections of a virtual host that httpd closed. */
+/* Return the cause of most closes by httpd of a virtual host. */
 static apr_int64_t main_cause(const fw2_rates *recent)
 {
     int most = FW2_CAUSE_KEEPALIVE, i;
@@ -101,7 +101,7 @@ static apr_int64_t main_cause(const fw2_rates *recent)
     return recent->causes[most] > 0 ? most : FW2_FACT_UNKNOWN;
 }
 
-/* The settings of the virtual host that the advice will be about. */
+/* Write the settings of the virtual host that the advice is about. */
 static void add_settings(fw2_facts *facts, const fw2_settings *settings)
 {
     const fw2_policy *policy = settings->policy;
@@ -117,8 +117,8 @@ static void add_settings(fw2_facts *facts, const fw2_settings *settings)
     facts->vhost_keepalive = settings->keepalive;
 }
 
-/* The figure that a virtual host is ranked by: the orphans that it makes, or
- * what its clients leave open if the life of some is not known. */
+/* Return the figure to rank a virtual host by: its expected orphans, or its
+ * connections not closed by clients if the life of some is not known. */
 static apr_int64_t weight_of(const fw2_report *report, int i)
 {
     const fw2_flow *flow = &report->all.flows[i];
@@ -127,7 +127,8 @@ static apr_int64_t weight_of(const fw2_report *report, int i)
                                                        : flow->expected;
 }
 
-/* The one with the most whose weight is below that of the one before it. */
+/* Return the virtual host that follows `before` in the order of descending
+ * weight; the first one for -1; -1 if there is none. */
 static int next_worst(const fw2_report *report, int before)
 {
     int worst = -1, i;
@@ -195,7 +196,8 @@ static void add_promise(fw2_facts *facts, const fw2_settings *settings)
     }
 }
 
-/* The virtual host with the most connections that ended idle. */
+/* Write the facts of the virtual host with the most connections that ended
+ * idle. */
 static void add_idle(fw2_facts *facts, const fw2_report *report)
 {
     apr_int64_t most = 0;
@@ -217,8 +219,8 @@ static void add_idle(fw2_facts *facts, const fw2_report *report)
     add_promise(facts, &report->all.settings[at]);
 }
 
-/* Return the mean life of an orphan of the last minute, if nobody kept one for
- * longer than `most`. */
+/* Return the mean life of the orphans of the last minute, with each life at
+ * `most` at most. */
 static apr_int64_t mean_life(const fw2_report *report, apr_interval_time_t most)
 {
     apr_int64_t n = 0;
@@ -280,8 +282,8 @@ static void add_clients(fw2_facts *facts, const fw2_report *report)
 
 /* --------------------------------------------------------------- limits -- */
 
-/* A count without drops knows none, and one with fewer than before has lost a
- * listening socket. */
+/* Return the drops in a minute. They are unknown if the count has none, or
+ * fewer than before, because a listening socket was closed. */
 static apr_int64_t drops_per_minute(apr_int64_t now, apr_int64_t before,
                                     apr_interval_time_t over)
 {
@@ -289,8 +291,9 @@ static apr_int64_t drops_per_minute(apr_int64_t now, apr_int64_t before,
                         : fw2_recent_per_minute(now, before, over);
 }
 
-/* httpd defers the accept by default (AcceptFilter), so most of its drops are
- * of that. */
+/* Write the drops. Those for a deferred accept are subtracted from httpd's: it
+ * defers accept by default (AcceptFilter), so most of its drops are of this
+ * kind. */
 static void add_drops(fw2_facts *facts, const fw2_limits *now,
                       const fw2_limits *before, apr_interval_time_t over)
 {

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* How figures and names are spelled for people. */
+/* Figures and names as text. */
 
 #include "page/text.h"
 
@@ -73,7 +73,8 @@ const char *fw2_text_about(apr_pool_t *pool, apr_int64_t n)
                            (n / unit + (n % unit >= unit - n % unit)) * unit);
 }
 
-/* Rounded to one decimal, where that tells something. */
+/* Return a number of units, rounded to one decimal, which is left out if it is
+ * 0. */
 static const char *decimal(apr_pool_t *pool, apr_int64_t n, apr_int64_t unit,
                            const char *name)
 {
@@ -137,7 +138,8 @@ const char *fw2_text_long_time(apr_pool_t *pool, apr_interval_time_t time)
                         units[i].name);
 }
 
-/* Not to cut a character of UTF-8 in two. */
+/* Return the length of at most `n` bytes that ends with a whole character of
+ * UTF-8. */
 static apr_size_t whole_characters(const char *name, apr_size_t n)
 {
     apr_size_t end = n;

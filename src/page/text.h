@@ -4,50 +4,52 @@
 #define FW2_TEXT_H
 
 /*
- * How figures and names are spelled for people, in advice and on the page. A
- * figure is known: the caller has seen to that. Texts live in the pool. Any
- * thread; never fails.
+ * text: figures and names as text, in advice and on the page. A figure must be
+ * known. Texts are allocated from the pool. Any thread may call the functions,
+ * which never fail.
  */
 
 #include "apr.h"
 #include "apr_pools.h"
 #include "apr_time.h"
 
-/** `2,431` */
+/** Return `2,431`. */
 const char *fw2_text_number(apr_pool_t *pool, apr_int64_t n);
 
-/** `1 orphan`, `2,431 orphans` */
+/** Return `1 orphan`, `2,431 orphans`. */
 const char *fw2_text_count(apr_pool_t *pool, apr_int64_t n, const char *noun);
 
-/** `80 %`, rounded down; with a decimal where only that tells a part from
- *  nothing or from the whole: `0.4 %`, `99.9 %`. A whole of 0 counts as 1. */
+/** Return `80 %`, rounded down, and with a decimal below 1 % and above 99 %:
+ *  `0.4 %`, `99.9 %`. A whole of 0 counts as 1. */
 const char *fw2_text_percent(apr_pool_t *pool, apr_int64_t part,
                              apr_int64_t whole);
 
-/** The same in parentheses, with a space in front. */
+/** Return ` (80 %)`, as fw2_text_percent(). */
 const char *fw2_text_share(apr_pool_t *pool, apr_int64_t part,
                            apr_int64_t whole);
 
-/** `2,400` for 2,431: two digits that count, for an estimate. */
+/** Return an estimate, rounded to two digits: `2,400` for 2,431. */
 const char *fw2_text_about(apr_pool_t *pool, apr_int64_t n);
 
-/** `12 a minute`, `1.5 a second`, `40 a second` */
+/** Return `12 a minute`, `1.5 a second`, `40 a second`. */
 const char *fw2_text_rate(apr_pool_t *pool, apr_int64_t per_minute);
 
-/** `256 bytes`, `25.6 KB`, `0.6 MB`: powers of 1000. */
+/** Return `256 bytes`, `25.6 KB`, `0.6 MB`: units of powers of 1000. */
 const char *fw2_text_bytes(apr_pool_t *pool, apr_int64_t bytes);
 
-/** `500 ms`, `60 s`, `1.5 s` */
+/** Return `500 ms`, `60 s`, `1.5 s`. */
 const char *fw2_text_time(apr_pool_t *pool, apr_interval_time_t time);
 
-/** `45 s`, `12 min`, `5 h`, `3 d`: the largest unit that there is one of. */
+/** Return `45 s`, `12 min`, `5 h`, `3 d`: in the largest unit of which the time
+ *  has at least one, rounded down. */
 const char *fw2_text_long_time(apr_pool_t *pool, apr_interval_time_t time);
 
-/** A foreign name, as fw2_advice_give() promises; if NULL, `otherwise`. */
+/** Return an untrusted name, cut and cleaned as in fw2_advice_give(); or
+ *  `otherwise` for NULL. */
 const char *fw2_text_name(apr_pool_t *pool, const char *name,
                           const char *otherwise);
 
-/** `is`, `was`, or what else changes with a number. */
+/** Choose between `is` and `are`, or other words that depend on a number. */
 #define FW2_PLURAL(n, one, many) ((n) == 1 ? (one) : (many))
 
 #endif /* FW2_TEXT_H */
