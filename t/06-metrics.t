@@ -5,6 +5,7 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use JSON::PP qw(decode_json);
 use List::Util qw(sum0);
 

@@ -111,9 +111,7 @@ sub quoted ($arg) { qq("$arg") }
 
 # `httpd -t` of a file with this text: (exit status, output without its path).
 sub check_file ($text) {
-    open my $out, '>', "$DIR/t.conf" or die "$DIR/t.conf: $!";
-    print $out $text;
-    close $out or die "$DIR/t.conf: $!";
+    spew("$DIR/t.conf", $text);
     my ($status, $said) = config_check("Include $DIR/t.conf");
     return ($status, $said =~ s/\Q$DIR\E/DIR/gr);
 }
@@ -140,9 +138,7 @@ sub refused ($directive, $arg, $why) {
 # The event MPM may crash when it is stopped while a connection ends, without
 # this module, too.
 sub stop ($httpd) {
-    wait_for { !ss_count(port => $httpd->port, state => 'connected',
-                         holder => 'process') }
-        30, 'httpd to close what its clients have closed';
+    $httpd->await_closed;
     $httpd->stop;
 }
 
@@ -204,9 +200,7 @@ END
     for my $directive (@ALL) {
         my $dir = $httpd->root . "/htdocs/$directive";
         mkdir $dir or die "$dir: $!";
-        open my $out, '>', "$dir/.htaccess" or die "$dir: $!";
-        say $out "$directive $GOOD{$directive}[0]";
-        close $out;
+        spew("$dir/.htaccess", "$directive $GOOD{$directive}[0]\n");
         is $httpd->get("/$directive/")->{status}, 500,
             "$directive in an .htaccess";
         $httpd->announce(qr{/$directive/\.htaccess: $directive not allowed});

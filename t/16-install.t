@@ -5,6 +5,7 @@ use v5.36;
 use Test::More;
 use File::Path qw(make_path);
 use File::Temp ();
+use FinWait2Files;
 use FinWait2Test;
 
 my $APXS = $ENV{APXS} // 'apxs';
@@ -18,9 +19,9 @@ sub root ($includes) {
     make_path("$dir/etc", "$dir/bin");
     my %at = (LIBEXECDIR => "$dir/modules", SYSCONFDIR => "$dir/etc",
               SBINDIR => "$dir/bin", PROGNAME => 'httpd');
-    program("$dir/bin/apxs", 'case $2 in',
+    script("$dir/bin/apxs", 'case $2 in',
             map({ "$_) echo '$at{$_}';;" } sort keys %at), 'esac');
-    program("$dir/bin/apachectl", "exec '$HTTPD' \"\$@\"");
+    script("$dir/bin/apachectl", "exec '$HTTPD' \"\$@\"");
     my $load = join '', map {
         "<IfModule !${_}_module>\nLoadModule ${_}_module $MODULES/mod_$_.so\n"
         . "</IfModule>\n"
@@ -29,11 +30,6 @@ sub root ($includes) {
          qq(ServerRoot "$dir"\nServerName localhost\nErrorLog error.log\n)
          . "Listen 127.0.0.1:1\n$load$includes");
     return $dir;
-}
-
-sub program ($path, @lines) {
-    spew($path, join "\n", '#!/bin/sh', @lines, '');
-    chmod 0755, $path;
 }
 
 # (exit status, words) of conf/install, as make calls it.
@@ -58,7 +54,8 @@ subtest 'Debian: a link enables it' => sub {
     make_path("$dir/etc/mods-available", "$dir/etc/mods-enabled");
     my ($status, $said) = run($dir, 'install', LIBEXECDIR => "$dir/elsewhere");
     is $status, 0, 'make install' or diag $said;
-    like $said, qr/^Installed\. Next: a2enmod finwait2,/, 'and what is next';
+    like $said, qr/^Installed\. Next: a2enmod finwait2,/,
+        'and what is next';
     is_deeply [files($dir)], [map { "etc/mods-available/finwait2.$_" }
                               qw(conf load)], 'into mods-available alone';
     is slurp("$dir/etc/mods-available/finwait2.load"),
@@ -85,7 +82,8 @@ subtest 'Red Hat: each file counts' => sub {
     spew("$dir/etc.d/finwait2.conf", "# mine\n");
     ($status, $said) = run($dir, 'uninstall');
     is $status, 0, 'make uninstall' or diag $said;
-    like $said, qr/finwait2\.conf has been changed and stays\./, 'says so';
+    like $said, qr/finwait2\.conf has been changed and stays\./,
+        'says so';
     ok -e "$dir/etc.d/finwait2.conf", 'and so it is';
     ok !-e "$dir/etc.modules.d/10-finwait2.conf", 'the module is not loaded';
     ok starts($dir), 'httpd starts without it';

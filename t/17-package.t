@@ -3,6 +3,7 @@
 # own processes and network, of which nothing stays.
 
 use v5.36;
+use FinWait2Files;
 use HTTP::Tiny ();
 use JSON::PP qw(decode_json);
 use POSIX ();
@@ -23,7 +24,7 @@ if (!$ENV{FINWAIT2_IN_PRIVATE}) {
     plan skip_all => 'this machine gives root no mounts and processes of its own'
         if system(@in_private, 'true') != 0;
     local $ENV{FINWAIT2_IN_PRIVATE} = 1;
-    exec @in_private, $^X, $0;
+    exec @in_private, $^X, '-It/lib', $0;
 }
 my $tester = fork // die "fork: $!";
 if ($tester) {
@@ -33,24 +34,6 @@ if ($tester) {
 delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL CFLAGS LDFLAGS SANITIZE
                FINWAIT2_IN_PRIVATE)};
 $ENV{DEBIAN_FRONTEND} = 'noninteractive';
-
-sub slurp ($path) {
-    open my $in, '<', $path or return '';
-    local $/;
-    return <$in> // '';
-}
-
-sub spew ($path, $text) {
-    open my $out, '>', $path or die "$path: $!";
-    print $out $text;
-    close $out or die "$path: $!";
-}
-
-sub program ($path, $line) {
-    unlink $path;
-    spew($path, "#!/bin/sh\n$line\n");
-    chmod 0755, $path;
-}
 
 # The words of a command that must succeed.
 sub said ($command) {
@@ -101,14 +84,14 @@ sub enter_root () {
     said("pivot_root $root $root/mnt");
     chdir '/' or die "chdir: $!";
     said('umount -l /mnt');
-    program('/sbin/runlevel', 'echo N 2');
+    script('/sbin/runlevel', 'echo N 2');
 }
 
 # Install Debian's httpd anew, for its configuration is not this machine's. Only
 # apt needs a network; nothing starts before the network is this test's own.
 sub install_httpd () {
     my $policy = '/usr/sbin/policy-rc.d';
-    program($policy, 'exit 101');
+    script($policy, 'exit 101');
     unlink '/var/lib/man-db/auto-update';
     spew('/etc/dpkg/dpkg.cfg.d/fast', "force-unsafe-io\n");
     said("dpkg --purge --force-depends $NAME apache2");

@@ -3,12 +3,10 @@
 
 use v5.36;
 use Test::More;
-use IO::Socket::IP;
 use Time::HiRes qw(time);
-use Socket qw(SOL_SOCKET SO_RCVBUF IPPROTO_TCP TCP_INFO);
 use FinWait2Test;
+use FinWait2Client;
 
-my @MPMS    = qw(event worker prefork);
 my $PATIENT = 60;    # seconds for a condition, far more than any needs
 # Room for all clients at once.
 my %ROOM    = (prefork => "ServerLimit 64\nStartServers 40\n"
@@ -19,29 +17,14 @@ my $THREADS = "ServerLimit 8\nStartServers 6\nMaxSpareThreads 64\n"
 #---- a client that never closes, and what becomes of its connection ----------
 
 sub client ($address, $port, %options) {
-    my $socket = IO::Socket::IP->new(
-        PeerHost => $address, PeerPort => $port, Timeout => 10,
-        $options{slow} ? (Sockopts => [[SOL_SOCKET, SO_RCVBUF, 4096]]) : (),
-    ) // die "connect to $address port $port: $@";
+    my $socket = connect_to($port, host => $address,
+                            $options{slow} ? (buffer => 4096) : ());
     return { socket => $socket, read => '', %options,
              ends => join ' ', $port, $socket->sockport };
 }
 
 sub ask ($client, $host, $path = '/') {
     $client->{socket}->syswrite("GET $path HTTP/1.1\r\nHost: $host\r\n\r\n");
-}
-
-# The body of one answer.
-sub answer ($client) {
-    my $text = '';
-    while (1) {
-        if ($text =~ /^Content-Length: (\d+)\r\n.*?\r\n\r\n(.*)/msi) {
-            my ($length, $body) = ($1, $2);
-            return $body if length $body == $length;
-        }
-        $client->{socket}->sysread($text, 65536, length $text)
-            or die "no answer after '$text': $!\n";
-    }
 }
 
 # Ask each host in turn on one connection; the last answer waits unread if the
@@ -53,7 +36,7 @@ sub visit ($client, @hosts) {
             last;
         }
         ask($client, $host);
-        my $name = answer($client);
+        my $name = answer($client->{socket}) =~ s/.*?\r\n\r\n//sr;
         die "$host was answered by $name\n" if $host && $name ne $host;
     }
     return $client;
@@ -66,28 +49,6 @@ sub watch ($client, @hosts) {
     push @undecided, visit($client, @hosts);
     look();
     return $client;
-}
-
-sub tcp_state ($socket) { ord getsockopt $socket, IPPROTO_TCP, TCP_INFO }
-use constant { ESTABLISHED => 1, FIN_WAIT2 => 5, CLOSED => 7 };
-
-# The servers' ends of all connections: "server's port, client's port" =>
-# {state, timer, seconds until it fires, inode}.
-sub server_ends () {
-    my %ends;
-    for my $table (qw(tcp tcp6)) {
-        open my $in, '<', "/proc/net/$table" or next;
-        while (my $line = <$in>) {
-            next if $line =~ /^ *\d+: \S+ \S+ 06/;    # TIME_WAIT, others'
-            my (undef, $local, $remote, $state, undef, $timer, undef, undef,
-                undef, $inode) = split ' ', $line;
-            my ($kind, $when) = $timer =~ /^(\w+):(\w+)$/ or next;
-            my @ports = map { hex s/.*://r } $local, $remote;
-            $ends{"@ports"} = { state => hex $state, timer => hex $kind,
-                                seconds => hex($when) / 100, inode => $inode };
-        }
-    }
-    return \%ends;
 }
 
 # Return the fate of a connection, or undef while httpd still holds it or the
@@ -155,14 +116,6 @@ my $LINGER = 'FinWait2Linger off';
 
 #---- which policy a connection has at its end --------------------------------
 
-sub named ($port, @servers) {
-    return join '', map {
-        my ($name, @lines) = @$_;
-        join "\n", "<VirtualHost *:\@$port\@>", "ServerName $name",
-            "ErrorDocument 404 $name", @lines, "</VirtualHost>\n";
-    } @servers;
-}
-
 my @LISTEN = ('127.0.0.1:@PORT@', '127.0.0.1:@PORT2@', '127.0.0.1:@PORT3@',
               '127.0.0.1:@PORT4@', '127.0.0.1:@PORT5@', '127.0.0.1:@PORT6@',
               '127.0.0.1:@PORT7@', '[::1]:@PORT8@', '@PORT9@', '@PORT10@',
@@ -173,7 +126,7 @@ ErrorDocument 404 main
 FinWait2Timeout 20s
 $LINGER
 END
-my $BY_NAME = named('PORT5',
+my $BY_NAME = named_vhosts('PORT5',
     ['a.test',       'FinWait2Timeout 5s'],
     ['b.test',       'FinWait2Timeout 12s'],
     ['inherits.test'],
@@ -187,17 +140,20 @@ my $BY_NAME = named('PORT5',
                      'FinWait2SocketLinger reset', 'FinWait2Engine On',
                      'FinWait2Timeout 12s', 'FinWait2SocketLinger off'],
 );
-my $CONF = $MAIN . $BY_NAME . named('PORT2', ['a.test', 'FinWait2Timeout 5s'])
-    . named('PORT3', ['a.test', 'FinWait2Timeout none'],
-                     ['b.test', 'FinWait2Timeout none'])
-    . named('PORT4', ['a.test', 'FinWait2SocketLinger reset'])
-    . named('PORT6', ['a.test', 'FinWait2Timeout 12s'],
-                     ['b.test', 'FinWait2Timeout 12s', 'FinWait2Engine On'])
-    . named('PORT7', ['a.test', 'FinWait2Engine Off'],
-                     ['b.test', 'FinWait2Engine Off', 'FinWait2Timeout 5s'])
-    . named('PORT8', ['a.test', 'FinWait2Timeout 5s'],
-                     ['b.test', 'FinWait2Timeout 12s'])
-    . named('PORT9', ['a.test', 'FinWait2Timeout 5s'])
+my $CONF = $MAIN . $BY_NAME
+    . named_vhosts('PORT2', ['a.test', 'FinWait2Timeout 5s'])
+    . named_vhosts('PORT3', ['a.test', 'FinWait2Timeout none'],
+                            ['b.test', 'FinWait2Timeout none'])
+    . named_vhosts('PORT4', ['a.test', 'FinWait2SocketLinger reset'])
+    . named_vhosts('PORT6', ['a.test', 'FinWait2Timeout 12s'],
+                            ['b.test', 'FinWait2Timeout 12s',
+                                       'FinWait2Engine On'])
+    . named_vhosts('PORT7', ['a.test', 'FinWait2Engine Off'],
+                            ['b.test', 'FinWait2Engine Off',
+                                       'FinWait2Timeout 5s'])
+    . named_vhosts('PORT8', ['a.test', 'FinWait2Timeout 5s'],
+                            ['b.test', 'FinWait2Timeout 12s'])
+    . named_vhosts('PORT9', ['a.test', 'FinWait2Timeout 5s'])
     . <<'END';
 <VirtualHost 127.0.0.1:@PORT10@>
     ServerName four.test
@@ -284,7 +240,7 @@ sub generation ($when) {
         "FinWait2SocketLinger off\n",
         map {
             my ($a, $b) = map { "FinWait2Timeout $WORD{$_}" } $lives->{$_}->@*;
-            named($_, ['a.test', $a], ['b.test', $b]);
+            named_vhosts($_, ['a.test', $a], ['b.test', $b]);
         } sort keys %$lives;
 }
 
@@ -310,7 +266,7 @@ sub judge (@clients) {
 
 sub sockets () {
     my (%table, %restarted, %doubled);
-    for my $mpm (@MPMS) {
+    for my $mpm (mpms()) {
         my $more = $ROOM{$mpm} // $THREADS;
         $table{$mpm}{httpd} = FinWait2Test->start(
             mpm => $mpm, listen => \@LISTEN, page => 0, conf => $CONF . $more);
@@ -325,7 +281,7 @@ sub sockets () {
             mpm => $mpm, listen => \@FOUR, page => 0,
             conf => "ListenCoresBucketsRatio 1\n" . generation('BEFORE') . $more);
     }
-    for my $mpm (@MPMS) {
+    for my $mpm (mpms()) {
         $table{$mpm}{clients} = [map { enter($table{$mpm}{httpd}, $_) } @TABLE];
         $restarted{$mpm}{BEFORE} =
             [visit_all($restarted{$mpm}{httpd}, 'BEFORE', 2)];
@@ -334,19 +290,19 @@ sub sockets () {
     }
     await_fates();
 
-    for my $mpm (@MPMS) {
+    for my $mpm (mpms()) {
         my $more = $ROOM{$mpm} // $THREADS;
         $restarted{$mpm}{httpd}->graceful(generation('AFTER') . $more);
         $doubled{$mpm}{httpd}->graceful(
             "ListenCoresBucketsRatio 1\n" . generation('AFTER') . $more);
     }
-    for my $mpm (@MPMS) {
+    for my $mpm (mpms()) {
         $restarted{$mpm}{AFTER} = [visit_all($restarted{$mpm}{httpd}, 'AFTER', 2)];
         $doubled{$mpm}{AFTER}   = [visit_all($doubled{$mpm}{httpd}, 'AFTER', 8)];
     }
     await_fates();
 
-    for my $mpm (@MPMS) {
+    for my $mpm (mpms()) {
         subtest "$mpm: by address and by name" => sub {
             judge($table{$mpm}{clients}->@*);
             $table{$mpm}{httpd}->stop;
@@ -441,9 +397,9 @@ sub calls ($class, $mpm, $conf, @hosts) {
 }
 
 my $ALONE = "FinWait2Timeout 5s\nErrorDocument 404 main\n";
-my $AGREE = named('PORT', ['a.test', 'FinWait2Timeout 5s'],
+my $AGREE = named_vhosts('PORT', ['a.test', 'FinWait2Timeout 5s'],
     ['b.test', 'FinWait2Timeout 5s', 'FinWait2KeepAliveTimeout 8s']);
-my $DISAGREE = named('PORT', ['a.test', 'FinWait2Timeout 5s'],
+my $DISAGREE = named_vhosts('PORT', ['a.test', 'FinWait2Timeout 5s'],
     ['b.test', 'FinWait2Timeout system'],
     ['c.test', 'FinWait2Timeout 5s', 'FinWait2SocketLinger 7s']);
 my $NEEDED = join '; ',
@@ -453,7 +409,7 @@ my $NEEDED = join '; ',
     'SO_LINGER, {l_onoff=0, l_linger=0}', 'read';             # a.test
 
 sub system_calls () {
-    for my $mpm (@MPMS) {
+    for my $mpm (mpms()) {
         subtest "$mpm: system calls" => sub {
             my $stock = calls('Stock', $mpm, $ALONE, 'main')
                 // plan skip_all => 'strace is not there, or cannot attach';
@@ -472,8 +428,7 @@ sub system_calls () {
 }
 
 # Outside a network namespace of our own, this may be anything.
-open my $in, '<', '/proc/sys/net/ipv4/tcp_fin_timeout' or die "$!";
-chomp(my $system = <$in>);
+chomp(my $system = slurp('/proc/sys/net/ipv4/tcp_fin_timeout'));
 plan skip_all => "tcp_fin_timeout is $system, not told from others"
     if $system != 60;
 sockets();

@@ -5,11 +5,9 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use File::Path     qw(make_path);
-use IO::Select     ();
-use IO::Socket::IP ();
 use POSIX ();
-use Socket qw(SOL_SOCKET SO_RCVBUF);
 
 my $PATIENT = 60;
 
@@ -186,25 +184,8 @@ sub ends_of ($socket) {
 # Read until httpd closes; the life of its end.
 sub life_after ($socket) {
     my $ends = ends_of($socket);
-    read_until($socket, undef);
+    read_all($socket);
     return wait_for { life($ends) } $PATIENT, 'httpd to close';
-}
-
-sub connect_to ($port, @sockopts) {
-    return IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port,
-                               Timeout => 10, Sockopts => \@sockopts)
-        // die "connect to port $port: $@\n";
-}
-
-# Read until there is this; undef: until the end.
-sub read_until ($socket, $pattern) {
-    my $text = '';
-    while (!$pattern || $text !~ $pattern) {
-        IO::Select->new($socket)->can_read($PATIENT)
-            or die "nothing more after '$text'\n";
-        last if !$socket->sysread($text, 65536, length $text);
-    }
-    return $text;
 }
 
 # The life that the kernel gives the server's end, in whole tens of seconds;
@@ -346,7 +327,7 @@ sub closed ($port, $path) {
 
 # Does not read its answer, which waits in the kernel; and its ends.
 sub slow ($port, $path) {
-    my $socket = connect_to($port, [SOL_SOCKET, SO_RCVBUF, 4096]);
+    my $socket = connect_to($port, buffer => 4096);
     my $ends   = ends_of($socket);
     $socket->syswrite(request($path, @CLOSE));
     return ($socket, $ends);

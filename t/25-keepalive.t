@@ -4,9 +4,8 @@
 
 use v5.36;
 use Test::More;
-use IO::Select;
-use IO::Socket::IP;
 use FinWait2Test;
+use FinWait2Client;
 
 my $PATIENT = 30;    # seconds: a short time is far less, a long one far more
 my $LONG    = 90;    # and is told by its number in the header Keep-Alive
@@ -15,11 +14,6 @@ my %ROOM    = (prefork => "ServerLimit 64\nStartServers 30\n"
 my @PORTS   = qw(PORT PORT2 PORT3 PORT4 PORT5 PORT6);
 my $THREADS = "ServerLimit 8\nStartServers 5\nMaxSpareThreads 64\n"
             . "MaxRequestWorkers 64\n";
-
-sub client ($port) {
-    return IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port,
-                               Timeout => 10) // die "connect: $@";
-}
 
 # The header of the answer; its body has to be the host's name.
 sub ask ($socket, $host) {
@@ -32,19 +26,6 @@ sub ask ($socket, $host) {
     return $text;
 }
 
-sub ended ($socket) {
-    return IO::Select->new($socket)->can_read(0)
-        && !$socket->sysread(my $more, 1);
-}
-
-sub named ($port, @servers) {
-    return join '', map {
-        my ($name, @lines) = @$_;
-        join "\n", "<VirtualHost *:\@$port\@>", "ServerName $name",
-            "ErrorDocument 404 $name", @lines, "</VirtualHost>\n";
-    } @servers;
-}
-
 my $SHORT_TIME   = 'FinWait2KeepAliveTimeout 300ms';
 my $LONG_TIME    = "FinWait2KeepAliveTimeout ${LONG}s";
 my $SHORT_HTTPDS = 'KeepAliveTimeout 300ms';
@@ -52,27 +33,27 @@ my $INHERIT      = 'FinWait2KeepAliveTimeout inherit';
 
 # The main server says nothing of its own, or overrules its KeepAliveTimeout.
 my $PLAIN = "KeepAliveTimeout 60\nErrorDocument 404 main\n"
-    . named('PORT2', ['a.test', $SHORT_TIME])
-    . named('PORT3', ['a.test', $SHORT_HTTPDS, $LONG_TIME])
-    . named('PORT4', ['first.test', $SHORT_TIME],
-                     ['plain.test'],
-                     ['inherit.test', $INHERIT],
-                     ['httpds.test',  $SHORT_HTTPDS, $INHERIT],
-                     ['own.test',     'KeepAliveTimeout 70'],
-                     ['long.test',    $LONG_TIME],
-                     ['off.test',     $SHORT_TIME, 'FinWait2Engine Off'],
-                     ['twice.test',   $LONG_TIME, $SHORT_TIME],
-                     ['units.test',   'FinWait2KeepAliveTimeout 2min'],
-                     ['zero.test',    'FinWait2KeepAliveTimeout 0'])
-    . named('PORT5', ['first.test', $SHORT_HTTPDS, $LONG_TIME],
-                     ['plain.test'])
-    . named('PORT6', ['first.test', 'FinWait2KeepAliveTimeout 0'],
-                     ['plain.test']);
+    . named_vhosts('PORT2', ['a.test', $SHORT_TIME])
+    . named_vhosts('PORT3', ['a.test', $SHORT_HTTPDS, $LONG_TIME])
+    . named_vhosts('PORT4', ['first.test', $SHORT_TIME],
+                            ['plain.test'],
+                            ['inherit.test', $INHERIT],
+                            ['httpds.test',  $SHORT_HTTPDS, $INHERIT],
+                            ['own.test',     'KeepAliveTimeout 70'],
+                            ['long.test',    $LONG_TIME],
+                            ['off.test',     $SHORT_TIME, 'FinWait2Engine Off'],
+                            ['twice.test',   $LONG_TIME, $SHORT_TIME],
+                            ['units.test',   'FinWait2KeepAliveTimeout 2min'],
+                            ['zero.test',    'FinWait2KeepAliveTimeout 0'])
+    . named_vhosts('PORT5', ['first.test', $SHORT_HTTPDS, $LONG_TIME],
+                            ['plain.test'])
+    . named_vhosts('PORT6', ['first.test', 'FinWait2KeepAliveTimeout 0'],
+                            ['plain.test']);
 my $OVERRULED = "$SHORT_HTTPDS\n$LONG_TIME\nErrorDocument 404 main\n"
-    . named('PORT2', ['a.test'])
-    . named('PORT3', ['a.test', $INHERIT])
-    . named('PORT4', ['a.test', $SHORT_HTTPDS])
-    . named('PORT5', ['first.test', $INHERIT], ['plain.test']);
+    . named_vhosts('PORT2', ['a.test'])
+    . named_vhosts('PORT3', ['a.test', $INHERIT])
+    . named_vhosts('PORT4', ['a.test', $SHORT_HTTPDS])
+    . named_vhosts('PORT5', ['first.test', $INHERIT], ['plain.test']);
 
 # Each row: what it shows, port, the hosts asked one after the other on one
 # connection, and what the last is worth: 'ends', 'closes' with its answer,
@@ -113,7 +94,7 @@ my %TABLE = (
 sub visit ($httpd, $row) {
     my ($what, $port, $hosts, $worth) = @$row;
     my $visit = { what => "$what: $hosts", worth => $worth,
-                  socket => client($httpd->port($port)) };
+                  socket => connect_to($httpd->port($port)) };
     for my $host (split ' ', $hosts) {
         $visit->{host}   = $host;
         $visit->{answer} = ask($visit->{socket}, $host);
@@ -139,11 +120,7 @@ sub judge ($visit) {
 # The event MPM may crash when it is stopped while a connection ends, without
 # this module, too.
 sub stop ($httpd) {
-    for my $port (@PORTS) {
-        wait_for { !ss_count(port => $httpd->port($port), state => 'connected',
-                             holder => 'process') }
-            $PATIENT, 'httpd to close what its clients have closed';
-    }
+    $httpd->await_closed(@PORTS);
     $httpd->stop;
 }
 
@@ -155,7 +132,7 @@ sub check ($mpm, $conf, $table) {
     my @waiting = grep { $_->{worth} =~ /^(?:ends|closes)$/ } @visits;
     eval {
         wait_for {
-            @waiting = grep { !ended($_->{socket}) } @waiting;
+            @waiting = grep { !has_ended($_->{socket}) } @waiting;
             return !@waiting;
         } $PATIENT, 'the short ones to end';
     };

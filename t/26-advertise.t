@@ -3,11 +3,10 @@
 
 use v5.36;
 use Test::More;
-use IO::Select;
-use IO::Socket::IP;
 use IPC::Open2 qw(open2);
 use Time::HiRes qw(sleep time);
 use FinWait2Test;
+use FinWait2Client;
 
 my %ROOM = (prefork => "ServerLimit 128\nStartServers 40\n"
                      . "MaxSpareServers 128\nMaxRequestWorkers 128\n");
@@ -80,11 +79,6 @@ my @TABLE = (
     ['MaxKeepAliveRequests', request('limit'), qr/^timeout=5, max=2$/],
 );
 
-sub connect_to ($port) {
-    return IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port,
-                               Timeout => 20) // die "connect: $@";
-}
-
 # The header of the final answer.
 sub ask ($socket, $request) {
     $socket->syswrite($request);
@@ -115,11 +109,6 @@ sub judge ($name, $header, $wanted) {
         like $promise, $wanted, "$name: the promise";
         like $header, qr/^Connection: .*Keep-Alive\r?$/m, "$name: kept";
     }
-}
-
-sub ended ($socket) {
-    return IO::Select->new($socket)->can_read(0)
-        && !$socket->sysread(my $more, 1);
 }
 
 sub start ($mpm, $conf, %options) {
@@ -176,7 +165,7 @@ sub real_times ($mpm) {
     my %socket = map { $_ => connect_to($httpd->port('PORT2')) }
         qw(long httpds short);
     ask($socket{$_}, request($_)) for qw(long httpds short);
-    comes { ended($socket{short}) } 'the short real time ends';
+    comes { has_ended($socket{short}) } 'the short real time ends';
     judge($_, ask($socket{$_}, request($_)), qr/^timeout=1, max=99$/)
         for qw(long httpds);
     delete @socket{ keys %socket };
@@ -198,7 +187,8 @@ sub late ($mpm) {
     ask(connect_to($httpd->port('PORT2')),
         request('late', "Connection: close\r\n"));
     connect_to($httpd->port('PORT2'))->syswrite("GET / HTTP/1.1\r\n");
-    comes { ended_at($httpd, 'late') == 2 } 'two end that were not idle';
+    comes { ended_at($httpd, 'late') == 2 }
+        'two end that were not idle';
     is idle($httpd, 'late'), '0 0 0', 'neither counts as idle';
     my ($wait, $clients) = (1, 0);
     comes {

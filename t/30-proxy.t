@@ -8,29 +8,10 @@ use v5.36;
 use Test::More;
 use IO::Select;
 use IO::Socket::IP;
-use Socket qw(IPPROTO_TCP TCP_INFO);
 use FinWait2Test;
+use FinWait2Client;
 
 my $PATIENT = 30;    # seconds for a condition, far more than any needs
-use constant { ESTABLISHED => 1, FIN_WAIT2 => 5, CLOSED => 7 };
-
-# "local port, remote port" => [state, timer, its seconds, inode] of each
-# connection.
-sub ends () {
-    my %ends;
-    for my $table (qw(tcp tcp6)) {
-        open my $in, '<', "/proc/net/$table" or next;
-        while (my $line = <$in>) {
-            next if $line =~ /^ *\d+: \S+ \S+ 06/;    # TIME_WAIT, others'
-            my (undef, $local, $remote, $state, undef, $timer, undef, undef,
-                undef, $inode) = split ' ', $line;
-            my ($kind, $when) = $timer =~ /^(\w+):(\w+)$/ or next;
-            my @ports = map { hex s/.*://r } $local, $remote;
-            $ends{"@ports"} = [hex $state, hex $kind, hex($when) / 100, $inode];
-        }
-    }
-    return \%ends;
-}
 
 # The facts known by now of watched connections: the seconds that an orphan had
 # left when first seen, or 0 where there is none. To be called often, for an
@@ -38,16 +19,16 @@ sub ends () {
 my (%watched, %left);
 
 sub look () {
-    my $ends = ends();
+    my $ends = server_ends();
     for my $ports (grep { !defined $left{$_} } keys %watched) {
         my $end = $ends->{$ports};
         if (!$end) {    # twice, for /proc is not read at one moment
             $left{$ports} = 0 if ++$watched{$ports} > 1;
             next;
         }
-        my ($state, $timer, $seconds, $inode) = @$end;
-        $left{$ports} = $seconds
-            if !$inode && $state == FIN_WAIT2 && $timer == 3;
+        $left{$ports} = $end->{seconds}
+            if !$end->{inode} && $end->{state} == FIN_WAIT2
+            && $end->{timer} == 3;
     }
 }
 
@@ -68,19 +49,6 @@ sub lives ($ports, $least, $most, $what) {
     my $left = orphan($ports);
     ok $least < $left && $left <= $most,
         "$what: an orphan with $least to $most s" or diag "$left s";
-}
-
-sub tcp_state ($socket) { ord getsockopt $socket, IPPROTO_TCP, TCP_INFO }
-
-sub read_until ($socket, $pattern, $what) {
-    my $text   = '';
-    my $select = IO::Select->new($socket);
-    while ($text !~ $pattern) {
-        $select->can_read($PATIENT) or die "waited in vain for $what\n";
-        sysread $socket, $text, 65536, length $text
-            or die "$what: ended after '$text' $!\n";
-    }
-    return $text;
 }
 
 # An openssl that speaks TLS for us over a pair of pipes.
@@ -114,8 +82,7 @@ sub end_openssl ($openssl) {
 my $OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 sub get ($port, $path) {
-    my $client = IO::Socket::IP->new(PeerHost => '127.0.0.1',
-                                     PeerPort => $port) // die "connect: $@";
+    my $client = connect_to($port);
     $client->syswrite("GET $path HTTP/1.1\r\nHost: localhost\r\n\r\n");
     return $client;
 }
@@ -189,7 +156,7 @@ END
     read_until($tls->{from}, qr/\r\n\r\n/, 'a request by TLS');
     syswrite $tls->{to}, $OK;
     read_until($tls_client, qr/ok$/, 'the answer by TLS');
-    my ($tls_end) = grep { / $tls_port$/ } keys ends()->%*;
+    my ($tls_end) = grep { / $tls_port$/ } keys server_ends()->%*;
     my $pooled_end = join ' ', $pooled->peerport, $pool_port;
     watch($_) for $tls_end, $pooled_end;
     kill STOP => $tls->{pid};    # not to close when the proxy does
@@ -278,9 +245,7 @@ sub http2_and_tls ($mpm) {
     for my $hosts (['a.test'], ['b.test'], ['a.test', 'b.test'],
                    ['b.test', 'system.test', 'a.test'],
                    ['a.test', 'system.test']) {
-        my $client = IO::Socket::IP->new(
-            PeerHost => '127.0.0.1', PeerPort => $plain)
-            // die "connect: $@";
+        my $client = connect_to($plain);
         is http2($client, $client, 'http', @$hosts), "@$hosts",
             "HTTP/2: @$hosts";
         my $end = join ' ', $plain, $client->sockport;
@@ -293,13 +258,13 @@ sub http2_and_tls ($mpm) {
                  [\&http1, 'TLS', 'b.test'],
                  [\&http1, 'TLS', 'system.test']) {
         my ($http, $what, $host, @alpn) = @$how;
-        my %before = ends()->%*;
+        my %before = server_ends()->%*;
         my $tls = openssl('s_client', '-quiet', '-connect',
                           "127.0.0.1:$secure", '-servername', $host, @alpn);
         is $http->($tls->{from}, $tls->{to}, 'https', $host), $host,
             "$what: $host";
         kill STOP => $tls->{pid};    # not to close when httpd does
-        my ($end) = grep { /^$secure / && !$before{$_} } keys ends()->%*;
+        my ($end) = grep { /^$secure / && !$before{$_} } keys server_ends()->%*;
         push @waiting, ["$what: $host", $host, $end, undef, $tls];
         watch($end);
         look();
@@ -313,12 +278,11 @@ sub http2_and_tls ($mpm) {
 }
 
 # Outside a network namespace of our own, this may be anything.
-open my $in, '<', '/proc/sys/net/ipv4/tcp_fin_timeout' or die "$!";
-chomp(my $system = <$in>);
+chomp(my $system = slurp('/proc/sys/net/ipv4/tcp_fin_timeout'));
 plan skip_all => "tcp_fin_timeout is $system, not told from others"
     if $system != 60;
 for_each_mpm { backends(@_) };
-for my $mpm (qw(event worker)) {    # mod_http2 is not for prefork
+for my $mpm (grep { $_ ne 'prefork' } mpms()) {    # it has no mod_http2
     subtest "$mpm: HTTP/2 and TLS" => sub { http2_and_tls($mpm) };
 }
 

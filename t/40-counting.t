@@ -5,10 +5,10 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use HTTP::Tiny;
 use IO::Socket::IP;
 use JSON::PP qw(decode_json);
-use Socket   qw(SOCK_STREAM SOL_SOCKET SO_RCVBUF);
 use Time::HiRes qw(time);
 
 my $ASK   = "GET /.generation HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -102,11 +102,8 @@ sub counted ($httpd, $at, $expected, $name) {
 # Connected, has asked, reads nothing and never closes. A window of a few
 # bytes is shut by any answer worth the name.
 sub client ($host, $port, $request = $ASK, %options) {
-    $host =~ tr/[]//d;
-    my $socket = IO::Socket::IP->new(
-        PeerHost => $host, PeerPort => $port, Type => SOCK_STREAM,
-        $options{small} ? (Sockopts => [[SOL_SOCKET, SO_RCVBUF, 2048]]) : (),
-    ) // die "connect to $host port $port: $@\n";
+    my $socket = connect_to($port, host => $host,
+                            $options{small} ? (buffer => 2048) : ());
     $socket->syswrite($request) or die "write: $!\n";
     return $socket;
 }

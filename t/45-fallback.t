@@ -5,9 +5,10 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
+use FinWait2Page qw(judged);
 use Errno      qw(EACCES EAFNOSUPPORT EPERM);
 use File::Temp ();
-use IO::Socket::IP;
 use JSON::PP   ();
 
 my $CANON   = JSON::PP->new->canonical;
@@ -26,17 +27,15 @@ FinWait2Timeout 60s
 </VirtualHost>
 END
 
-my $said = `cc -Wall -Werror -O -o $SCRATCH/deny t/bin/deny.c 2>&1`;
-die "t/bin/deny.c does not compile:\n$said" if $?;
+my $DENY = program('deny');
 
 sub without_netlink ($errno, %options) {
     return FinWait2Test->start(conf => $CONF,
-        launcher => ["$SCRATCH/deny", $errno], %options);
+        launcher => [$DENY, $errno], %options);
 }
 
 sub client ($host, $port) {
-    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port)
-        // die "connect to $host port $port: $@\n";
+    my $socket = connect_to($port, host => $host);
     $socket->syswrite("GET /.generation HTTP/1.1\r\nHost: a\r\n\r\n");
     return $socket;
 }
@@ -124,7 +123,8 @@ subtest 'in words' => sub {
         my $html  = html($httpd);
         my ($note) = $html =~ m{<p class=warn role=note>(.*?)</p>}s;
         like $note, qr/AF_NETLINK.*$words{$errno}.*procfs/s, "errno $errno";
-        like $html, qr{<h1>.*(?:\d|no) half-closed connection}, 'and a number';
+        like $html, qr{<h1>.*(?:\d|no) half-closed connection},
+            'and a number';
         $httpd->stop;
     }
 };
@@ -136,9 +136,7 @@ sub over_proc ($httpd, $name, %files) {
     chmod 0755, $SCRATCH;
     for my $file (keys %files) {
         my ($mode, $content) = @{ $files{$file} };
-        open my $out, '>', "$dir/$file" or die "$dir/$file: $!\n";
-        print $out $content;
-        close $out;
+        spew("$dir/$file", $content);
         chmod $mode, "$dir/$file";
     }
     inside($httpd, 'mount', '--bind', $dir, '/proc');
@@ -169,9 +167,8 @@ sub unknown ($httpd, $backend, $name) {
             "$name: others are";
     }
     my $text = $httpd->get('/finwait-status?prometheus')->{content};
-    open my $judge, '|-', 'promtool check metrics >&2' or die "promtool: $!\n";
-    print $judge $text;
-    ok close $judge, "$name: promtool has no complaint";
+    my ($status, $said) = judged($text, qw(promtool check metrics));
+    is $status, 0, "$name: promtool has no complaint" or diag $said;
     return html($httpd);
 }
 
@@ -179,14 +176,16 @@ subtest '/proc hidden, too' => sub {
     plan skip_all => 'no mount namespaces here'
         if system('unshare -m true 2>/dev/null') != 0;
     my $httpd = without_netlink(EAFNOSUPPORT,
-        launcher => ['unshare', '-m', "$SCRATCH/deny", EAFNOSUPPORT]);
+        launcher => ['unshare', '-m', $DENY, EAFNOSUPPORT]);
     is $httpd->fresh_json->{snapshot}{backend}, 'procfs', 'at first it is there';
 
     my $sockstat = slurp('/proc/net/sockstat');
     over_proc($httpd, 'sums', 'self/net/sockstat' => [0644, $sockstat]);
     my $html = unknown($httpd, 'sockstat', 'sums');
-    like $html, qr{<h1>.*could not be counted}, 'the headline says so';
-    like $html, qr{AF_NETLINK.*/proc/self/net/tcp: No such file}s, 'and why';
+    like $html, qr{<h1>.*could not be counted},
+        'the headline says so';
+    like $html, qr{AF_NETLINK.*/proc/self/net/tcp: No such file}s,
+        'and why';
     my ($tw) = $sockstat =~ /^TCP: .*\btw (\d+)/m;
     is $httpd->fresh_json->{limits}{timewait}, $tw, 'what sockstat has is shown';
     is $httpd->fresh_json->{limits}{tcp_fin_timeout}, undef, 'what is not there, not';
@@ -206,7 +205,8 @@ subtest '/proc hidden, too' => sub {
     # IPv4's table can be read, IPv6's not: half a truth is none.
     over_proc($httpd, 'half', 'self/net/tcp6' => [0, ''],
               'self/net/tcp' => [0644, slurp('/proc/net/tcp')]);
-    isnt $httpd->fresh_json->{snapshot}{backend}, 'procfs', 'half of it does not do';
+    isnt $httpd->fresh_json->{snapshot}{backend}, 'procfs',
+        'half of it does not do';
     inside($httpd, qw(umount /proc));
 
     is $httpd->fresh_json->{snapshot}{backend}, 'procfs', 'and it recovers';

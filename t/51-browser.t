@@ -5,9 +5,9 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use FinWait2Browser;
 use Digest::SHA    qw(sha256_base64);
-use IO::Socket::IP ();
 
 my $PAGE    = '/finwait-status';
 my $browser = FinWait2Browser->start
@@ -19,9 +19,7 @@ sub url ($httpd, $query = '') {
 
 # A client that has asked and never closes.
 sub visit ($httpd, $name, $agent = 'visitor/1') {
-    my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1',
-                                     PeerPort => $httpd->port('PORT2'))
-        // die "connect: $@\n";
+    my $socket = connect_to($httpd->port('PORT2'));
     $socket->syswrite("GET / HTTP/1.1\r\nHost: $name\r\n"
                     . "User-Agent: $agent\r\nConnection: close\r\n\r\n");
     return $socket;
@@ -224,7 +222,8 @@ subtest 'the script' => sub {
     like $answer->{headers}{'content-security-policy'},
         qr/script-src 'sha256-\Q$hash\E';/,
         'is the one whose hash the policy has (src/page/status_script.c)';
-    unlike $answer->{content}, qr/<[^>]*\son\w+=/, 'and there are no others';
+    unlike $answer->{content}, qr/<[^>]*\son\w+=/,
+        'and there are no others';
     unlike $answer->{content}, qr{(?:src|href)="?(?:https?:)?//}i,
         'nothing from elsewhere';
     # The parser of a browser repairs; what it has repaired is longer.
@@ -308,7 +307,8 @@ subtest 'copy' => sub {
     my $text = $browser->value('navigator.clipboard.readText()');
     like $text, qr/^\*\*ok\*\*: .*\n\n\* \S+, httpd 2\.4\.\d+ event, /,
         'a report in Markdown: the verdict, and versions';
-    like $text, qr/^\* held by httpd: \d+, orphans: \d+$/m, 'and figures';
+    like $text, qr/^\* held by httpd: \d+, orphans: \d+$/m,
+        'and figures';
 
     # Over plain HTTP from elsewhere there is no clipboard but the old way.
     $browser->open(url($httpd));

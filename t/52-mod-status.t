@@ -4,6 +4,7 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 
 my $CONF = <<'END';
 FinWait2Sample Off
@@ -40,7 +41,8 @@ for_each_mpm {
         'before anybody has counted it says so';
     my $facts = facts(block($httpd, '?auto'));
     is $facts->{FinWait2Counts}, 0, 'and does not count itself';
-    is $facts->{FinWait2HalfClosed}, undef, 'so there are no numbers';
+    is $facts->{FinWait2HalfClosed}, undef,
+        'so there are no numbers';
 
     my @held = map {
         scalar silent_client('127.0.0.1', $httpd->port, $GET)
@@ -52,7 +54,8 @@ for_each_mpm {
     $facts = facts(block($httpd, '?auto'));
     is $facts->{FinWait2HalfClosedHeld}, 3, '?auto has what was counted';
     # Perhaps with the one that has just asked for this.
-    cmp_ok $facts->{FinWait2CloserHeld}, '>=', 3, 'and what the closer holds';
+    cmp_ok $facts->{FinWait2CloserHeld}, '>=', 3,
+        'and what the closer holds';
     ok $facts->{FinWait2CountAgeSeconds} > 0, 'with its age';
     like block($httpd), qr{<p>\d+, of which httpd holds 3 and the kernel \d},
         'as has HTML';

@@ -5,13 +5,11 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
-use File::Temp     ();
-use IO::Socket::IP ();
+use FinWait2Client;
+use FinWait2Page   qw(judged);
 use Time::HiRes    qw(time);
 
 my $PATIENT = 60;    # seconds for a condition, far more than any needs
-my $CLOSE   = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-my $SCRATCH = File::Temp->newdir;
 
 # A reader of the page leaves no trace in the numbers, but for a moment.
 my $CONF = <<'END';
@@ -33,11 +31,6 @@ END
 sub start ($mpm, $conf, %options) {
     return FinWait2Test->start(mpm => $mpm, conf => "$conf\n$CONF",
         listen => [map { "127.0.0.1:\@PORT$_\@" } '', 2, 3], %options);
-}
-
-sub silent ($httpd, $port, $times) {
-    return map { scalar silent_client('127.0.0.1', $httpd->port($port), $CLOSE) }
-        1 .. $times;
 }
 
 sub samples ($httpd) { @{ $httpd->json->{history}{samples} } }
@@ -74,7 +67,8 @@ sub html ($httpd) { $httpd->get('/finwait-status')->{content} }
 #---- clients, restarts, kills ------------------------------------------------
 
 sub follows_clients ($httpd) {
-    my @clients = (silent($httpd, 'PORT2', 5), silent($httpd, 'PORT3', 3));
+    my @clients = (silent_clients($httpd, 'PORT2', 5),
+                   silent_clients($httpd, 'PORT3', 3));
     my ($orphan, $held) = map { $httpd->port("PORT$_") } 2, 3;
     wait_for { ss_count(port => $orphan, holder => 'timewait') == 5
                && ss_count(port => $held, holder => 'process') == 3 }
@@ -83,7 +77,8 @@ sub follows_clients ($httpd) {
     ok eval { wait_for {
         $last = (samples($httpd))[-1];
         $last->{orphan} == 5 && $last->{held} == 3;
-    } $PATIENT, 'that' }, 'a sample says so, too' or diag explain $last;
+    } $PATIENT, 'that' },
+        'a sample says so, too' or diag explain $last;
     cmp_ok $last->{timewait}, '>=', 5, 'they are mini-sockets';
     my @rates = map { $_->{closes_per_second} // 0 } samples($httpd);
     ok +(grep { $_ > 0 } @rates), 'closes a second' or diag "@rates";
@@ -97,8 +92,7 @@ sub follows_clients ($httpd) {
 
 # A child of before that stays, in a request that never ends.
 sub stays ($httpd) {
-    my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1',
-                                     PeerPort => $httpd->port);
+    my $socket = connect_to($httpd->port);
     $socket->syswrite("GET / HTTP/1.1\r\n");
     select undef, undef, undef, 0.5;
     return $socket;
@@ -181,13 +175,10 @@ subtest 'Off' => sub {
 #---- pictures ----------------------------------------------------------------
 
 # By an XML parser, of Debian's python3: what an SVG says of itself and draws.
-sub judged ($svg) {
-    open my $out, '>', "$SCRATCH/svg" or die "$SCRATCH/svg: $!";
-    print $out $svg;
-    close $out;
-    my $said = `/usr/bin/python3 -c '
+sub drawn ($svg) {
+    my ($status, $said) = judged($svg, '/usr/bin/python3', '-c', <<'END');
 import re, sys, xml.dom.minidom
-svg = xml.dom.minidom.parse(sys.argv[1]).documentElement
+svg = xml.dom.minidom.parse(sys.stdin).documentElement
 names = svg.getAttribute("aria-labelledby").split()
 ids = {e.getAttribute("id"): e.firstChild.data
        for t in ("title", "desc") for e in svg.getElementsByTagName(t)
@@ -198,19 +189,19 @@ for p in svg.getElementsByTagName("path"):
     print("path", p.getAttribute("class"), len(re.findall("[ML]",
           p.getAttribute("d"))))
 print("tags", *sorted({e.tagName for e in svg.getElementsByTagName("*")}))
-' $SCRATCH/svg 2>&1`;
-    return $? ? "not well-formed: $said" : $said;
+END
+    return $status ? "not well-formed: $said" : $said;
 }
 
 subtest 'pictures' => sub {
     my $httpd = start('event', 'FinWait2Sample 1s');
-    my @clients = silent($httpd, 'PORT2', 7);
+    my @clients = silent_clients($httpd, 'PORT2', 7);
     wait_for { html($httpd) =~ /orphans: 7 now/ } $PATIENT,
         'a picture with the seven';
     my @svgs = html($httpd) =~ m{<svg viewBox="0.*?</svg>}gs;
     is @svgs, 1, 'one, as long as a day has no more than an hour';
     for my $svg (@svgs) {
-        my $said = judged($svg);
+        my $said = drawn($svg);
         like $said, qr/^role img$/m, 'an image';
         like $said, qr/^words Half-closed connections: Since the start \| /m,
             'with a name';
@@ -254,7 +245,7 @@ subtest 'a verdict that changes' => sub {
     wait_for { grep { ($_->{verdict} // '') eq 'ok' } samples($httpd) }
         $PATIENT, 'a sample of a good time';
     unlike html($httpd), qr/verdict (?:ok|danger) at/, 'nothing has changed yet';
-    my @clients = silent($httpd, 'PORT3', 4);
+    my @clients = silent_clients($httpd, 'PORT3', 4);
     comes { (samples($httpd))[-1]{verdict} eq 'danger' }
         'no place is left: the sample has the verdict';
     comes { html($httpd) =~ m{<title>verdict danger at \d\d:\d\d:\d\d</title>} }
@@ -264,7 +255,8 @@ subtest 'a verdict that changes' => sub {
     is $httpd->json->{history}{day}{samples}[-1]{verdict}, 'danger',
         'the day has the worst of a minute';
     undef @clients;
-    comes { html($httpd) =~ m{<title>verdict ok at } } 'so is the way back';
+    comes { html($httpd) =~ m{<title>verdict ok at } }
+        'so is the way back';
     $httpd->stop;
 };
 

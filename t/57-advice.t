@@ -4,7 +4,7 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
-use IO::Socket::IP;
+use FinWait2Client;
 use Time::HiRes qw(sleep time);
 
 my $CONF = join '', "FinWait2StatusPeers On\nKeepAliveTimeout 65\n",
@@ -15,9 +15,7 @@ my @clients;
 my @ROUND = (('shop') x 6, ('api') x 2);
 
 sub ask ($httpd, $name, @fields) {
-    my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1',
-                                     PeerPort => $httpd->port)
-        // die "connect: $@\n";
+    my $socket = connect_to($httpd->port);
     $socket->syswrite(join "\r\n", 'GET / HTTP/1.1', "Host: $name.test",
                       @fields, '', '');
     return $socket;
@@ -68,7 +66,8 @@ like $advice->{steady}{text},
     'the rate is that of the clients';
 like $advice->{'connection-close'}{text}, qr/ended with Connection: close/,
     'the cause is';
-like $advice->{'one-peer'}{text}, qr/^127\.0\.0\.1 has 100 %/, 'who';
+like $advice->{'one-peer'}{text}, qr/^127\.0\.0\.1 has 100 %/,
+    'who';
 unlike $_->{text}, qr/-1\b/, "$_->{rule}: what is not known is not said"
     for values %$advice;
 
@@ -143,7 +142,8 @@ while (time < $until) {
     sleep 0.2;
 }
 my $after = ss_count(port => $httpd->port, state => 'fin-wait-2');
-cmp_ok $after, '<=', 1.5 * $predicted, "foretold: $predicted, there are: $after";
+cmp_ok $after, '<=', 1.5 * $predicted,
+    "foretold: $predicted, there are: $after";
 cmp_ok $after, '>=', $predicted / 2, 'and not hardly any';
 my $json = $httpd->fresh_json;
 my ($metric) = $httpd->get('/finwait-status?prometheus')->{content}

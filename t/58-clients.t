@@ -4,7 +4,7 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
-use IO::Socket::IP ();
+use FinWait2Client;
 
 # The page is asked for where the closer does not look: on a busy machine who
 # asks may be so slow to close that it counts.
@@ -63,8 +63,7 @@ sub visit ($httpd) {
     leaves_open($httpd, 'PORT2', '<b>"x"&y</b>', 0);
     leaves_open($httpd, 'PORT', 'httpd-lingers');
     # A probe, which sends no request at all.
-    push @open, my $probe = IO::Socket::IP->new(
-        PeerHost => $httpd->host, PeerPort => $httpd->port('PORT2'));
+    push @open, my $probe = connect_to($httpd->port('PORT2'));
     $probe->syswrite("nonsense\r\n\r\n");
 }
 
@@ -83,7 +82,8 @@ for_each_mpm {
     row($httpd, 'nets', 'net', '127.0.0.0/24', left_open => 9);
     row($httpd, 'idle_nets', 'net', '127.0.0.0/24', expired => 6);
     my $json = $httpd->json;
-    is $json->{agents}[0]{agent}, 'pool/1.0', 'who leaves most is first';
+    is $json->{agents}[0]{agent}, 'pool/1.0',
+        'who leaves most is first';
     is_deeply [grep { $_->{agent} =~ /polite|httpd-lingers/ }
                @{ $json->{agents} }], [],
         'who closes is not there, nor whom the closer does not see';
@@ -120,8 +120,7 @@ for_each_mpm {
 
 # Preface, empty SETTINGS, then HEADERS: GET / and a User-Agent.
 sub h2_pool ($httpd) {
-    my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1',
-                                     PeerPort => $httpd->port);
+    my $socket = connect_to($httpd->port);
     my $block  = "\x82\x84\x86" . "\x41\x01a" . "\x7a\x08h2pool/4";
     $socket->syswrite("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
         . "\0\0\0\x04\0\0\0\0\0"
@@ -142,7 +141,8 @@ subtest 'HTTP/2' => sub {
     is $?, 0, 'curl speaks HTTP/2';
     my $socket = h2_pool($httpd);
     row($httpd, 'agents', 'agent', 'h2pool/4', left_open => 1);
-    is @{ $httpd->json->{agents} }, 1, 'and closes by itself';
+    is @{ $httpd->json->{agents} }, 1,
+        'and closes by itself';
     $socket->close;
     $httpd->stop;
 };

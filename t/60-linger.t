@@ -6,14 +6,13 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use List::Util qw(sum0);
 use IO::Select      ();
 use IO::Socket::IP  ();
-use IO::Socket::SSL ();
-use Socket qw(IPPROTO_TCP SHUT_WR SOL_SOCKET SO_LINGER SO_RCVBUF TCP_INFO);
+use Socket qw(IPPROTO_TCP SHUT_WR);
 
-my $PATIENT    = 40;    # seconds for a condition, far more than any needs
-my $CLOSE_WAIT = 8;     # a client's state after our FIN
+my $PATIENT = 40;    # seconds for a condition, far more than any needs
 
 # Room for all clients at once, even where httpd itself lingers.
 my %ROOM = (prefork => "ServerLimit 64\nStartServers 32\n"
@@ -153,18 +152,6 @@ my %CASES = (
 
 #---- clients -------------------------------------------------------------------
 
-sub connect_to ($port, @sockopts) {
-    return IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port,
-                               Timeout => 10, Sockopts => \@sockopts)
-        // die "connect to port $port: $@\n";
-}
-
-sub reset_it ($socket) {
-    $socket->opened or return;
-    setsockopt $socket, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
-    $socket->close;
-}
-
 sub kill_it ($socket) {
     my ($client, $server) = ($socket->sockport, $socket->peerport);
     system "ss -K -tanH 'sport = :$server and dport = :$client' > /dev/null";
@@ -183,18 +170,6 @@ sub babble ($socket, $bytes) {
     local $SIG{PIPE} = 'IGNORE';
     $socket->blocking(0);
     $socket->syswrite('x' x $bytes);
-}
-
-# All up to the end of file.
-sub read_all ($socket, $what) {
-    my $text   = '';
-    my $select = IO::Select->new($socket);
-    while (1) {
-        $select->can_read($PATIENT) or die "$what: no end of file\n";
-        my $n = $socket->sysread($text, 65536, length $text);
-        die "$what: $! after '$text'\n" if !defined $n;
-        return $text if !$n;
-    }
 }
 
 # The status of the last answer; every one of them has to be complete.
@@ -226,7 +201,7 @@ sub start ($mpm, $conf, %options) {
 }
 
 # Every server's end at this port, and what holds it.
-sub server_ends ($port) {
+sub ends_at ($port) {
     my @ends = grep { !/^LISTEN/ } `ss -tanHoe 'sport = :$port'`;
     return grep { !/^TIME-WAIT/ } @ends;
 }
@@ -234,8 +209,8 @@ sub server_ends ($port) {
 #---- every case, on every MPM --------------------------------------------------
 
 sub begin ($case) {
-    my @small = $case->{slow} ? [SOL_SOCKET, SO_RCVBUF, 4096] : ();
-    my $socket = $case->{socket} = connect_to($case->{port}, @small);
+    my $socket = $case->{socket} =
+        connect_to($case->{port}, $case->{slow} ? (buffer => 4096) : ());
     # A client that leaves does so with the request, in one segment.
     setsockopt $socket, IPPROTO_TCP, TCP_CORK, 1 if $case->{leaves};
     $socket->syswrite($case->{says});
@@ -262,7 +237,7 @@ sub judge_case ($httpd, $name, $case) {
         $case->{then}->($case->{socket});
     }
     if (!$case->{holds}) {
-        comes { !server_ends($case->{port}) } "$name: nothing is left";
+        comes { !ends_at($case->{port}) } "$name: nothing is left";
     }
 }
 
@@ -326,8 +301,10 @@ subtest 'evicted, stopped' => sub {
             scalar silent_client('127.0.0.1', $httpd->port('PORT2'), $OLD)
         } 1 .. 7;
         # A client sees the end before its connection is handed over.
-        comes { ($httpd->endings('two')->{evicted} // 0) >= 5 } 'five had to go';
-        is_deeply $httpd->endings('two'), { evicted => 5 }, 'each once';
+        comes { ($httpd->endings('two')->{evicted} // 0) >= 5 }
+            'five had to go';
+        is_deeply $httpd->endings('two'), { evicted => 5 },
+            'each once';
         my $closer = $httpd->json->{closer};
         is_deeply [@$closer{qw(evicted held fallback capacity)}], [5, 2, 0, 2],
             'five of seven had to go for the last two';
@@ -354,50 +331,16 @@ subtest 'evicted, stopped' => sub {
         undef @clients;
         comes { ($httpd->json->{closer}{processes} // 0) == 1 }
             'which ends with the last of them';
-        is_deeply $httpd->endings('two'), { peer_closed => 5 }, 'each once';
+        is_deeply $httpd->endings('two'), { peer_closed => 5 },
+            'each once';
         $httpd->stop;
     };
 };
 
 #---- TLS and HTTP/2 -------------------------------------------------------------
 
-sub tls ($port, @protocols) {
-    my $socket = connect_to($port);
-    IO::Socket::SSL->start_SSL($socket, SSL_verify_mode => 0,
-        @protocols ? (SSL_alpn_protocols => \@protocols) : ())
-        or die "TLS: $IO::Socket::SSL::SSL_ERROR\n";
-    return $socket;
-}
-
-# All up to close_notify; without one OpenSSL calls the end an error.
-sub read_tls ($socket) {
-    my $text = '';
-    while (1) {
-        if (!$socket->pending && !IO::Select->new($socket)->can_read($PATIENT)) {
-            die "no end over TLS\n";
-        }
-        my $n = sysread $socket, $text, 65536, length $text;
-        return $text if !$n;
-    }
-}
-
 sub got_close_notify ($socket) {
     return Net::SSLeay::get_shutdown($socket->_get_ssl_object) & 2;
-}
-
-sub tcp_state ($socket) { ord getsockopt $socket, IPPROTO_TCP, TCP_INFO }
-
-# Return the bytes of an HTTP/2 client: preface, settings, one request with a
-# literal path (RFC 9113, 7541).
-sub h2_request ($scheme, $path) {
-    my $frame = sub ($type, $flags, $stream, $payload) {
-        return substr(pack('N', length $payload), 1)
-             . pack('CCN', $type, $flags, $stream) . $payload;
-    };
-    my $headers = "\x82" . ($scheme eq 'https' ? "\x87" : "\x86")
-                . "\x04" . chr(length $path) . $path . "\x41\x01a";
-    return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . $frame->(4, 0, 0, '')
-         . $frame->(1, 5, 1, $headers);
 }
 
 # [type, flags, stream, payload] of each frame, of which the last must be
@@ -443,22 +386,23 @@ subtest 'TLS and HTTP/2' => sub {
         my %tls;
         for (['tls', 2, $CLOSE], ['expiry', 3, $KEEP]) {
             my ($name, $n, $says) = @$_;
-            my $socket = $tls{$name} = tls($port->($n));
+            my $socket = $tls{$name} = tls_to($port->($n));
             $socket->syswrite($says);
-            is status_of(read_tls($socket)), 200, "$name: the whole answer";
+            is status_of(read_all($socket)), 200, "$name: the whole answer";
             ok got_close_notify($socket), "$name: close_notify came";
-            comes { tcp_state($socket) == $CLOSE_WAIT }
+            comes { tcp_state($socket) == CLOSE_WAIT }
                 "$name: and then the FIN";
         }
         my $h2c = connect_to($port->(5));
-        $h2c->syswrite(h2_request('http', '/page'));
+        $h2c->syswrite(http2_begin() . http2_get(1, 'a', '/page'));
         judge_h2(read_all($h2c, 'h2c'), 'h2c');
         my $h2;
         if ($mpm ne 'prefork') {    # where mod_http2 does not offer it
-            $h2 = tls($port->(6), 'h2');
+            $h2 = tls_to($port->(6), 'h2');
             is $h2->alpn_selected, 'h2', 'h2 is spoken';
-            $h2->syswrite(h2_request('https', '/page'));
-            judge_h2(read_tls($h2), 'h2');
+            $h2->syswrite(http2_begin() . http2_get(1, 'a', '/page',
+                                                    -scheme => 'https'));
+            judge_h2(read_all($h2), 'h2');
             ok got_close_notify($h2), 'h2: close_notify came';
         }
         my $url = 'http://127.0.0.1:' . $port->(7) . '/page';
@@ -468,7 +412,8 @@ subtest 'TLS and HTTP/2' => sub {
 
         my %ends = (tls => 'acked', expiry => 'acked', h2c => 'silence', $h2 ? (h2 => 'silence') : ());
         for my $name (sort keys %ends) {
-            eval { wait_for { %{ $httpd->endings($name) } } $PATIENT, 'it' };
+            eval { wait_for { %{ $httpd->endings($name) } } $PATIENT,
+                'an ending' };
             is_deeply $httpd->endings($name), { $ends{$name} => 1 },
                 "$name: $ends{$name}, once";
         }
@@ -585,7 +530,8 @@ subtest 'connections to backends are left alone' => sub {
         is_deeply $httpd->endings('front'), { acked => 9 },
             'the clients\' connections are counted, and no other';
         is $backend->{asked}, 9, 'the backend was asked for each';
-        is $backend->{ended}, 3, 'it keeps those that may be kept';
+        is $backend->{ended}, 3,
+            'it keeps those that may be kept';
         $httpd->stop;
     };
 };

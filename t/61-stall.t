@@ -5,6 +5,7 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use IO::Socket::IP ();
 use POSIX          ();
 
@@ -108,8 +109,7 @@ sub connect_all ($port) {
     my @clients;
     for my $kind (sort keys %KINDS) {
         for (1 .. $TRIES) {
-            my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1',
-                PeerPort => $port, Timeout => 20) // die "connect: $@\n";
+            my $socket = connect_to($port);
             $socket->syswrite($KINDS{$kind}{says});
             push @clients, { kind => $kind, socket => $socket };
         }

@@ -5,11 +5,11 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use IO::Select      ();
 use IO::Socket::IP  ();
-use IO::Socket::SSL ();
 use List::Util      qw(sum0);
-use Socket qw(SHUT_WR SOL_SOCKET SO_LINGER SO_RCVBUF);
+use Socket qw(SHUT_WR);
 
 my $PATIENT = 60;    # seconds for a condition, far more than any needs
 
@@ -186,43 +186,12 @@ sub lingers ($httpd, $name) {
 
 #---- clients -----------------------------------------------------------------------
 
-sub connect_to ($port, @sockopts) {
-    return IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port,
-                               Timeout => 10, Sockopts => \@sockopts)
-        // die "connect to port $port: $@\n";
-}
-
 sub request ($host, $path = '/page', @lines) {
     return join "\r\n", "GET $path HTTP/1.1", "Host: $host.test", @lines, '',
         '';
 }
 
 my @CLOSE = ('Connection: close');
-
-# One answer, and no more of the connection.
-sub answer ($socket) {
-    my $text = '';
-    while (1) {
-        my ($head, $body) = split /\r\n\r\n/, $text, 2;
-        return $text if ($head // '') =~ /^Content-Length: (\d+)\r?$/mi
-            && length $body == $1;
-        IO::Select->new($socket)->can_read($PATIENT)
-            && $socket->sysread($text, 65536, length $text)
-            or die "no answer after '$text'\n";
-    }
-}
-
-sub read_all ($socket) {
-    my $text = '';
-    while (1) {
-        if (!$socket->can('pending') || !$socket->pending) {
-            IO::Select->new($socket)->can_read($PATIENT)
-                or die "no end of file\n";
-        }
-        my $n = sysread $socket, $text, 65536, length $text;
-        return $text if !$n;
-    }
-}
 
 # Say all of these, each but the last when the one before is answered; read
 # until httpd closes. The client closes after it was counted.
@@ -242,11 +211,6 @@ sub kept ($port, $says) {
     $socket->syswrite($says);
     answer($socket);
     return $socket;
-}
-
-sub reset_it ($socket) {
-    setsockopt $socket, SOL_SOCKET, SO_LINGER, pack 'ii', 1, 0;
-    $socket->close;
 }
 
 # Return the causes in the access log of all requests at a port since it was
@@ -328,7 +292,8 @@ subtest 'what the client says' => sub {
             # logs if nothing came before.
             $cause = '-' if !$IN_LOG{$cause} || $what eq $UNLOGGED;
             is pop @noted, $cause, 'and so in the log';
-            is_deeply [grep { $_ ne '-' } @noted], [], 'but not before';
+            is_deeply [grep { $_ ne '-' } @noted], [],
+                'but not before';
         }
         # One more of everything at once, and the sums are right.
         my %before = %{ counted($httpd) };
@@ -387,7 +352,7 @@ subtest 'what the client does' => sub {
             ();
         }, %PROBE);
         $peer->(b => 'goes away while it is answered', sub {
-            my $socket = connect_to($port, [SOL_SOCKET, SO_RCVBUF, 4096]);
+            my $socket = connect_to($port, buffer => 4096);
             $socket->syswrite(request('b', '/big'));
             IO::Select->new($socket)->can_read($PATIENT);
             reset_it($socket);
@@ -396,12 +361,13 @@ subtest 'what the client does' => sub {
 
         $port = $httpd->port('PORT4');
         adds($httpd, 'slow', one('timeout'), 'does not take its answer', sub {
-            my $socket = connect_to($port, [SOL_SOCKET, SO_RCVBUF, 4096]);
+            my $socket = connect_to($port, buffer => 4096);
             $socket->syswrite(request('slow', '/big'));
             $socket;
         });
-        adds($httpd, 'slow', one('timeout'), 'nor one that is the last', sub {
-            my $socket = connect_to($port, [SOL_SOCKET, SO_RCVBUF, 4096]);
+        adds($httpd, 'slow', one('timeout'),
+            'nor one that is the last', sub {
+            my $socket = connect_to($port, buffer => 4096);
             $socket->syswrite(request('slow', '/big', @CLOSE));
             $socket;
         });
@@ -487,28 +453,6 @@ subtest 'what the backend does' => sub {
 
 #---- TLS and HTTP/2 --------------------------------------------------------------------
 
-sub tls ($port, @protocols) {
-    my $socket = connect_to($port);
-    IO::Socket::SSL->start_SSL($socket, SSL_verify_mode => 0,
-        @protocols ? (SSL_alpn_protocols => \@protocols) : ())
-        or die "TLS: $IO::Socket::SSL::SSL_ERROR\n";
-    return $socket;
-}
-
-# Return the bytes of an HTTP/2 client: preface, settings, one request
-# (RFC 9113, 7541).
-sub h2_request ($scheme, $host, $path = '/page') {
-    my $frame = sub ($type, $flags, $stream, $payload) {
-        return substr(pack('N', length $payload), 1)
-             . pack('CCN', $type, $flags, $stream) . $payload;
-    };
-    my $headers = "\x82" . ($scheme eq 'https' ? "\x87" : "\x86")
-        . join '', map { $_->[0] . chr(length $_->[1]) . $_->[1] }
-                       ["\x04", $path], ["\x41", "$host.test"];
-    return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . $frame->(4, 0, 0, '')
-         . $frame->(1, 5, 1, $headers);
-}
-
 # Says this, and is gone without another word once it has its answer.
 sub leaves ($socket, $says = '') {
     $socket->syswrite($says) if length $says;
@@ -529,19 +473,19 @@ subtest 'TLS and HTTP/2' => sub {
         my ($tls, $clear) = map { $httpd->port("PORT$_") } 3, 6;
         my %h1 = (tls => 1);
         adds($httpd, 'tls', one('keepalive', %h1), 'idle', sub {
-            my $socket = tls($tls);
+            my $socket = tls_to($tls);
             $socket->syswrite(request('tls'));
             read_all($socket);
             $socket;
         });
         adds($httpd, 'tls', one('connection_close', %h1), 'asked', sub {
-            my $socket = tls($tls);
+            my $socket = tls_to($tls);
             $socket->syswrite(request('tls', '/page', @CLOSE));
             read_all($socket);
             $socket;
         });
         adds($httpd, 'tls', one('peer', %h1), 'the client closes', sub {
-            my $socket = tls($tls);
+            my $socket = tls_to($tls);
             $socket->syswrite(request('tls'));
             $socket->sysread(my $some, 1000);
             $socket->close;
@@ -550,7 +494,7 @@ subtest 'TLS and HTTP/2' => sub {
         adds($httpd, 'tls', one('peer', %PROBE), 'closes without a word',
              sub { connect_to($tls)->close; () });
         adds($httpd, 'tls', one('peer', %PROBE, tls => 1),
-             'closes after the handshake', sub { tls($tls)->close; () });
+             'closes after the handshake', sub { tls_to($tls)->close; () });
         adds($httpd, 'tls', one('timeout', %PROBE), 'silence',
              sub { patient($tls, '') });
         adds($httpd, 'tls', one('error'), 'HTTP, not TLS',
@@ -559,7 +503,7 @@ subtest 'TLS and HTTP/2' => sub {
         # mod_http2's own idle time leaves no trace.
         my $idle = $mpm eq 'event' ? 'keepalive' : 'other';
         my %h2   = (protocol => 'http2');
-        my $h2c  = h2_request('http', 'clear');
+        my $h2c  = http2_begin() . http2_get(1, 'clear.test', '/page');
         adds($httpd, 'clear', one($idle, %h2), 'h2c, idle',
              sub { patient($clear, $h2c) });
         adds($httpd, 'clear', one('peer', %h2), 'h2c, the client closes',
@@ -568,31 +512,28 @@ subtest 'TLS and HTTP/2' => sub {
 
         my $upgrade = request('clear', '/page', 'Upgrade: h2c',
             'Connection: Upgrade, HTTP2-Settings', 'HTTP2-Settings: AAMAAABk');
-        my $preface = substr $h2c, 0, 24 + 9;
+        my $preface = http2_begin();
         adds($httpd, 'clear', one('peer', %h2), 'h2c, upgraded',
              sub { leaves(connect_to($clear), "$upgrade$preface") });
-        my $h2 = h2_request('https', 'tls');
+        my $h2 = http2_begin()
+               . http2_get(1, 'tls.test', '/page', -scheme => 'https');
         adds($httpd, 'tls', one($idle, %h2, tls => 1), 'h2, idle', sub {
-            my $socket = tls($tls, 'h2');
+            my $socket = tls_to($tls, 'h2');
             $socket->syswrite($h2);
             read_all($socket);
             $socket;
         });
         adds($httpd, 'tls', one('peer', %h2, tls => 1), 'h2, the client closes',
-             sub { leaves(tls($tls, 'h2'), $h2) });
+             sub { leaves(tls_to($tls, 'h2'), $h2) });
         adds($httpd, 'tls', one('peer', %PROBE, tls => 1), 'h2, no request',
-             sub { leaves(tls($tls, 'h2')) });
+             sub { leaves(tls_to($tls, 'h2')) });
         $httpd->stop;
     };
 };
 
 #---- restarts, killed children, other configurations ------------------------------------
 
-# A virtual host of one name more.
-sub named ($name) {
-    return "<VirtualHost *:\@PORT2\@>\nServerName $name.test\n"
-         . "KeepAliveTimeout 60\n</VirtualHost>\n";
-}
+my $IDLES = "KeepAliveTimeout 60\n";
 
 subtest 'restarts and killed children' => sub {
     for_each_mpm {
@@ -640,7 +581,8 @@ subtest 'restarts and killed children' => sub {
         # b is renamed, and another one is new.
         my $renamed = $VHOSTS =~ s/b\.test/c.test/r;
         $before = counted($httpd);
-        $httpd->graceful(($ROOM{$mpm} // '') . $renamed . named('d'));
+        $httpd->graceful(($ROOM{$mpm} // '') . $renamed
+                         . vhost('PORT2', 'd', $IDLES));
         $same->($before, 'renamed');
         is_deeply [grep { $_ && %$_ } @{ counted($httpd) }{qw(c d)}], [],
             'those that are new begin at 0';
@@ -649,7 +591,8 @@ subtest 'restarts and killed children' => sub {
         # More than there was room for: b, which is no more, is gone.
         $before = counted($httpd);
         $httpd->graceful(($ROOM{$mpm} // '') . $renamed
-                         . join '', map { named("n$_") } 1 .. 40);
+                         . join '', map { vhost('PORT2', "n$_", $IDLES) }
+                             1 .. 40);
         $same->($before, 'forty more');
         ok !counted($httpd)->{b}, 'who is gone is gone';
         $once->($_) for qw(a c n40 off);

@@ -65,7 +65,8 @@ for_each_mpm {
         my $drawn = drawn($httpd->port('PORT3'));
         $least = $drawn if $drawn < $least;
     }
-    cmp_ok $least, '<=', $stock, 'they draw no more resets than from httpd';
+    cmp_ok $least, '<=', $stock,
+        'they draw no more resets than from httpd';
     note "round $rounds: $least, httpd $stock";
     $httpd->stop;
 };

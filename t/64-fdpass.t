@@ -5,16 +5,12 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use File::Path     qw(make_path);
-use File::Temp     ();
-use IO::Socket::IP ();
 use IPC::Open2     qw(open2);
 
 my $SYSTEM   = slurp('/proc/sys/net/ipv4/tcp_fin_timeout') + 0;
-my $SCRATCH  = File::Temp->newdir;
-my $RECEIVER = "$SCRATCH/receiver";
-my $SAID     = `cc -Wall -Werror -O -o $RECEIVER t/bin/receiver.c 2>&1`;
-die "t/bin/receiver.c does not compile:\n$SAID" if $?;
+my $RECEIVER = program('receiver');
 
 plan skip_all => 'this httpd has no mod_proxy_fdpass'
     if (config_check('', modules => [qw(proxy proxy_fdpass)]))[0];
@@ -49,9 +45,7 @@ for_each_mpm {
     make_path($folder);
     my $pid = open2(my $from, my $to, $RECEIVER, "$folder/answer");
     is scalar <$from>, "listens\n", 'another process listens';
-    my $client = IO::Socket::IP->new(PeerHost => '127.0.0.1', Timeout => 10,
-                                     PeerPort => $httpd->port)
-        // die "connect: $@\n";
+    my $client = connect_to($httpd->port);
     $client->syswrite("GET /answer HTTP/1.1\r\nHost: a\r\n\r\n");
     my ($inode) = (<$from> // '') =~ /^got (\d+)/;
     ok $inode, 'and is passed the connection' or diag $httpd->log;

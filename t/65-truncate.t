@@ -6,12 +6,11 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use Digest::MD5     qw(md5_hex);
 use Errno           qw(EAGAIN);
 use IO::Select      ();
-use IO::Socket::IP  ();
 use IO::Socket::SSL ();
-use Socket          qw(SOL_SOCKET SO_RCVBUF);
 use Time::HiRes     qw(time);
 
 my $PATIENT = 60;    # seconds for a condition, far more than any needs
@@ -68,21 +67,17 @@ my @TALKATIVE = ('uploads on', 'pipelines', 'stray CRLF', 'HTTP/2 updates');
 
 #---- HTTP/2, by hand --------------------------------------------------------------
 
-sub h2_frame ($type, $flags, $stream, $payload) {
-    return substr(pack('N', length $payload), 1)
-         . pack('CCN', $type, $flags, $stream) . $payload;
-}
-
 # A window for all of it at once: httpd has written its last, and said GOAWAY,
 # before the client reads. RFC 9113, 7541.
 sub h2_request () {
     my $settings = pack 'nN', 4, 1 << 20;
     my $headers  = "\x82\x86\x04\x04/big\x41\x01a";
-    return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . h2_frame(4, 0, 0, $settings)
-         . h2_frame(8, 0, 0, pack 'N', 1 << 20) . h2_frame(1, 5, 1, $headers);
+    return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . http2_frame(4, 0, 0, $settings)
+         . http2_frame(8, 0, 0, pack 'N', 1 << 20)
+         . http2_frame(1, 5, 1, $headers);
 }
 
-sub h2_update ($bytes) { h2_frame(8, 0, 0, pack 'N', $bytes) }
+sub h2_update ($bytes) { http2_frame(8, 0, 0, pack 'N', $bytes) }
 
 # The body, and the types of all frames, one digit each.
 sub h2_body ($text) {
@@ -100,9 +95,8 @@ sub h2_body ($text) {
 #---- clients, many at a time ------------------------------------------------------
 
 sub client ($host, $port, %scenario) {
-    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port,
-        Timeout => 20, Sockopts => [[SOL_SOCKET, SO_RCVBUF, $scenario{buffer}]])
-        // die "connect to port $port: $@\n";
+    my $socket = connect_to($port, host => $host,
+                            buffer => $scenario{buffer});
     if (($scenario{port} // '') eq 'tls') {
         IO::Socket::SSL->start_SSL($socket, SSL_verify_mode => 0)
             or die "TLS: $IO::Socket::SSL::SSL_ERROR\n";

@@ -6,6 +6,7 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 
 my $TIMES = 10;
 

@@ -5,9 +5,8 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use IO::Select     ();
-use IO::Socket::IP ();
-use Socket         qw(SOL_SOCKET SO_RCVBUF);
 use Time::HiRes    qw(time);
 
 my $PATIENT = 60;
@@ -39,9 +38,7 @@ sub reader ($port) {
 }
 
 sub client ($port, $request, $buffer = undef) {
-    my $socket = IO::Socket::IP->new(PeerHost => '127.0.0.1', PeerPort => $port,
-        Timeout => 20, $buffer ? (Sockopts => [[SOL_SOCKET, SO_RCVBUF, $buffer]])
-                               : ()) // die "connect: $@\n";
+    my $socket = connect_to($port, buffer => $buffer);
     $socket->syswrite($request);
     $socket->blocking(0);
     return { socket => $socket, got => '', bite => 0 };

@@ -5,11 +5,10 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use File::Temp     ();
-use IO::Select     ();
-use IO::Socket::IP ();
 use List::Util     qw(sum0);
-use Socket         qw(IPPROTO_TCP SOL_SOCKET SO_RCVBUF TCP_MAXSEG);
+use Socket         qw(IPPROTO_TCP TCP_MAXSEG);
 use Time::HiRes    qw(time);
 
 my $PATIENT = 60;    # seconds for a condition, far more than any needs
@@ -45,11 +44,6 @@ sub start ($mpm, $conf, %options) {
 
 sub sum ($endings) { my $n = 0; $n += $_ for values %$endings; return $n }
 
-sub silent ($httpd, $port, $times) {
-    return map { scalar silent_client($httpd->host, $httpd->port($port),
-                                      $CLOSE) } 1 .. $times;
-}
-
 #---- under load -------------------------------------------------------------------
 
 subtest 'graceful restarts and killed children, under load' => sub {
@@ -74,7 +68,7 @@ subtest 'graceful restarts and killed children, under load' => sub {
         is join('; ', unload($load)), '', 'no request failed';
 
         $load = load($httpd->port('PORT2'));
-        my @clients = silent($httpd, 'PORT3', 20);
+        my @clients = silent_clients($httpd, 'PORT3', 20);
         $more->(50);
         cmp_ok $httpd->vhost_json('held')->{held}, '==', 20, 'twenty are held';
         my $before = sum($httpd->endings('load'));
@@ -92,7 +86,7 @@ subtest 'graceful restarts and killed children, under load' => sub {
         cmp_ok sum($httpd->endings('load')), '>=', $before,
             'nothing is forgotten';
         my $now = sum($httpd->endings('load'));
-        undef $_ for silent($httpd, 'PORT2', 5);
+        undef $_ for silent_clients($httpd, 'PORT2', 5);
         comes { sum($httpd->endings('load')) == $now + 5 }
             'new children count on';
         $httpd->stop;
@@ -140,7 +134,8 @@ subtest 'descriptors after 300 silent clients' => sub {
             . vhost('PORT2', 'acked', "FinWait2Linger auto\n")
             . vhost('PORT3', 'silence',
                     "FinWait2Linger always\nFinWait2LingerIdle 300ms\n"));
-        undef $_ for silent($httpd, 'PORT2', 100);    # all have done it once
+        undef $_ for silent_clients($httpd,
+            'PORT2', 100);    # all have done it once
         my ($before, $same);
         # Until nothing changes any more: event closes when it has time.
         wait_for {
@@ -149,8 +144,8 @@ subtest 'descriptors after 300 silent clients' => sub {
             $before = $now;
             $same == 25;
         } $PATIENT, 'httpd to be at rest';
-        my @clients = (silent($httpd, 'PORT2', 150),
-                       silent($httpd, 'PORT3', 150));
+        my @clients = (silent_clients($httpd, 'PORT2', 150),
+                       silent_clients($httpd, 'PORT3', 150));
         comes { sum($httpd->endings('silence')) == 150
                 && sum($httpd->endings('acked')) == 250 } 'all are over'
             or diag explain map { $httpd->endings($_) } qw(silence acked);
@@ -175,7 +170,7 @@ subtest 'ulimit -n 64 under 300 silent clients' => sub {
             launcher => ['sh', '-c', 'ulimit -S -n 64; exec "$@"', 'sh']);
         $httpd->announce(qr/reached MaxRequestWorkers/) if $mpm eq 'prefork';
         my @old     = $httpd->children;
-        my @clients = silent($httpd, 'PORT2', 300);
+        my @clients = silent_clients($httpd, 'PORT2', 300);
         pass 'all were served';
         is_deeply [$httpd->children], \@old, 'no child died';
         # The system counts descriptors on their way for the user of all
@@ -205,7 +200,7 @@ subtest 'fast stop, graceful stop' => sub {
         my $mpm   = shift;
         my $held  = sub ($conf = '') {
             my $httpd = start($mpm, $conf . vhost('PORT2', 'held', $ALWAYS));
-            my @clients = silent($httpd, 'PORT2', 8);
+            my @clients = silent_clients($httpd, 'PORT2', 8);
             comes { $httpd->vhost_json('held')->{held} == 8 } 'eight are held';
             return ($httpd, \@clients);
         };
@@ -246,7 +241,7 @@ subtest 'MaxConnectionsPerChild 5' => sub {
         my $httpd = start($mpm, "MaxConnectionsPerChild 5\n"
             . vhost('PORT2', 'short', "FinWait2Linger auto\n$NEVER"));
         my @old     = $httpd->children;
-        my @clients = silent($httpd, 'PORT2', 60);
+        my @clients = silent_clients($httpd, 'PORT2', 60);
         comes { sum($httpd->endings('short')) == 60 } 'all have ended';
         is_deeply $httpd->endings('short'), { acked => 60 },
             'as with children that go on';
@@ -266,14 +261,15 @@ subtest 'no shared memory' => sub {
     my %env = (LD_PRELOAD => shared_object('noshm'), NOSHM => $switch);
     spew($switch, '');
     ok !eval { FinWait2Test->start(env => \%env); 1 }, 'httpd does not start';
-    like $@, qr/cannot have the shared memory that its counters/, 'and says why';
+    like $@, qr/cannot have the shared memory that its counters/,
+        'and says why';
     unlink $switch;
     for_each_mpm {
         my $mpm   = shift;
         my $conf  = $COMMON . fixed($mpm)
                   . vhost('PORT2', 'one', "FinWait2Linger auto\n");
         my $httpd = start($mpm, $conf, env => \%env);
-        my @open  = silent($httpd, 'PORT2', 3);
+        my @open  = silent_clients($httpd, 'PORT2', 3);
         comes { ($httpd->endings('one')->{acked} // 0) == 3 } 'three ended';
         # httpd lingers itself then, in children that would have left.
         $httpd->tolerate(qr/AH03490: scoreboard is full/);
@@ -281,12 +277,12 @@ subtest 'no shared memory' => sub {
         $httpd->announce(qr/needs after this restart. httpd goes on/,
                          qr/has nothing to show/);
         $httpd->graceful($conf);
-        push @open, silent($httpd, 'PORT2', 2);
+        push @open, silent_clients($httpd, 'PORT2', 2);
         pass 'it serves on';
         is $httpd->get('/finwait-status')->{status}, 503, 'without a page';
         unlink $switch;
         $httpd->graceful($conf);
-        push @open, silent($httpd, 'PORT2', 1);
+        push @open, silent_clients($httpd, 'PORT2', 1);
         comes { ($httpd->endings('one')->{acked} // 0) == 4 } 'and recovers';
         undef @open;
         $httpd->stop;
@@ -383,10 +379,8 @@ my $BIG = $CLOSE =~ s/page/big/r;
 # Small segments, too: into a window that is less than one, as loopback's are,
 # the kernel sends only what its probes carry, more and more seldom.
 sub small_client ($host, $port, $request) {
-    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port,
-        Timeout => 20, Sockopts => [[SOL_SOCKET, SO_RCVBUF, 4096],
-                                    [IPPROTO_TCP, TCP_MAXSEG, 536]])
-        // die "connect to port $port: $@\n";
+    my $socket = connect_to($port, host => $host, buffer => 4096,
+                            Sockopts => [[IPPROTO_TCP, TCP_MAXSEG, 536]]);
     $socket->syswrite($request);
     return $socket;
 }
@@ -459,11 +453,13 @@ sub never_acknowledge ($httpd, $here, $there, $tun, $drop, $undrop) {
         'all to be given up';
     is_deeply $httpd->endings($_), { silence => 1 }, "$_: given up, once"
         for @names;
-    is unacknowledged($port{$_}), 0, 'and nothing is left' for @ports[0, 1];
+    is unacknowledged($port{$_}), 0,
+        'and nothing is left' for @ports[0, 1];
     if ($tun) {
         comes { Peer->pump(@peers); $peers[0]{reset} }
             'zero windows without end: reset';
-        is unacknowledged($port{4}), 0, 'and nothing is left';
+        is unacknowledged($port{4}), 0,
+            'and nothing is left';
         is_deeply $httpd->endings('ever'), { total => 1 },
             'without a user timeout: the total';
         Peer->pump(@peers);

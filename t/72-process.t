@@ -5,11 +5,11 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use POSIX       ();
 use Time::HiRes qw(sleep time);
 
 my $PATIENT = 60;
-my $CLOSE   = "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 my $FOREVER = "FinWait2Linger always\nFinWait2LingerIdle 1h\n"
             . "FinWait2LingerTotal 1h\n";
 my $DIED    = qr/finwait2 .* has ended unasked; another one is started/;
@@ -25,13 +25,6 @@ sub start ($mpm, $conf, %options) {
     return $httpd;
 }
 
-sub silent ($httpd, $port, $times) {
-    return map { scalar silent_client('127.0.0.1', $httpd->port($port),
-                                      $CLOSE) } 1 .. $times;
-}
-
-sub closer ($httpd) { $httpd->json->{closer} }
-
 # Every hand-off of a virtual host is an ending, held, or left to httpd.
 sub accounted ($httpd, $name) {
     my $json  = $httpd->json;
@@ -45,17 +38,11 @@ sub closed_by_server ($httpd, $name) {
     return $httpd->vhost_json($name)->{closes}{by_server};
 }
 
-# The one process; or dies.
-sub process ($httpd) {
-    return wait_for { my @all = $httpd->closers; @all == 1 && $all[0] }
-        $PATIENT, 'one process finwait2';
-}
-
 # Another one than this, that runs.
 sub successor ($httpd, $pid) {
     return wait_for {
         my @all = $httpd->closers;
-        @all == 1 && $all[0] != $pid && closer($httpd)->{processes} == 1
+        @all == 1 && $all[0] != $pid && $httpd->closer->{processes} == 1
             && $all[0];
     } $PATIENT, 'another process finwait2';
 }
@@ -70,7 +57,7 @@ subtest 'one process, one task, and nothing of httpd\'s' => sub {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'a', "FinWait2Linger auto\n")
                               . ($mpm eq 'prefork' ? $SCARCE[0] : ''));
-        my $pid   = process($httpd);
+        my $pid   = $httpd->closer_pid;
         my $of    = sub ($field) {
             slurp("/proc/$pid/status") =~ /^$field:\s+(\S+)/m ? $1 : undef;
         };
@@ -105,19 +92,21 @@ subtest 'killed under load' => sub {
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n")
                               . vhost('PORT3', 'held', $FOREVER));
         my $load    = load($httpd->port('PORT2'));
-        my @clients = silent($httpd, 'PORT3', 10);
+        my @clients = silent_clients($httpd, 'PORT3', 10);
         comes { $httpd->vhost_json('held')->{held} == 10 } 'ten are held';
         $httpd->announce($DIED);
-        my $pid = process($httpd);
+        my $pid = $httpd->closer_pid;
         for (1, 2) {
             kill KILL => $pid;
             $pid = successor($httpd, $pid);
         }
         my @wrong = unload($load);
         is "@wrong", '', 'no request failed';
-        cmp_ok closer($httpd)->{lost}, '>=', 10, 'what it held is lost';
-        is $httpd->vhost_json('held')->{held}, 0, 'and held no more';
-        push @clients, silent($httpd, 'PORT3', 3);
+        cmp_ok $httpd->closer->{lost}, '>=', 10,
+            'what it held is lost';
+        is $httpd->vhost_json('held')->{held}, 0,
+            'and held no more';
+        push @clients, silent_clients($httpd, 'PORT3', 3);
         comes { $httpd->vhost_json('held')->{held} == 3 }
             'the next process lingers on';
         undef @clients;
@@ -130,10 +119,10 @@ subtest 'killed while 500 connections are queued' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'many', "FinWait2Linger auto\n"));
-        my $pid   = process($httpd);
-        comes { closer($httpd)->{processes} == 1 } 'it runs';
+        my $pid   = $httpd->closer_pid;
+        comes { $httpd->closer->{processes} == 1 } 'it runs';
         kill STOP => $pid;
-        my @clients = silent($httpd, 'PORT2', 500);
+        my @clients = silent_clients($httpd, 'PORT2', 500);
         is_deeply $httpd->endings('many'), {}, 'none has ended';
         $httpd->announce($DIED);
         kill KILL => $pid;
@@ -141,7 +130,7 @@ subtest 'killed while 500 connections are queued' => sub {
         comes { ($httpd->endings('many')->{acked} // 0) == 500 }
             'the next process takes them all'
             or diag explain $httpd->json->{closer};
-        is_deeply [@{ closer($httpd) }{qw(fallback lost invalid)}], [0, 0, 0],
+        is_deeply [@{ $httpd->closer }{qw(fallback lost invalid)}], [0, 0, 0],
             'none is lost';
         undef @clients;
         $httpd->stop;
@@ -158,12 +147,12 @@ subtest 'stopped, and its queue full' => sub {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n"),
                           @FEW);
-        my $pid   = process($httpd);
-        comes { closer($httpd)->{processes} == 1 } 'it runs';
+        my $pid   = $httpd->closer_pid;
+        comes { $httpd->closer->{processes} == 1 } 'it runs';
         kill STOP => $pid;
         $httpd->announce(qr/finwait2 does not accept .*: its queue is full/);
         my $load = load($httpd->port('PORT2'));
-        comes { closer($httpd)->{refusals}{queue_full} >= 20 }
+        comes { $httpd->closer->{refusals}{queue_full} >= 20 }
             'httpd lingers itself, which is counted';
         my $html = $httpd->get('/finwait-status')->{content};
         like $html, qr/finwait2.*did not answer/s, 'the page says so';
@@ -173,9 +162,10 @@ subtest 'stopped, and its queue full' => sub {
         is @lines, 1, 'one line in the error log';
         kill CONT => $pid;
         comes { accounted($httpd, 'load')
-                == closed_by_server($httpd, 'load') } 'each is counted once';
-        is closer($httpd)->{lost}, 0, 'none is lost';
-        is process($httpd), $pid, 'the same process goes on';
+                == closed_by_server($httpd, 'load') }
+                    'each is counted once';
+        is $httpd->closer->{lost}, 0, 'none is lost';
+        is $httpd->closer_pid, $pid, 'the same process goes on';
         $httpd->stop;
     };
 };
@@ -183,9 +173,9 @@ subtest 'stopped, and its queue full' => sub {
 subtest 'stopped when httpd stops' => sub {
     for_each_mpm {
         my $httpd = start(shift, vhost('PORT2', 'a', $FOREVER));
-        my @clients = silent($httpd, 'PORT2', 3);
+        my @clients = silent_clients($httpd, 'PORT2', 3);
         comes { $httpd->vhost_json('a')->{held} == 3 } 'three are held';
-        kill STOP => process($httpd);
+        kill STOP => $httpd->closer_pid;
         $httpd->stop;
     };
 };
@@ -200,17 +190,17 @@ subtest 'out of descriptors' => sub {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n")
                               . vhost('PORT3', 'held', $FOREVER));
-        my @clients = silent($httpd, 'PORT3', 50);
+        my @clients = silent_clients($httpd, 'PORT3', 50);
         comes { $httpd->vhost_json('held')->{held} == 50 } 'fifty are held';
-        my $pid = process($httpd);
+        my $pid = $httpd->closer_pid;
         system(@lower, "--pid=$pid") == 0 or die "prlimit\n";
         my $load = load($httpd->port('PORT2'));
-        push @clients, silent($httpd, 'PORT3', 20);
-        comes { closer($httpd)->{evicted} >= 20 } 'the oldest make room';
+        push @clients, silent_clients($httpd, 'PORT3', 20);
+        comes { $httpd->closer->{evicted} >= 20 } 'the oldest make room';
         my @wrong = unload($load);
         is "@wrong", '', 'no request failed';
-        cmp_ok closer($httpd)->{held}, '<', 40, 'it holds what it can';
-        is process($httpd), $pid, 'and is still there';
+        cmp_ok $httpd->closer->{held}, '<', 40, 'it holds what it can';
+        is $httpd->closer_pid, $pid, 'and is still there';
         undef @clients;
         $httpd->stop;
     };
@@ -235,8 +225,8 @@ sub without ($mpm, $what) {
     my $httpd = start($mpm, vhost('PORT2', 'none', $FOREVER),
                       launcher => refuse($call, $how));
     $httpd->announce($REFUSED, $logged);
-    my @clients = silent($httpd, 'PORT2', 3);
-    comes { closer($httpd)->{refusals}{$refusal} == 3 }
+    my @clients = silent_clients($httpd, 'PORT2', 3);
+    comes { $httpd->closer->{refusals}{$refusal} == 3 }
         "$what: httpd lingers itself, for the reason $refusal";
     is_deeply $httpd->endings('none'), {}, 'and nothing else is counted';
     comes { ss_count(port => $httpd->port('PORT2'), holder => 'process') == 3 }
@@ -244,9 +234,9 @@ sub without ($mpm, $what) {
     my @lines = $httpd->log =~ /$REFUSED/g;
     is @lines, 1, 'one line in the error log';
     if ($what eq 'fork') {
-        comes { closer($httpd)->{processes} == 1 } 'another attempt succeeds';
-        push @clients, silent($httpd, 'PORT2', 2);
-        comes { closer($httpd)->{held} == 2 } 'and lingers';
+        comes { $httpd->closer->{processes} == 1 } 'another attempt succeeds';
+        push @clients, silent_clients($httpd, 'PORT2', 2);
+        comes { $httpd->closer->{held} == 2 } 'and lingers';
     }
     undef @clients;
     $httpd->stop;
@@ -269,10 +259,10 @@ subtest 'no epoll' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'none', $FOREVER), env => \%env);
-        comes { closer($httpd)->{processes} == 1 } 'it runs';
+        comes { $httpd->closer->{processes} == 1 } 'it runs';
         $httpd->announce(qr/does not accept .*: it cannot linger here/);
-        my @clients = silent($httpd, 'PORT2', 3);
-        comes { closer($httpd)->{refusals}{cannot_linger} == 3 }
+        my @clients = silent_clients($httpd, 'PORT2', 3);
+        comes { $httpd->closer->{refusals}{cannot_linger} == 3 }
             'httpd lingers itself';
         comes { $httpd->fresh_json->{half_closed}{held} == 3 }
             'the process counts';
@@ -291,7 +281,7 @@ subtest 'httpd -X' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'a', $FOREVER), flags => ['-X']);
-        my @clients = silent($httpd, 'PORT2', 2);
+        my @clients = silent_clients($httpd, 'PORT2', 2);
         comes { $httpd->vhost_json('a')->{held} == 2 } 'two are held';
         kill TERM => $httpd->pid;
         comes { $httpd->ended } 'it ends at once';
@@ -306,11 +296,11 @@ subtest 'not as root' => sub {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'a', $FOREVER),
                           as => 'www-data');
-        my @clients = silent($httpd, 'PORT2', 2);
+        my @clients = silent_clients($httpd, 'PORT2', 2);
         comes { $httpd->vhost_json('a')->{held} == 2 } 'two are held';
         $httpd->graceful;
-        push @clients, silent($httpd, 'PORT2', 1);
-        comes { closer($httpd)->{held} == 3 } 'three, by two processes';
+        push @clients, silent_clients($httpd, 'PORT2', 1);
+        comes { $httpd->closer->{held} == 3 } 'three, by two processes';
         undef @clients;
         $httpd->stop;
     };

@@ -5,9 +5,9 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 
 my $PATIENT = 60;
-my $CLOSE   = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 # The parent has at least counters, history, lists of clients and a board.
 my $LEAST = 4;
@@ -40,8 +40,7 @@ sub formats_answer ($httpd, $when) {
 }
 
 sub serves ($httpd, $when) {
-    my @clients = map { scalar silent_client('127.0.0.1', $httpd->port('PORT2'),
-                                             $CLOSE) } 1 .. 5;
+    my @clients = silent_clients($httpd, 'PORT2', 5);
     comes {
         ss_count(port => $httpd->port('PORT2'), holder => 'process') == 0
     } "$when: connections are closed";

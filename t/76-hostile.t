@@ -4,6 +4,7 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 
 my $CLOSE   = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 my $REFUSED = qr/finwait2 does not accept this connection: it does not run/;
@@ -24,27 +25,18 @@ sub start ($mpm) {
         listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@']);
 }
 
-sub closer ($httpd) { $httpd->json->{closer} }
-
-# The one process; or dies.
-sub process ($httpd) {
-    return wait_for { my @all = $httpd->closers; @all == 1 && $all[0] }
-        60, 'one process finwait2';
-}
-
 # The process of this configuration, which has said that it runs.
 sub running ($httpd) {
-    comes { closer($httpd)->{processes} == 1 } 'the process runs';
-    return process($httpd);
+    comes { $httpd->closer->{processes} == 1 } 'the process runs';
+    return $httpd->closer_pid;
 }
 
 sub attack ($httpd, $how) { $httpd->get("/hostile?$how")->{content} }
 
 sub lingers ($httpd, $name) {
-    my $before  = closer($httpd)->{held};
-    my @clients = map { scalar silent_client('127.0.0.1', $httpd->port('PORT2'),
-                                             $CLOSE) } 1 .. 3;
-    comes { closer($httpd)->{held} == $before + 3 } $name;
+    my $before  = $httpd->closer->{held};
+    my @clients = silent_clients($httpd, 'PORT2', 3);
+    comes { $httpd->closer->{held} == $before + 3 } $name;
 }
 
 subtest 'messages and descriptors that no child of httpd sends' => sub {
@@ -53,10 +45,10 @@ subtest 'messages and descriptors that no child of httpd sends' => sub {
         my $pid   = running($httpd);
         my $sent  = attack($httpd, 'foreign');
         cmp_ok $sent, '>=', 21, 'all are sent';
-        comes { closer($httpd)->{invalid} == $sent } 'each is refused'
-            or diag explain closer($httpd);
+        comes { $httpd->closer->{invalid} == $sent } 'each is refused'
+            or diag explain $httpd->closer;
         lingers($httpd, 'the process lingers on others');
-        is process($httpd), $pid, 'and is the same';
+        is $httpd->closer_pid, $pid, 'and is the same';
         $httpd->stop;
     };
 };
@@ -73,15 +65,15 @@ subtest 'the queue shut down' => sub {
             my @clients = map {
                 scalar silent_client('127.0.0.1', $httpd->port('PORT2'), $CLOSE)
             } 1 .. 3;
-            comes { closer($httpd)->{refusals}{no_process} == 3 }
+            comes { $httpd->closer->{refusals}{no_process} == 3 }
                 'httpd lingers itself, which is counted';
             my $samples = sub { scalar @{ $httpd->json->{history}{samples} } };
             my $n       = $samples->();
             comes { $samples->() > $n + 1 } 'the process counts on';
-            is process($httpd), $pid, 'and is the same';
+            is $httpd->closer_pid, $pid, 'and is the same';
             $httpd->graceful;
             comes { $httpd->closers == 1 } 'it ends with its children';
-            isnt process($httpd), $pid, 'and another one is there';
+            isnt $httpd->closer_pid, $pid, 'and another one is there';
             lingers($httpd, 'which lingers');
             $httpd->stop;
         }
@@ -117,7 +109,7 @@ subtest 'restarts leave no descriptor open in the parent' => sub {
         running($httpd);
         my $open = $httpd->fds($httpd->pid);
         for my $signal (qw(USR1 HUP USR1 HUP)) {
-            my $pid = process($httpd);
+            my $pid = $httpd->closer_pid;
             kill $signal => $httpd->pid;
             comes { my @all = $httpd->closers; @all == 1 && $all[0] != $pid }
                 "restarted ($signal)";

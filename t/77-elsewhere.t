@@ -6,15 +6,13 @@
 use v5.36;
 use Test::More;
 use FinWait2Test;
+use FinWait2Client;
 use Errno      qw(EAFNOSUPPORT);
-use File::Temp ();
 use IO::Select;
 use IO::Socket::IP;
 use Time::HiRes qw(time);
 
-my $SCRATCH = File::Temp->newdir;
-my $said = `cc -Wall -Werror -O -o $SCRATCH/deny t/bin/deny.c 2>&1`;
-die "t/bin/deny.c does not compile:\n$said" if $?;
+my $DENY = program('deny');
 
 my $ASK = "GET /.generation HTTP/1.1\r\nHost: a\r\n\r\n";
 my @KEPT;    # sockets that stay open
@@ -26,9 +24,7 @@ sub listener ($host, $queue = 100) {
 }
 
 sub client ($host, $port, %options) {
-    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port,
-                                     %options)
-        // die "connect to $host port $port: $@\n";
+    my $socket = connect_to($port, host => $host, %options);
     push @KEPT, $socket;
     return $socket;
 }
@@ -149,7 +145,7 @@ sub all_kinds ($backend_name, %options) {
 
 subtest 'by netlink' => sub { all_kinds('netlink') };
 subtest 'from /proc' => sub {
-    all_kinds('procfs', launcher => ["$SCRATCH/deny", EAFNOSUPPORT]);
+    all_kinds('procfs', launcher => [$DENY, EAFNOSUPPORT]);
 };
 
 # The last minute is known after a minute. Until then clients come to a program
@@ -179,7 +175,7 @@ sub neighbour ($limit, %options) {
 subtest 'a neighbour that never accepts' =>
     sub { neighbour(' of at most 5') };
 subtest 'the same, from /proc' => sub {
-    neighbour('', launcher => ["$SCRATCH/deny", EAFNOSUPPORT]);
+    neighbour('', launcher => [$DENY, EAFNOSUPPORT]);
 };
 
 # httpd's own queue overflows: the children are stopped, and the count is shown

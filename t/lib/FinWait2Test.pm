@@ -42,38 +42,39 @@ package FinWait2Test;
 #   $httpd->document($name, $text)   the file of this name in @ROOT@/htdocs
 #   $httpd->graceful($conf)        USR1, with another conf if one is given;
 #                                  returns when no old child accepts any more
+#   $httpd->await_closed('PORT2')  returns when httpd has closed its connections
+#                                  there (the first port)
 #   $httpd->stop                   TERM; one ok(): nothing left, nothing said
 #   $httpd->host, ->port('PORT2')  the first address's host; a port by its name
 #   $httpd->end                    the same without ok(): what was wrong
 #   $httpd->pid, ->fds($pid), ->root, ->log
 #   $httpd->children, ->closers    pids of the MPM's children, and of the
 #                                  processes finwait2
+#   $httpd->closer_pid             the pid of the only one
+#   $httpd->closer                 what the page has of them
 #
-#   slurp($path)                   a file's text, '' if there is none
-#   spew($path, $text)             the file anew
+#   slurp($path), spew($path, $text)   as in FinWait2Files
 #   config_check($conf, %options)  `httpd -t`: (exit status, output); with
 #                                  check => '-L' another of httpd's questions
-#   silent_client($host, $port, $request)
-#                                  a socket that has read all up to the end of
-#                                  file and never closes; in list context the
-#                                  socket and what it read
 #   wait_for { condition } $limit, $what      the condition's value, or dies
 #   comes { condition } $name      the same as a test, with a minute's patience
 #   vhost('PORT2', 'a', $conf)     a <VirtualHost> at @PORT2@ named a.test
-#   load($port), unload($load)     four clients that ask for /page (1000 times
-#                                  `y`) until unloaded; returns what went wrong
-#   http2_begin(), http2_get($stream, $host, $path, %headers)
-#                                  what an h2c client sends first, and to ask
+#   named_vhosts('PORT2', [$name, @lines], ...)
+#                                  such ones, each answers with its name
+#   mpms()                         the MPMs to test
 #   ss_count(port => N, state => 'fin-wait-2', holder => 'kernel')
 #                                  what ss sees; holder: process (a descriptor
 #                                  leads to it), kernel, timewait, or any
 #   module_of('forks')             builds t/bin/forks.c, a module for tests; the
 #                                  line that loads it
 #   shared_object('noshm')         builds t/bin/noshm.c, to be preloaded
+#   program('deny')                builds t/bin/deny.c; its path
 #   netns_pair()                   two network namespaces joined by a cable:
 #                                  ({name, addr, addr6}, {...}), or () where
 #                                  we may not
 #   in_netns($name, sub { ... })   what is started or connected in there stays
+#
+# FinWait2Client has the clients.
 #
 # A test file that uses this runs in a network namespace of its own, where we
 # may: nothing else is in its tables (read in parts, /proc/net/tcp shows rows
@@ -89,17 +90,17 @@ use Cwd            qw(abs_path);
 use Exporter       qw(import);
 use File::Basename qw(dirname);
 use File::Temp     ();
+use FinWait2Files;
 use HTTP::Tiny     ();
-use IO::Select     ();
 use IO::Socket::IP ();
 use JSON::PP       qw(decode_json);
 use POSIX          qw(SIGTERM WNOHANG setsid);
 use Test::More     ();
 use Time::HiRes    qw(time sleep);
 
-our @EXPORT = qw(comes config_check for_each_mpm http2_begin http2_get in_netns
-                 load module_of netns_pair shared_object silent_client slurp spew ss_count
-                 unload vhost wait_for);
+our @EXPORT = qw(comes config_check for_each_mpm in_netns module_of mpms
+                 named_vhosts netns_pair program shared_object slurp spew
+                 ss_count vhost wait_for);
 
 my $TOP     = dirname(dirname(dirname(abs_path(__FILE__))));
 my $MODULE  = $ENV{FINWAIT2_SO} // "$TOP/.libs/mod_finwait2.so";
@@ -250,6 +251,8 @@ sub vhost_json ($self, $name) {
     return $vhost // die "no virtual host $name\n";
 }
 
+sub closer ($self) { $self->json->{closer} }
+
 sub endings ($self, $name) {
     my %n = %{ $self->vhost_json($name)->{endings} };
     return { map { $_ => $n{$_} } grep { $n{$_} } keys %n };
@@ -277,6 +280,14 @@ sub graceful ($self, $conf = undef) {
              'the new generation to answer');
     wait_for(sub { !grep { $listening{$_} } map { sockets_of($_) } @old },
              20 * $SLOW, 'the old generation to stop listening');
+}
+
+sub await_closed ($self, @names) {
+    for my $port (map { $self->port($_) } @names ? @names : 'PORT') {
+        wait_for(sub { !ss_count(port => $port, state => 'connected',
+                                 holder => 'process') },
+                 60 * $SLOW, "httpd to close its connections at port $port");
+    }
 }
 
 sub stop ($self) {
@@ -372,6 +383,11 @@ sub is_closer ($pid) { slurp("/proc/$pid/comm") eq "finwait2\n" }
 sub children ($self) { grep { !is_closer($_) } $self->forks }
 sub closers  ($self) { grep { is_closer($_) } $self->forks }
 
+sub closer_pid ($self) {
+    return wait_for(sub { my @all = $self->closers; @all == 1 && $all[0] },
+                    60 * $SLOW, 'one process finwait2');
+}
+
 # Return all processes of the server's session.
 sub left ($self) {
     my %all = processes();
@@ -462,15 +478,20 @@ sub make_certificate ($self) {
     die "openssl req: $said" if $?;
 }
 
-sub shared_object ($name) {
+sub compiled ($name, $suffix, @flags) {
     state $scratch = File::Temp->newdir;
-    my $flags = join ' ', '-I' . query('INCLUDEDIR'),
-        map { s/\n//r } qx(@{[query('APR_CONFIG')]} --includes --cppflags);
-    my @command = ("cc -Wall -Werror -O -shared -fPIC $flags",
-                   "-o $scratch/$name.so \Q$TOP\E/t/bin/$name.c 2>&1");
+    my @command = ("cc -Wall -Werror -O @flags -o $scratch/$name$suffix",
+                   "\Q$TOP\E/t/bin/$name.c 2>&1");
     my $said = `@command`;
     die "t/bin/$name.c does not compile:\n$said" if $?;
-    return "$scratch/$name.so";
+    return "$scratch/$name$suffix";
+}
+
+sub program ($name) { compiled($name, '') }
+
+sub shared_object ($name) {
+    return compiled($name, '.so', '-shared -fPIC', '-I' . query('INCLUDEDIR'),
+        map { s/\n//r } qx(@{[query('APR_CONFIG')]} --includes --cppflags));
 }
 
 sub module_of ($name) {
@@ -498,6 +519,12 @@ sub free_port () {
 }
 
 #---- what tests need besides -------------------------------------------------
+
+# The MPMs to test, all or those of MPMS.
+sub mpms () { @MPMS }
+
+# Seconds to wait: more under a sanitizer.
+sub patience ($seconds) { $seconds * $SLOW }
 
 sub for_each_mpm :prototype(&) ($code) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -527,98 +554,12 @@ sub vhost ($port, $name, $conf) {
          . "</VirtualHost>\n";
 }
 
-#---- load --------------------------------------------------------------------
-
-my $SCRATCH = File::Temp->newdir;
-my $ASK = "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-
-# Ask once; true if the answer is whole. A kept socket is used again.
-sub ask_once ($socket, $keep) {
-    $socket->syswrite($keep ? $ASK =~ s/close/keep-alive/r : $ASK)
-        or return (0, 'unanswered');
-    my $text = '';
-    while ($text !~ /\r\n\r\ny{1000}/) {
-        my $n = $socket->sysread($text, 65536, length $text);
-        return (0, length $text ? "part: $!" : 'unanswered') if !$n;
-    }
-    return (1, '');
-}
-
-# Ask until the file $stop is there. A kept connection may be closed under a
-# request, which is then asked again; nothing else may go wrong.
-sub ask_on ($port, $keep, $stop) {
-    my ($asked, $wrong, $socket) = (0, '');
-    while (!-e $stop && !$wrong) {
-        my $used = $socket;
-        $socket //= IO::Socket::IP->new(PeerHost => '127.0.0.1',
-                                        PeerPort => $port, Timeout => 20);
-        my ($ok, $why) = $socket ? ask_once($socket, $keep) : (0, "connect: $@");
-        $asked++ if $ok;
-        $wrong = $why if !$ok && !($used && $why eq 'unanswered');
-        undef $socket if !$keep || !$ok;
-    }
-    return "$asked $wrong";
-}
-
-sub load ($port) {
-    my $load = { stop => "$SCRATCH/stop-$port" };
-    for my $keep (0, 0, 1, 1) {
-        my $pid = open(my $from, '-|') // die "fork: $!";
-        if (!$pid) {
-            $SIG{PIPE} = 'IGNORE';
-            syswrite STDOUT, ask_on($port, $keep, $load->{stop});
-            POSIX::_exit(0);
-        }
-        push @{ $load->{from} }, $from;
-    }
-    return $load;
-}
-
-# Return what went wrong; nothing, if each client was answered at least once.
-sub unload ($load) {
-    spew($load->{stop}, '');
-    my @said = map { scalar <$_> } @{ $load->{from} };
-    close $_ for @{ $load->{from} };
-    unlink $load->{stop};
-    return (grep { !/^[1-9]\d* $/ } @said);
-}
-
-sub silent_client ($host, $port, $request) {
-    $host =~ tr/[]//d;
-    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port,
-                                     Timeout  => 10)
-        // die "connect to $host port $port: $@\n";
-    $socket->syswrite($request);
-    my $read = '';
-    my $select = IO::Select->new($socket);
-    my $until  = time + 60 * $SLOW;
-    while (1) {
-        $select->can_read($until - time > 0 ? $until - time : 0)
-            or die "no end of file from $host port $port\n";
-        my $n = $socket->sysread($read, 65536, length $read);
-        die "read from $host port $port: $!\n" if !defined $n;
-        last if !$n;
-    }
-    return wantarray ? ($socket, $read) : $socket;
-}
-
-# RFC 9113, 4.1.
-sub http2_frame ($type, $flags, $stream, $payload) {
-    return substr(pack('N', length $payload), 1)
-         . pack('CCN', $type, $flags, $stream) . $payload;
-}
-
-sub http2_begin () {
-    return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . http2_frame(4, 0, 0, '');
-}
-
-# A method and a scheme of HPACK's table, then names of it and own ones
-# (RFC 7541, 6.2.2).
-sub http2_get ($stream, $host, $path, %headers) {
-    my $text = sub ($text) { chr(length $text) . $text };
-    return http2_frame(1, 5, $stream, join '', "\x82\x86",
-        "\x04", $text->($path), "\x01", $text->($host),
-        map { ("\x00", $text->($_), $text->($headers{$_})) } sort keys %headers);
+sub named_vhosts ($port, @vhosts) {
+    return join '', map {
+        my ($name, @lines) = @$_;
+        join "\n", "<VirtualHost *:\@$port\@>", "ServerName $name",
+            "ErrorDocument 404 $name", @lines, "</VirtualHost>\n";
+    } @vhosts;
 }
 
 sub ss_count (%which) {
@@ -679,18 +620,6 @@ sub own_network () {
 }
 
 own_network() if $0 =~ /\.t$/;
-
-sub slurp ($path) {
-    open my $in, '<', $path or return '';
-    local $/;
-    return <$in> // '';
-}
-
-sub spew ($path, $text) {
-    open my $out, '>', $path or die "$path: $!";
-    print $out $text;
-    close $out or die "$path: $!";
-}
 
 # A test that dies or is interrupted leaves nothing behind either.
 my $OWNER = $$;
