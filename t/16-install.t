@@ -55,7 +55,7 @@ subtest 'Debian: a link enables it' => sub {
     my ($status, $said) = run($dir, 'install', LIBEXECDIR => "$dir/elsewhere");
     is $status, 0, 'make install' or diag $said;
     like $said, qr/^Installed\. Next: a2enmod finwait2,/,
-        'and what is next';
+        'the message says what is next';
     is_deeply [files($dir)], [map { "etc/mods-available/finwait2.$_" }
                               qw(conf load)], 'into mods-available alone';
     is slurp("$dir/etc/mods-available/finwait2.load"),
@@ -83,8 +83,8 @@ subtest 'Red Hat: each file counts' => sub {
     ($status, $said) = run($dir, 'uninstall');
     is $status, 0, 'make uninstall' or diag $said;
     like $said, qr/finwait2\.conf has been changed and stays\./,
-        'says so';
-    ok -e "$dir/etc.d/finwait2.conf", 'and so it is';
+        'the message says that the file stays';
+    ok -e "$dir/etc.d/finwait2.conf", 'the changed file stays';
     ok !-e "$dir/etc.modules.d/10-finwait2.conf", 'the module is not loaded';
     ok starts($dir), 'httpd starts without it';
 };

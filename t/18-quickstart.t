@@ -47,7 +47,7 @@ subtest 'each recipe has all its parts' => sub {
     is_deeply [grep { !/^(?:apache|sh|)$/ } $recipes =~ /^```(.*)$/mg], [],
         'what is fenced is configuration or a command';
     is_deeply [$recipes =~ s/^```.*?^```$//msgr =~ /^( {4}.*)/mg], [],
-        'and nothing is indented';
+        'no command is only indented';
 };
 
 for_each_mpm {

@@ -19,6 +19,6 @@ my %has = map { $_ => 1 } `rpm -qlp $rpm` =~ /(.+)/g;
 ok $has{"$modules/mod_finwait2.so"}, 'it has the module';
 is_deeply [`rpm -qcp $rpm` =~ /(.+)/g],
     ["$etc.d/finwait2.conf", "$etc.modules.d/10-finwait2.conf"],
-    'and two files of configuration, which stay as an administrator leaves them';
+    'the two files of configuration stay as an administrator leaves them';
 
 done_testing;

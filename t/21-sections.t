@@ -234,7 +234,7 @@ my @CASES = (
      request('/probe', 'Host: b.test')],
     ['the last request, of two'           => 50, request('/probe'),
      request('/page')],
-    ['the same, the other way around'     => 'none', request('/page'),
+    ['the last request, in reverse order' => 'none', request('/page'),
      request('/probe')],
     ['the last request, of two virtual hosts' => 10, request('/match', 'Host: b.test'),
      request('/match')],
@@ -246,7 +246,7 @@ my @CASES = (
     ['a subrequest does not count'        => 50, request('/page.html')],
     ['a request that cannot be read'      => 10, request('/match'),
      request('/page', 'no header')],
-    ['the same, of another virtual host'  => 40, request('/match'),
+    ['one of another virtual host'        => 40, request('/match'),
      request('/page', 'Host: b.test', 'Expect: odd')],
     ['none that could be read'            => 50,
      request('/match', 'no header')],
@@ -363,7 +363,7 @@ subtest 'the closer process\'s part' => sub {
         my ($reset, $ends) = slow($port, '/reset');
         comes { (life($ends) // '') eq 'none' } '/reset is closed at once';
         1 while $reset->sysread(my $some, 65536);
-        ok $!{ECONNRESET}, 'and truncated' or diag $!;
+        ok $!{ECONNRESET}, '/reset is truncated' or diag $!;
         is $httpd->vhost_json('a')->{held}, 1, '/upload is held still';
         $upload->close;
         ended($httpd, peer_closed => 1);

@@ -64,8 +64,8 @@ my %TABLE = (
         ['none of ours',                       'PORT',  'main',         60],
         ['by address, longer than httpd\'s',   'PORT3', 'a.test',       $LONG],
         ['by name, the first does not leak',   'PORT4', 'plain.test',   60],
-        ['nor into one that says inherit',     'PORT4', 'inherit.test', 60],
-        ['nor into one that has httpd\'s own', 'PORT4', 'own.test',     70],
+        ['the first does not leak to inherit', 'PORT4', 'inherit.test', 60],
+        ['the first does not leak to another', 'PORT4', 'own.test',     70],
         ['by name, longer',                    'PORT4', 'long.test',    $LONG],
         ['by name, another unit',              'PORT4', 'units.test',   120],
         ['by name, Engine Off',                'PORT4', 'off.test',     60],
@@ -105,7 +105,8 @@ sub visit ($httpd, $row) {
 sub judge ($visit) {
     my ($worth, $what, $answer) = @$visit{qw(worth what answer)};
     if ($worth eq 'closes') {
-        like $answer, qr/^Connection: close\r$/m, "$what says so";
+        like $answer, qr/^Connection: close\r$/m,
+            "$what: the answer says that it closes";
     }
     elsif ($worth eq 'ends') {
         like $answer, qr/^Connection: Keep-Alive\r$/m, "$what was kept alive";

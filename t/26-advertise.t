@@ -188,8 +188,9 @@ sub late ($mpm) {
         request('late', "Connection: close\r\n"));
     connect_to($httpd->port('PORT2'))->syswrite("GET / HTTP/1.1\r\n");
     comes { ended_at($httpd, 'late') == 2 }
-        'two end that were not idle';
-    is idle($httpd, 'late'), '0 0 0', 'neither counts as idle';
+        'two connections end that were not idle';
+    is idle($httpd, 'late'), '0 0 0',
+        'the two connections do not count as idle';
     my ($wait, $clients) = (1, 0);
     comes {
         my $socket = connect_to($httpd->port('PORT2'));

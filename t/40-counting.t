@@ -57,7 +57,7 @@ sub moment ($httpd, %at) {
             $ss{"$at{$local} $what"}++ if $at{$local};
         }
         "@before" eq "@after";
-    } 60, 'ss to say the same before and after the page';
+    } 60, 'ss to show the same before and after the page';
     for my $at (@{ $json->{listeners} }) {
         for my $state (keys %{ $at->{states} }) {
             my $n = $at->{states}{$state};
@@ -88,13 +88,14 @@ sub counted ($httpd, $at, $expected, $name) {
         wait_for {
             ($page, $ss, $json) = moment($httpd, %$at);
             $CANON->encode($ss) eq $CANON->encode($expected);
-        } 30, 'ss to see it';
+        } 30, 'ss to show it';
     } or diag $@, explain $ss;
-    is_deeply $ss,   $expected, "$name: it is so";
-    is_deeply $page, $ss,       "$name: the page says so";
-    is_deeply sums($json), summed($json), "$name: and sums it up";
+    is_deeply $ss,   $expected, "$name: ss shows it";
+    is_deeply $page, $ss,       "$name: the page agrees with ss";
+    is_deeply sums($json), summed($json),
+        "$name: the sums are those of the listeners";
     is_deeply [@{ $json->{snapshot} }{qw(backend complete)}],
-        ['netlink', JSON::PP::true], "$name: all of it from netlink";
+        ['netlink', JSON::PP::true], "$name: all numbers are from netlink";
 }
 
 #---- clients -----------------------------------------------------------------
@@ -315,8 +316,8 @@ END
     $clients[-1]->close;
     my $row = wait_for {
         grep { /^\S+ close_wait kernel/ } sockets($port)
-    } 30, 'one to close again';
-    is $row, 1, 'which is seen as nobody\'s';
+    } 30, 'a connection to close';
+    is $row, 1, 'the closing connection belongs to no process';
 
     my $full = $page->();
     is_deeply [@$full{qw(backlog backlog_limit)}], $listener->(),

@@ -89,16 +89,16 @@ sub same_numbers () {
     } 60, 'all to be orphans';
 
     my $json = $httpd->fresh_json;
-    is_deeply ss_table($v4, $v6, $both), $expected, 'ss is still of this mind';
+    is_deeply ss_table($v4, $v6, $both), $expected, 'ss has not changed';
     is_deeply page_table($json), { "127.0.0.1:$v4 timewait" => 600,
                                    "[::1]:$v6 timewait"     => 20,
                                    "[::]:$both timewait"    => 70 },
-        'so is the page';
+        'the page agrees with ss';
     is_deeply { %{ $json->{half_closed} }{qw(total held orphan)} },
         { total => 690, held => 0, orphan => 690 },
-        'in the sum too';
-    is $json->{snapshot}{backend}, 'procfs', 'from /proc';
-    ok $json->{snapshot}{complete}, 'completely';
+        'the sum agrees, too';
+    is $json->{snapshot}{backend}, 'procfs', 'the count is from /proc';
+    ok $json->{snapshot}{complete}, 'the count is complete';
     is_deeply [map { $_->{backlog_limit} } @{ $json->{listeners} }],
         [(undef) x 3], '/proc does not tell the backlog\'s limit';
 
@@ -124,7 +124,7 @@ subtest 'in words' => sub {
         my ($note) = $html =~ m{<p class=warn role=note>(.*?)</p>}s;
         like $note, qr/AF_NETLINK.*$words{$errno}.*procfs/s, "errno $errno";
         like $html, qr{<h1>.*(?:\d|no) half-closed connection},
-            'and a number';
+            'the headline has a number';
         $httpd->stop;
     }
 };
@@ -183,9 +183,9 @@ subtest '/proc hidden, too' => sub {
     over_proc($httpd, 'sums', 'self/net/sockstat' => [0644, $sockstat]);
     my $html = unknown($httpd, 'sockstat', 'sums');
     like $html, qr{<h1>.*could not be counted},
-        'the headline says so';
+        'the headline says that nothing was counted';
     like $html, qr{AF_NETLINK.*/proc/self/net/tcp: No such file}s,
-        'and why';
+        'the page has the reasons';
     my ($tw) = $sockstat =~ /^TCP: .*\btw (\d+)/m;
     is $httpd->fresh_json->{limits}{timewait}, $tw, 'what sockstat has is shown';
     is $httpd->fresh_json->{limits}{tcp_fin_timeout}, undef, 'what is not there, not';
@@ -206,10 +206,10 @@ subtest '/proc hidden, too' => sub {
     over_proc($httpd, 'half', 'self/net/tcp6' => [0, ''],
               'self/net/tcp' => [0644, slurp('/proc/net/tcp')]);
     isnt $httpd->fresh_json->{snapshot}{backend}, 'procfs',
-        'half of it does not do';
+        'half of /proc is not enough';
     inside($httpd, qw(umount /proc));
 
-    is $httpd->fresh_json->{snapshot}{backend}, 'procfs', 'and it recovers';
+    is $httpd->fresh_json->{snapshot}{backend}, 'procfs', 'the count recovers';
     like $httpd->fresh_json->{half_closed}{total}, qr/^\d+$/, 'with a number';
     $httpd->stop;
 };

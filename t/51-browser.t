@@ -179,7 +179,7 @@ subtest 'hostile names' => sub {
     is $browser->value('document.querySelectorAll("script").length'), 1,
         'no script but ours';
     is $browser->value('document.querySelectorAll("b b").length'), 0,
-        'and no markup';
+        'no name comes as markup';
     undef @clients;
     $httpd->tolerate(qr/not configured|AH00558|Bad Request/);
     $httpd->stop;
@@ -193,7 +193,7 @@ subtest '5,500 virtual hosts' => sub {
     my $answer = $httpd->get($PAGE);
     cmp_ok length $answer->{content}, '<', 100_000, 'a page of 100 KB at most';
     like $answer->{content}, qr/Show 5,\d\d\d more virtual hosts/,
-        'and a link to the rest';
+        'a link leads to the other virtual hosts';
     is +(() = $httpd->get("$PAGE?top=15")->{content}
          =~ m{<th scope=row><a href="\?vhost=shop}g), 20,
         '?top= unfolds more rows of the same';
@@ -223,7 +223,7 @@ subtest 'the script' => sub {
         qr/script-src 'sha256-\Q$hash\E';/,
         'is the one whose hash the policy has (src/page/status_script.c)';
     unlike $answer->{content}, qr/<[^>]*\son\w+=/,
-        'and there are no others';
+        'no element has a handler of its own';
     unlike $answer->{content}, qr{(?:src|href)="?(?:https?:)?//}i,
         'nothing from elsewhere';
     # The parser of a browser repairs; what it has repaired is longer.
@@ -235,7 +235,7 @@ subtest 'the script' => sub {
                pre button figure svg footer);
 };
 
-subtest 'it stays up to date' => sub {
+subtest 'the page stays up to date' => sub {
     $browser->open(url($httpd));
     $browser->value('window.mark = 1;
                      window.level = document.querySelector(".level");
@@ -248,7 +248,7 @@ subtest 'it stays up to date' => sub {
     comes { shown('#figures') =~ /kernel7 of/ } 'in the row of figures';
     comes { shown('#history') =~ /orphans: 7 now/ } 'in the chart';
     like $browser->value('document.title'), qr/^ok: 7 half-closed, /, 'title';
-    is_same('it is the same document');
+    is_same('the document is the same');
     ok $browser->value('document.contains(window.level)'),
         'nodes that have not changed are the same';
     ok $browser->value('document.querySelector("#words").open'),
@@ -263,16 +263,16 @@ subtest 'it stays up to date' => sub {
                                                 return window.real(...a); }');
     my $wait = 'new Promise(done => setTimeout(done, 5000))';
     $browser->value($wait);
-    is $browser->value('window.asked'), 0, 'it asks for nothing then';
+    is $browser->value('window.asked'), 0, 'a paused page asks for nothing';
     $browser->click('#pause');
-    comes { $browser->value('window.asked') > 0 } 'and goes on';
+    comes { $browser->value('window.asked') > 0 } 'a resumed page goes on';
     comes { shown('#state') eq 'live' } 'live';
     $browser->value('Object.defineProperty(document, "hidden",
                          { get: () => true, configurable: true })');
     $browser->value($wait);
     $browser->value('window.asked = 0');
     $browser->value($wait);
-    is $browser->value('window.asked'), 0, 'nor while it is hidden';
+    is $browser->value('window.asked'), 0, 'a hidden page asks for nothing';
     is_deeply [$browser->console], [], 'nothing on the console';
     undef @clients;
 };
@@ -308,7 +308,7 @@ subtest 'copy' => sub {
     like $text, qr/^\*\*ok\*\*: .*\n\n\* \S+, httpd 2\.4\.\d+ event, /,
         'a report in Markdown: the verdict, and versions';
     like $text, qr/^\* held by httpd: \d+, orphans: \d+$/m,
-        'and figures';
+        'the report has figures';
 
     # Over plain HTTP from elsewhere there is no clipboard but the old way.
     $browser->open(url($httpd));

@@ -38,11 +38,11 @@ for_each_mpm {
     my $httpd = FinWait2Test->start(mpm => shift, modules => ['status'],
                                     conf => $CONF);
     like block($httpd), qr{<h2>Half-closed.*have not been counted yet}s,
-        'before anybody has counted it says so';
+        'the block says that nothing has been counted yet';
     my $facts = facts(block($httpd, '?auto'));
-    is $facts->{FinWait2Counts}, 0, 'and does not count itself';
+    is $facts->{FinWait2Counts}, 0, 'the block does not count itself';
     is $facts->{FinWait2HalfClosed}, undef,
-        'so there are no numbers';
+        'the block has no numbers without a count';
 
     my @held = map {
         scalar silent_client('127.0.0.1', $httpd->port, $GET)
@@ -55,7 +55,7 @@ for_each_mpm {
     is $facts->{FinWait2HalfClosedHeld}, 3, '?auto has what was counted';
     # Perhaps with the one that has just asked for this.
     cmp_ok $facts->{FinWait2CloserHeld}, '>=', 3,
-        'and what the closer holds';
+        '?auto has what the closer holds';
     ok $facts->{FinWait2CountAgeSeconds} > 0, 'with its age';
     like block($httpd), qr{<p>\d+, of which httpd holds 3 and the kernel \d},
         'as has HTML';

@@ -78,8 +78,8 @@ sub follows_clients ($httpd) {
         $last = (samples($httpd))[-1];
         $last->{orphan} == 5 && $last->{held} == 3;
     } $PATIENT, 'that' },
-        'a sample says so, too' or diag explain $last;
-    cmp_ok $last->{timewait}, '>=', 5, 'they are mini-sockets';
+        'a sample has the connections, too' or diag explain $last;
+    cmp_ok $last->{timewait}, '>=', 5, 'the orphans are mini-sockets';
     my @rates = map { $_->{closes_per_second} // 0 } samples($httpd);
     ok +(grep { $_ > 0 } @rates), 'closes a second' or diag "@rates";
 
@@ -228,7 +228,7 @@ subtest 'pictures' => sub {
     $httpd->graceful;
     comes { html($httpd) =~ m{<title>restart at \d\d:\d\d:\d\d</title>} }
         'a restart is marked as one';
-    like html($httpd), qr/Restarts: 1\b/, 'and said in words';
+    like html($httpd), qr/Restarts: 1\b/, 'the words have the restart';
     undef @clients;
     $httpd->stop;
 
@@ -251,12 +251,12 @@ subtest 'a verdict that changes' => sub {
     comes { html($httpd) =~ m{<title>verdict danger at \d\d:\d\d:\d\d</title>} }
         'the picture marks when it changed';
     like html($httpd), qr/The verdict is danger since \d\d:\d\d\./,
-        'and says so in words';
+        'the words have the verdict';
     is $httpd->json->{history}{day}{samples}[-1]{verdict}, 'danger',
         'the day has the worst of a minute';
     undef @clients;
     comes { html($httpd) =~ m{<title>verdict ok at } }
-        'so is the way back';
+        'the picture marks when the verdict is ok again';
     $httpd->stop;
 };
 

@@ -43,7 +43,7 @@ my ($patient, $promising) = map { FinWait2Test->start(conf => $_) }
     "FinWait2KeepAliveTimeout 10s\nFinWait2KeepAliveAdvertise 8s\n";
 my %first = advice($httpd);
 is_deeply [keys %first], ['verdict'], 'at first there is only a verdict';
-is $first{verdict}{level}, 'ok', 'which is ok';
+is $first{verdict}{level}, 'ok', 'the first verdict is ok';
 
 # Three at shop for each one at api, until it is known: as many as a busy machine
 # needs for a thousand orphans.
@@ -55,19 +55,19 @@ my $advice = wait_for {
     }
     my %now = advice($httpd);
     $now{steady} && $now{'connection-close'} && \%now;
-} 150, 'advice on what is of late';
+} 150, 'advice on the last minute';
 
 my ($shop, $api) = map { "$_.test:" . $httpd->port } qw(shop api);
 is $advice->{verdict}{level}, 'ok', 'a few hundred orphans are no danger';
 like $advice->{verdict}{text}, qr/^ok: [\d,]+ half-closed connections cost/,
-    'which it says';
+    'the verdict says what the orphans cost';
 like $advice->{steady}{text},
     qr/^Normal for this traffic: clients do not close \d+ a second/,
     'the rate is that of the clients';
 like $advice->{'connection-close'}{text}, qr/ended with Connection: close/,
-    'the cause is';
+    'the cause is Connection: close';
 like $advice->{'one-peer'}{text}, qr/^127\.0\.0\.1 has 100 %/,
-    'who';
+    'one client has all connections';
 unlike $_->{text}, qr/-1\b/, "$_->{rule}: what is not known is not said"
     for values %$advice;
 
@@ -86,15 +86,15 @@ like $idle{'idle-closes'}{text}, qr/had\ been\ idle\ for\ the\ keep-alive\ time
     'idle connections that httpd closes: what fewer there would be';
 is join(' ', @{ $idle{'idle-closes'} }{qw(before directive value)}),
     'FinWait2KeepAliveTimeout 3s FinWait2KeepAliveAdvertise 1s',
-    'and the two lines for that';
+    'the advice has the two lines';
 like $patient->get('/finwait-status')->{content},
     qr{>FinWait2KeepAliveTimeout 3s\nFinWait2KeepAliveAdvertise 1s</pre>},
-    'which HTML shows';
+    'HTML shows the two lines';
 my %kept = advice($promising);
 like $kept{'kept-promise'}{text},
     qr/clients closed (\d+) before the promised 8 s were over \(100 %\)/,
     'a promise: what came true';
-ok !exists $kept{'idle-closes'}, 'and no other line';
+ok !exists $kept{'idle-closes'}, 'a kept promise needs no other line';
 $_->stop for $patient, $promising;
 
 # --------------------------------------------------------------------- HTML
@@ -109,11 +109,11 @@ like $screen, qr{<div[ ]id=want>.*<pre[^>]*>FinWait2Timeout[ ]5s</pre>
                  .*[\d,]+[ ]&rarr;[ ]about[ ]<strong>[\d,]+<.*Risk:}sx,
     'offers a line to paste, its effect in figures and its risk';
 like $screen, qr{id=why>.*\d\ %\ Connection:\ close<.*7\d\ %\ \Q$shop\E}sx,
-    'and gives the reason';
+    'the page gives the reason';
 my ($notes) = $screen =~ m{(<details id=notes>.*</details>)}s;
 like $notes, qr{note</span> Normal for this traffic}, 'other notes are folded';
 unlike $screen =~ s/\Q$notes\E//r, qr/Do not|Normal for this/,
-    'and do not bury it';
+    'other notes do not hide the advice';
 is +(() = $page =~ /FinWait2Timeout 5s<\/pre>/g), 1, 'each line stands once';
 like $httpd->get('/finwait-status?prometheus')->{content},
     qr/^finwait2_verdict 0$/m, 'a metric has the level';
@@ -129,7 +129,7 @@ wait_for {
 like $row{shop}, qr{ role=img aria-label="at most [\d,]+ a minute"><path class=c},
     'a small line shows the closes of the last hour';
 like $row{shop}, qr{ d="M\d+ \d+h0(?:L\d+ \d+){0,3}"/></svg></td>},
-    'it begins with httpd';
+    'the line begins with the start of httpd';
 like $row{blog}, qr{<td class=zero>&ndash;</td><td class=cause>},
     'a virtual host without connections has no line';
 
@@ -143,8 +143,8 @@ while (time < $until) {
 }
 my $after = ss_count(port => $httpd->port, state => 'fin-wait-2');
 cmp_ok $after, '<=', 1.5 * $predicted,
-    "foretold: $predicted, there are: $after";
-cmp_ok $after, '>=', $predicted / 2, 'and not hardly any';
+    "the prediction is not too low: $predicted for $after";
+cmp_ok $after, '>=', $predicted / 2, 'the prediction is not far too high';
 my $json = $httpd->fresh_json;
 my ($metric) = $httpd->get('/finwait-status?prometheus')->{content}
     =~ /^finwait2_orphan_connections (\d+)$/m;

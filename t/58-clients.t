@@ -70,7 +70,7 @@ sub visit ($httpd) {
 for_each_mpm {
     my $httpd = FinWait2Test->start(mpm => shift, listen => \@LISTEN,
                                     conf => $CONF);
-    is_deeply $httpd->json->{agents}, [], 'at first nobody is listed';
+    is_deeply $httpd->json->{agents}, [], 'no client is listed at first';
     visit($httpd);
 
     row($httpd, 'agents', 'agent', 'pool/1.0', closed => 6, left_open => 6,
@@ -83,10 +83,10 @@ for_each_mpm {
     row($httpd, 'idle_nets', 'net', '127.0.0.0/24', expired => 6);
     my $json = $httpd->json;
     is $json->{agents}[0]{agent}, 'pool/1.0',
-        'who leaves most is first';
+        'the client that leaves most open is first';
     is_deeply [grep { $_->{agent} =~ /polite|httpd-lingers/ }
                @{ $json->{agents} }], [],
-        'who closes is not there, nor whom the closer does not see';
+        'clients that close, or that the closer does not see, are not listed';
     is $json->{clients}{left_open}, 9, 'what all left open';
 
     my $html = $httpd->get('/finwait-status')->{content};
@@ -105,8 +105,8 @@ for_each_mpm {
     $httpd->graceful($CONF =~ s/StatusPeers On/StatusPeers Off/r);
     $json = $httpd->json;
     is_deeply [map { @{ $json->{$_} } } qw(agents nets idle_nets)], [],
-        'Off: nobody is listed';
-    is $json->{clients}{left_open}, undef, 'nor is it known';
+        'Off: no client is listed';
+    is $json->{clients}{left_open}, undef, 'Off: the number is not known';
     leaves_open($httpd, 'PORT2', 'unseen/1.0');
     $httpd->graceful($CONF);
     leaves_open($httpd, 'PORT2', 'after/1.0');
@@ -142,7 +142,7 @@ subtest 'HTTP/2' => sub {
     my $socket = h2_pool($httpd);
     row($httpd, 'agents', 'agent', 'h2pool/4', left_open => 1);
     is @{ $httpd->json->{agents} }, 1,
-        'and closes by itself';
+        'curl, which closes by itself, is not listed';
     $socket->close;
     $httpd->stop;
 };

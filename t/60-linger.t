@@ -281,7 +281,7 @@ for_each_mpm {
             "$name: " . ($ends ? "$ends, once" : 'nothing to count');
     }
     is_deeply [map { $httpd->json->{closer}{$_} } qw(evicted fallback)],
-        [0, 0], 'all had a place';
+        [0, 0], 'no connection was evicted';
     $httpd->stop;
 };
 
@@ -302,12 +302,12 @@ subtest 'evicted, stopped' => sub {
         } 1 .. 7;
         # A client sees the end before its connection is handed over.
         comes { ($httpd->endings('two')->{evicted} // 0) >= 5 }
-            'five had to go';
+            'five are evicted';
         is_deeply $httpd->endings('two'), { evicted => 5 },
-            'each once';
+            'each ending is counted once';
         my $closer = $httpd->json->{closer};
         is_deeply [@$closer{qw(evicted held fallback capacity)}], [5, 2, 0, 2],
-            'five of seven had to go for the last two';
+            'five of seven are evicted for the last two';
         if ($mpm eq 'prefork') {    # a single child is none to spare
             my $limit = qr/reached MaxRequestWorkers/;
             $httpd->announce($limit);
@@ -330,9 +330,9 @@ subtest 'evicted, stopped' => sub {
             'a graceful restart leaves them to the process of before';
         undef @clients;
         comes { ($httpd->json->{closer}{processes} // 0) == 1 }
-            'which ends with the last of them';
+            'the process of before ends with its last connection';
         is_deeply $httpd->endings('two'), { peer_closed => 5 },
-            'each once';
+            'each ending is counted once';
         $httpd->stop;
     };
 };
@@ -531,7 +531,7 @@ subtest 'connections to backends are left alone' => sub {
             'the clients\' connections are counted, and no other';
         is $backend->{asked}, 9, 'the backend was asked for each';
         is $backend->{ended}, 3,
-            'it keeps those that may be kept';
+            'the backend keeps connections that may be kept';
         $httpd->stop;
     };
 };

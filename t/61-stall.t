@@ -170,7 +170,7 @@ for_each_mpm {
                         : diag "$client->{kind}: $got";
     }
     is_deeply \%whole, { map { $_ => $TRIES } keys %KINDS },
-        'they go on, and get all of their answers';
+        'clients that stall go on, and get all of their answers';
     $httpd->stop;
 };
 kill KILL => $pid;

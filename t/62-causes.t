@@ -23,7 +23,7 @@ my %ROOM = (prefork => "ServerLimit 40\nStartServers 32\n"
 # numbers. Plain HTTP with two names at PORT2; TLS at PORT3; no mod_reqtimeout,
 # and half a second for all, at PORT4.
 my $VHOSTS = <<'END';
-# Else the system keeps who says nothing, for half a minute.
+# Otherwise the system keeps idle clients for half a minute.
 AcceptFilter http none
 AcceptFilter https none
 RequestReadTimeout handshake=1 header=1 body=1
@@ -248,7 +248,7 @@ my @PATIENT = (
     [zero => 'asked by no time',  one('connection_close'), request('zero')],
     [a => '503',                 one('error'), request('a', '/down')],
     [a => '503 with a document', one('error'), request('a', '/document')],
-    [a => '503 for who asks to close', one('error'),
+    [a => '503 for a client that asks to close', one('error'),
      request('a', '/down', @CLOSE)],
     [a => '413',                 one('error'),
      "POST /page HTTP/1.1\r\nHost: a.test\r\n$BODY"],
@@ -291,9 +291,9 @@ subtest 'what the client says' => sub {
             # httpd logs no request of which it has not got a line; silence it
             # logs if nothing came before.
             $cause = '-' if !$IN_LOG{$cause} || $what eq $UNLOGGED;
-            is pop @noted, $cause, 'and so in the log';
+            is pop @noted, $cause, "$what: the log has the cause";
             is_deeply [grep { $_ ne '-' } @noted], [],
-                'but not before';
+                "$what: the log has no cause before";
         }
         # One more of everything at once, and the sums are right.
         my %before = %{ counted($httpd) };
@@ -366,7 +366,7 @@ subtest 'what the client does' => sub {
             $socket;
         });
         adds($httpd, 'slow', one('timeout'),
-            'nor one that is the last', sub {
+            'does not take its last answer', sub {
             my $socket = connect_to($port, buffer => 4096);
             $socket->syswrite(request('slow', '/big', @CLOSE));
             $socket;
@@ -565,7 +565,7 @@ subtest 'restarts and killed children' => sub {
             $socket;
         });
         is_deeply [noted($httpd, $port)], ['-', $answered ? 'stop' : ()],
-            'in the log, too';
+            'the log has the restart, too';
         $once->($_) for qw(a b off);
 
         my $before = counted($httpd);
@@ -594,7 +594,7 @@ subtest 'restarts and killed children' => sub {
                          . join '', map { vhost('PORT2', "n$_", $IDLES) }
                              1 .. 40);
         $same->($before, 'forty more');
-        ok !counted($httpd)->{b}, 'who is gone is gone';
+        ok !counted($httpd)->{b}, 'a virtual host that is gone has no numbers';
         $once->($_) for qw(a c n40 off);
         $httpd->stop;
     };

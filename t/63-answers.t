@@ -66,7 +66,7 @@ for_each_mpm {
         $least = $drawn if $drawn < $least;
     }
     cmp_ok $least, '<=', $stock,
-        'they draw no more resets than from httpd';
+        'clients get no more resets than from httpd alone';
     note "round $rounds: $least, httpd $stock";
     $httpd->stop;
 };

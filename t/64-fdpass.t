@@ -48,12 +48,12 @@ for_each_mpm {
     my $client = connect_to($httpd->port);
     $client->syswrite("GET /answer HTTP/1.1\r\nHost: a\r\n\r\n");
     my ($inode) = (<$from> // '') =~ /^got (\d+)/;
-    ok $inode, 'and is passed the connection' or diag $httpd->log;
+    ok $inode, 'the other process is passed the connection' or diag $httpd->log;
     comes { !holds($httpd, $inode) } 'httpd has closed its own descriptor';
     $to->syswrite("\n");
     my ($user_timeout, $linger2) = split ' ', <$from> // '';
-    is $user_timeout, 0, 'no TCP_USER_TIMEOUT is set on it';
-    is $linger2, $SYSTEM, 'nor TCP_LINGER2';
+    is $user_timeout, 0, 'no TCP_USER_TIMEOUT is set';
+    is $linger2, $SYSTEM, 'no TCP_LINGER2 is set';
     is length body_of($client), 1_000_000, 'the answer is whole';
     waitpid $pid, 0;
     is $?, 0, 'the other process has written it';

@@ -44,7 +44,8 @@ sub client ($port, $request, $buffer = undef) {
     return { socket => $socket, got => '', bite => 0 };
 }
 
-# What all clients send and read in a tenth of a second, if it has passed.
+# Let all clients send and read as much as in a tenth of a second, once it is
+# over.
 sub step (@clients) {
     state $next = 0;
     local $SIG{PIPE} = 'IGNORE';
@@ -79,7 +80,7 @@ sub read_some ($client, $bytes = undef) {
     }
 }
 
-# What is wrong with a client's response, or ''.
+# Return the fault of a client's response, or ''.
 sub fault ($client) {
     my ($head, $body) = split /\r\n\r\n/, $client->{got}, 2;
     return $client->{over} if $client->{over} ne 'the end';

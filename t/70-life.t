@@ -79,7 +79,7 @@ subtest 'graceful restarts and killed children, under load' => sub {
             'the killed to be gone';
         unload($load);
         is $httpd->vhost_json('held')->{held}, 20,
-            'killed children cut nobody off';
+            'killed children cut off no client';
         undef @clients;
         comes { ($httpd->endings('held')->{peer_closed} // 0) == 20 }
             'each ends as its client wants it';
@@ -211,7 +211,7 @@ subtest 'fast stop, graceful stop' => sub {
         my ($fast, $of_fast) = $held->();
         kill TERM => $fast->pid;
         comes { $fast->ended } 'a fast stop waits for no client';
-        is_deeply [$fast->kill_all], [], 'and leaves nothing';
+        is_deeply [$fast->kill_all], [], 'a fast stop leaves nothing';
 
         my ($graceful, $of_graceful) = $held->();
         kill WINCH => $graceful->pid;
@@ -262,7 +262,7 @@ subtest 'no shared memory' => sub {
     spew($switch, '');
     ok !eval { FinWait2Test->start(env => \%env); 1 }, 'httpd does not start';
     like $@, qr/cannot have the shared memory that its counters/,
-        'and says why';
+        'httpd says why it does not start';
     unlink $switch;
     for_each_mpm {
         my $mpm   = shift;
@@ -278,12 +278,12 @@ subtest 'no shared memory' => sub {
                          qr/has nothing to show/);
         $httpd->graceful($conf);
         push @open, silent_clients($httpd, 'PORT2', 2);
-        pass 'it serves on';
+        pass 'httpd goes on serving';
         is $httpd->get('/finwait-status')->{status}, 503, 'without a page';
         unlink $switch;
         $httpd->graceful($conf);
         push @open, silent_clients($httpd, 'PORT2', 1);
-        comes { ($httpd->endings('one')->{acked} // 0) == 4 } 'and recovers';
+        comes { ($httpd->endings('one')->{acked} // 0) == 4 } 'httpd recovers';
         undef @open;
         $httpd->stop;
     };
@@ -454,16 +454,16 @@ sub never_acknowledge ($httpd, $here, $there, $tun, $drop, $undrop) {
     is_deeply $httpd->endings($_), { silence => 1 }, "$_: given up, once"
         for @names;
     is unacknowledged($port{$_}), 0,
-        'and nothing is left' for @ports[0, 1];
+        'no data is left unacknowledged' for @ports[0, 1];
     if ($tun) {
         comes { Peer->pump(@peers); $peers[0]{reset} }
             'zero windows without end: reset';
         is unacknowledged($port{4}), 0,
-            'and nothing is left';
+            'no data is left to the peer without end';
         is_deeply $httpd->endings('ever'), { total => 1 },
             'without a user timeout: the total';
         Peer->pump(@peers);
-        is unacknowledged($port{5}), 1, 'and the kernel has it for ever';
+        is unacknowledged($port{5}), 1, 'the kernel keeps the socket for ever';
         $peers[1]->send(Peer::RST);
     }
     is readline $slow, 'end 300000', 'a slow reader is never cut';

@@ -103,9 +103,9 @@ subtest 'killed under load' => sub {
         my @wrong = unload($load);
         is "@wrong", '', 'no request failed';
         cmp_ok $httpd->closer->{lost}, '>=', 10,
-            'what it held is lost';
+            'the connections that it held are lost';
         is $httpd->vhost_json('held')->{held}, 0,
-            'and held no more';
+            'no lost connection counts as held';
         push @clients, silent_clients($httpd, 'PORT3', 3);
         comes { $httpd->vhost_json('held')->{held} == 3 }
             'the next process lingers on';
@@ -120,7 +120,7 @@ subtest 'killed while 500 connections are queued' => sub {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'many', "FinWait2Linger auto\n"));
         my $pid   = $httpd->closer_pid;
-        comes { $httpd->closer->{processes} == 1 } 'it runs';
+        comes { $httpd->closer->{processes} == 1 } 'the process runs';
         kill STOP => $pid;
         my @clients = silent_clients($httpd, 'PORT2', 500);
         is_deeply $httpd->endings('many'), {}, 'none has ended';
@@ -131,7 +131,7 @@ subtest 'killed while 500 connections are queued' => sub {
             'the next process takes them all'
             or diag explain $httpd->json->{closer};
         is_deeply [@{ $httpd->closer }{qw(fallback lost invalid)}], [0, 0, 0],
-            'none is lost';
+            'no connection is lost';
         undef @clients;
         $httpd->stop;
     };
@@ -148,14 +148,15 @@ subtest 'stopped, and its queue full' => sub {
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n"),
                           @FEW);
         my $pid   = $httpd->closer_pid;
-        comes { $httpd->closer->{processes} == 1 } 'it runs';
+        comes { $httpd->closer->{processes} == 1 } 'the process runs';
         kill STOP => $pid;
         $httpd->announce(qr/finwait2 does not accept .*: its queue is full/);
         my $load = load($httpd->port('PORT2'));
         comes { $httpd->closer->{refusals}{queue_full} >= 20 }
             'httpd lingers itself, which is counted';
         my $html = $httpd->get('/finwait-status')->{content};
-        like $html, qr/finwait2.*did not answer/s, 'the page says so';
+        like $html, qr/finwait2.*did not answer/s,
+            'the page says that finwait2 does not answer';
         my @wrong = unload($load);
         is "@wrong", '', 'no request failed';
         my @lines = $httpd->log =~ /$REFUSED/g;
@@ -163,9 +164,9 @@ subtest 'stopped, and its queue full' => sub {
         kill CONT => $pid;
         comes { accounted($httpd, 'load')
                 == closed_by_server($httpd, 'load') }
-                    'each is counted once';
-        is $httpd->closer->{lost}, 0, 'none is lost';
-        is $httpd->closer_pid, $pid, 'the same process goes on';
+                    'each connection is counted once';
+        is $httpd->closer->{lost}, 0, 'no connection is lost';
+        is $httpd->closer_pid, $pid, 'the process is the same';
         $httpd->stop;
     };
 };
@@ -199,8 +200,8 @@ subtest 'out of descriptors' => sub {
         comes { $httpd->closer->{evicted} >= 20 } 'the oldest make room';
         my @wrong = unload($load);
         is "@wrong", '', 'no request failed';
-        cmp_ok $httpd->closer->{held}, '<', 40, 'it holds what it can';
-        is $httpd->closer_pid, $pid, 'and is still there';
+        cmp_ok $httpd->closer->{held}, '<', 40, 'the process holds what it can';
+        is $httpd->closer_pid, $pid, 'the process is still there';
         undef @clients;
         $httpd->stop;
     };
@@ -228,15 +229,15 @@ sub without ($mpm, $what) {
     my @clients = silent_clients($httpd, 'PORT2', 3);
     comes { $httpd->closer->{refusals}{$refusal} == 3 }
         "$what: httpd lingers itself, for the reason $refusal";
-    is_deeply $httpd->endings('none'), {}, 'and nothing else is counted';
+    is_deeply $httpd->endings('none'), {}, 'no ending is counted';
     comes { ss_count(port => $httpd->port('PORT2'), holder => 'process') == 3 }
-        'it has the three';
+        'httpd has the three connections';
     my @lines = $httpd->log =~ /$REFUSED/g;
     is @lines, 1, 'one line in the error log';
     if ($what eq 'fork') {
         comes { $httpd->closer->{processes} == 1 } 'another attempt succeeds';
         push @clients, silent_clients($httpd, 'PORT2', 2);
-        comes { $httpd->closer->{held} == 2 } 'and lingers';
+        comes { $httpd->closer->{held} == 2 } 'the next process lingers';
     }
     undef @clients;
     $httpd->stop;
@@ -259,7 +260,7 @@ subtest 'no epoll' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'none', $FOREVER), env => \%env);
-        comes { $httpd->closer->{processes} == 1 } 'it runs';
+        comes { $httpd->closer->{processes} == 1 } 'the process runs';
         $httpd->announce(qr/does not accept .*: it cannot linger here/);
         my @clients = silent_clients($httpd, 'PORT2', 3);
         comes { $httpd->closer->{refusals}{cannot_linger} == 3 }
@@ -268,7 +269,7 @@ subtest 'no epoll' => sub {
             'the process counts';
         my ($advice) = grep { $_->{rule} eq 'closer-idle' }
             @{ $httpd->json->{advice} };
-        is $advice->{level}, 'ok', 'the page says so, and is not alarmed'
+        is $advice->{level}, 'ok', 'the advice on it is a note'
             or diag explain $httpd->json->{advice};
         undef @clients;
         $httpd->stop;
@@ -284,8 +285,8 @@ subtest 'httpd -X' => sub {
         my @clients = silent_clients($httpd, 'PORT2', 2);
         comes { $httpd->vhost_json('a')->{held} == 2 } 'two are held';
         kill TERM => $httpd->pid;
-        comes { $httpd->ended } 'it ends at once';
-        comes { !$httpd->left } 'and its process with it';
+        comes { $httpd->ended } 'httpd ends at once';
+        comes { !$httpd->left } 'the process ends with httpd';
         undef @clients;
     };
 };

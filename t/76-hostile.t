@@ -44,11 +44,11 @@ subtest 'messages and descriptors that no child of httpd sends' => sub {
         my $httpd = start(shift);
         my $pid   = running($httpd);
         my $sent  = attack($httpd, 'foreign');
-        cmp_ok $sent, '>=', 21, 'all are sent';
-        comes { $httpd->closer->{invalid} == $sent } 'each is refused'
+        cmp_ok $sent, '>=', 21, 'all messages are sent';
+        comes { $httpd->closer->{invalid} == $sent } 'each message is refused'
             or diag explain $httpd->closer;
         lingers($httpd, 'the process lingers on others');
-        is $httpd->closer_pid, $pid, 'and is the same';
+        is $httpd->closer_pid, $pid, 'the process is the same';
         $httpd->stop;
     };
 };
@@ -70,11 +70,11 @@ subtest 'the queue shut down' => sub {
             my $samples = sub { scalar @{ $httpd->json->{history}{samples} } };
             my $n       = $samples->();
             comes { $samples->() > $n + 1 } 'the process counts on';
-            is $httpd->closer_pid, $pid, 'and is the same';
+            is $httpd->closer_pid, $pid, 'the process is the same';
             $httpd->graceful;
-            comes { $httpd->closers == 1 } 'it ends with its children';
-            isnt $httpd->closer_pid, $pid, 'and another one is there';
-            lingers($httpd, 'which lingers');
+            comes { $httpd->closers == 1 } 'the process ends with its children';
+            isnt $httpd->closer_pid, $pid, 'another process is there';
+            lingers($httpd, 'the new process lingers');
             $httpd->stop;
         }
     };
@@ -96,7 +96,7 @@ subtest 'killed before a restart, with a socket queued that blocks' => sub {
             comes { my @all = $httpd->closers; @all == 1 && $all[0] != $pid }
                 "the parent restarts httpd ($signal)";
             running($httpd);
-            lingers($httpd, 'and the next process lingers');
+            lingers($httpd, 'the next process lingers');
             kill KILL => $keeper;
             $httpd->stop;
         }

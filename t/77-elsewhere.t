@@ -121,7 +121,7 @@ sub all_kinds ($backend_name, %options) {
         'server ' . $dual->sockport    => 3,
         'client ' . $dual->sockport    => 7,
         'client ' . $backend->sockport => 1,
-    }, 'five ports, by who listens there' or diag explain $json->{elsewhere};
+    }, 'five ports are listed by role' or diag explain $json->{elsewhere};
     is_deeply [map { $_->{connections} } @{ $json->{elsewhere}{top} }],
         [7, 5, 4, 3, 1], 'the most first';
     is $json->{elsewhere}{outgoing}, 8, 'eight were opened from here';
@@ -167,14 +167,14 @@ sub neighbour ($limit, %options) {
     my $where = "At another program's port $port, 6 connections$limit wait";
     like $advice{'listen-overflow'}{text},
         qr/another program's accept queue.* httpd's was not\. \Q$where\E /,
-        'it names the port';
+        'the advice names the port';
     @KEPT = ();
     $httpd->stop;
 }
 
 subtest 'a neighbour that never accepts' =>
     sub { neighbour(' of at most 5') };
-subtest 'the same, from /proc' => sub {
+subtest 'a neighbour that never accepts, from /proc' => sub {
     neighbour('', launcher => [$DENY, EAFNOSUPPORT]);
 };
 
@@ -198,9 +198,9 @@ subtest 'httpd itself' => sub {
         $advice{'listen-overflow'};
     } 150, 'the overflows of the last minute to be known';
     like $advice{'listen-overflow'}{level}, qr/^(?:watch|danger)$/,
-        'httpd\'s own are no note';
+        'overflows of httpd\'s own queue are no note';
     like $advice{'listen-overflow'}{text}, qr/httpd's accept queue was found/,
-        'it is httpd\'s queue';
+        'the queue is httpd\'s';
     $httpd->stop;
 };
 

@@ -71,11 +71,11 @@ for my $port ('0', '99999', 'abc', '-1', '8080x', '123456789012345678901') {
     is_deeply [ends($n, 'make')],
         ["make run: PORT=$port is not a port; a number from 1 to 65535 is."],
         "PORT=$port is refused in one line";
-    isnt $groups[$n]{status}, 0, 'and make fails';
+    isnt $groups[$n]{status}, 0, "make fails with PORT=$port";
 }
 is_deeply [ends(begin('run', 'MPM=none'), 'make')],
     ['make run: MPM=none is not an MPM; event, worker and prefork are.'],
-    'so is an MPM that is none';
+    'MPM=none is refused in one line';
 ok !-e "$COPY/.libs", 'nothing was built for those';
 
 subtest 'two at once in a fresh copy' => sub {
@@ -87,16 +87,16 @@ subtest 'two at once in a fresh copy' => sub {
         or diag join "\n", @said;
     like $said[0], qr/^make\ run:\ cannot\ listen\ on\ 127\.0\.0\.1
                       \ port\ $PORT\ \(.+\);\ try\ PORT=8081\.$/x,
-        'it says what is in the way';
+        'the line says what is in the way';
     wait_for { grep { /finwait-status/ } words($winner) } 60, 'the other one';
     like join("\n", words($winner)),
         qr{^(?:apxs: \S+ \n)?http://127\.0\.0\.1:$PORT/finwait-status  \(event;},
-        'the other one serves, and says no more than where';
+        'the other one serves, and prints only where';
 
     my $home = answer('/');
     is $home->{status}, 200, 'GET / is answered';
     like $home->{content}, qr{href="/finwait-status}, 'with the way to the page';
-    is answer('/finwait-status')->{status}, 200, 'so is the page';
+    is answer('/finwait-status')->{status}, 200, 'the page is answered';
     my $none = begin('run', "PORT=$PORT");
     like +(ends($none, 'make'))[-1], qr/cannot listen .* \(Address already in use/,
         'a port that is taken is refused';

@@ -68,7 +68,7 @@ subtest 'only metrics that there are' => sub {
         . " },\n" for map { @{ $_->{targets} } } @{ $board->{panels} };
     spew("$SCRATCH/panels.yml", "$groups] }]\n");
     my $said = `promtool check rules --lint=none $SCRATCH/panels.yml 2>&1`;
-    is $?, 0, 'and Prometheus understands them' or diag $said;
+    is $?, 0, 'Prometheus understands the panels' or diag $said;
 };
 
 #---- the conditions -----------------------------------------------------------

@@ -1,7 +1,7 @@
 package Bench;
 
-# What the parts of the benchmark share: a server with the module or without,
-# loads of a bounded length, the processor time a server took, medians.
+# The common part of the benchmark: a server with the module or without, loads
+# of a bounded length, the processor time a server took, medians.
 
 use v5.36;
 use Cwd            qw(abs_path);

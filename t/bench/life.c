@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What becomes of the server's side of connections whose client is silent.
+ * The end of the server's side of connections whose client is idle.
  *
  *     life PORT COUNT SECONDS
  *

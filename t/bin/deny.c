@@ -18,8 +18,8 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 
-/* Of args[], which are 64 bits wide, this is the lower half on a little-endian
- * machine. */
+/* The lower half of args[], which are 64 bits wide, on a little-endian machine.
+ */
 #define LOAD(field)                                                           \
     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define UNLESS(value, skip)                                                   \

@@ -2,7 +2,7 @@
 
 /*
  * forks: a module that serves each connection in a process of its own, as
- * mpm-itk does over prefork. That one ends once the connection is closed.
+ * mpm-itk does over prefork. The process ends once the connection is closed.
  */
 
 #include "httpd.h"

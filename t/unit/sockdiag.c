@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What sockdiag counts: sockets in every state, the time that each has left,
+ * The numbers of sockdiag: sockets in every state, the time that each has left,
  * the bytes that a client has not acknowledged, and the count as a whole.
  */
 

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What sockdiag does where the machine refuses a source: the next source
- * counts, and the count says why.
+ * Sockdiag on a machine that refuses a source: the next source counts, and the
+ * count has the reason.
  */
 
 #include "sockdiag_fixture.h"
