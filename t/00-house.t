@@ -21,6 +21,8 @@ my $LIMIT = 40;    # lines in a function's body
 
 my $APXS   = $ENV{APXS} // 'apxs';
 my @FILES  = glob 'src/*/*';
+my @TESTS  = glob 't/*.t t/*.pl t/lib/* t/unit/* t/bin/* t/fuzz/*.[ch]
+                   t/bench/*';
 my $CONFIG = one_line("$APXS -q APR_CONFIG");
 my $APR    = one_line("$CONFIG --includes --cppflags");
 my $HTTPD  = '-I' . one_line("$APXS -q INCLUDEDIR");
@@ -150,16 +152,33 @@ subtest "no function is longer than $LIMIT lines" => sub {
     }
 };
 
-# A reader needs the subject first: comments and documents, without their code.
+# The prose of a file without its code: comments, or paragraphs of a document.
+sub prose ($path) {
+    my $text = slurp($path);
+    return split /\n\s*\n|\|/, $text =~ s/^```.*?^```//gmsr
+        if $path =~ /\.md$/;
+    return $text =~ m{/\*(.*?)\*/}gs if $path =~ /\.[ch]$/;
+    return $text =~ /((?:^[ \t]*#(?!!).*\n)+)/mg;
+}
+
+# A reader needs the subject first.
 subtest 'no sentence begins with Who, What, That, Of or Where' => sub {
-    for my $path (@FILES, $DOOR, glob('docs/*.md'), 'README.md') {
-        my $text  = slurp($path) =~ s/^```.*?^```//gmsr;
-        my @parts = $path =~ /\.md$/ ? split(/\n\s*\n|\|/, $text)
-                                     : $text =~ m{/\*(.*?)\*/}gs;
+    for my $path (@FILES, $DOOR, glob('docs/*.md'), 'README.md', 'Makefile',
+                  @TESTS) {
         my @wrong = grep { /^\W*(?:Who|Whoever|What|Whatever|That|Of|Where)\b
                             (?!.*\?$)/x }
             map { split /(?<=[.;!?])\s+/ }
-            map { s/^\s*[*#>]+\s?//mgr =~ s/\s+/ /gr } @parts;
+            map { s/^\s*[*#>]+\s?//mgr =~ s/\s+/ /gr } prose($path);
+        is join("\n", @wrong), '', $path;
+    }
+};
+
+# A report shows the name of a test alone.
+subtest 'no name of a test needs the one before it' => sub {
+    for my $path (grep { /\.t$/ } @TESTS) {
+        my @wrong = slurp($path) =~
+            /(?<=[\s,]['"])((?:who|whom|nor|and|which|neither)\ [^'"\n]*)
+             (?=['"](?:;|,?\s))/gx;
         is join("\n", @wrong), '', $path;
     }
 };
