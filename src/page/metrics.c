@@ -41,175 +41,128 @@ static const fw2_dim refusals = { "reason", NAMES(fw2_refusal_names),
 #define NOT_IN_CONTAINER                                                       \
     "the kernel does not show it in a container: it is the whole machine's"
 
+#define ALWAYS NULL /* the value is always known */
+
+/*
+ * A row: key, family and word (NULL: none), offset, why the value may not be
+ * known, help text, and further fields.
+ */
+#define ROW(key_, family_, word_, offset_, unknown_, ...)                      \
+    {                                                                          \
+        .key = (key_), .family = (family_), .word = (word_),                   \
+        .offset = (offset_), .unknown = (unknown_), .help = __VA_ARGS__        \
+    }
+#define NUMBER(...)  ROW(__VA_ARGS__, .kind = FW2_NUMBER)
+#define COUNTER(...) ROW(__VA_ARGS__, .kind = FW2_NUMBER, .counter = 1)
+#define PAGES(...)   ROW(__VA_ARGS__, .kind = FW2_PAGES)
+#define SECONDS(...) ROW(__VA_ARGS__, .kind = FW2_SECONDS)
+#define FLAG(...)    ROW(__VA_ARGS__, .kind = FW2_FLAG)
+#define TEXT(...)    ROW(__VA_ARGS__, .kind = FW2_TEXT)
+#define TIMES(...)   ROW(__VA_ARGS__, .kind = FW2_TIMES)
+
+#define REPORT(field)   APR_OFFSETOF(fw2_report, field)
+#define ADVICE(field)   APR_OFFSETOF(fw2_advice, field)
+#define LISTENER(field) APR_OFFSETOF(fw2_listener_report, field)
+#define VHOST(field)    APR_OFFSETOF(fw2_vhost_report, field)
+#define PORT(field)     APR_OFFSETOF(fw2_port_report, field)
+#define PEER(field)     APR_OFFSETOF(fw2_peer_report, field)
+#define CLIENT(field)   APR_OFFSETOF(fw2_client_report, field)
+
 static const fw2_metric server_metrics[] = {
-    { .key = "version",
-      .family = "build",
-      .word = "Version",
-      .kind = FW2_TEXT,
-      .offset = APR_OFFSETOF(fw2_report, server.version),
-      .help = "Versions of mod_finwait2 and httpd, and httpd's "
-              "multi-processing module" },
-    { .key = "httpd",
-      .family = "build",
-      .kind = FW2_TEXT,
-      .offset = APR_OFFSETOF(fw2_report, server.httpd),
-      .help = "Version of httpd" },
-    { .key = "mpm",
-      .family = "build",
-      .word = "ServerMPM",
-      .kind = FW2_TEXT,
-      .offset = APR_OFFSETOF(fw2_report, server.mpm),
-      .help = "httpd's multi-processing module" },
-    { .key = "start_time_seconds",
-      .family = "start_time_seconds",
-      .kind = FW2_SECONDS,
-      .offset = APR_OFFSETOF(fw2_report, server.start),
-      .help = "Time of httpd's last start or restart, since 1970" },
-    { .key = "uptime_seconds",
-      .word = "ServerUptimeSeconds",
-      .kind = FW2_SECONDS,
-      .offset = APR_OFFSETOF(fw2_report, server.uptime),
-      .help = "Time since httpd's last start or restart" },
-    { .key = "generation",
-      .family = "generation",
-      .offset = APR_OFFSETOF(fw2_report, server.generation),
-      .help = "Restarts since httpd was started" },
+    TEXT("version", "build", "Version", REPORT(server.version), ALWAYS,
+         "Versions of mod_finwait2 and httpd, and httpd's "
+         "multi-processing module"),
+    TEXT("httpd", "build", NULL, REPORT(server.httpd), ALWAYS,
+         "Version of httpd"),
+    TEXT("mpm", "build", "ServerMPM", REPORT(server.mpm), ALWAYS,
+         "httpd's multi-processing module"),
+    SECONDS("start_time_seconds", "start_time_seconds", NULL,
+            REPORT(server.start), ALWAYS,
+            "Time of httpd's last start or restart, since 1970"),
+    SECONDS("uptime_seconds", NULL, "ServerUptimeSeconds",
+            REPORT(server.uptime), ALWAYS,
+            "Time since httpd's last start or restart"),
+    NUMBER("generation", "generation", NULL, REPORT(server.generation), ALWAYS,
+           "Restarts since httpd was started"),
     { NULL }
 };
 
 static const fw2_metric snapshot_metrics[] = {
-    { .key = "age_seconds",
-      .family = "snapshot_age_seconds",
-      .word = "CountAgeSeconds",
-      .kind = FW2_SECONDS,
-      .offset = APR_OFFSETOF(fw2_report, snapshot.age),
-      .help = "Time since the kernel's sockets were counted" },
-    { .key = "cost_seconds",
-      .family = "snapshot_cost_seconds",
-      .kind = FW2_SECONDS,
-      .offset = APR_OFFSETOF(fw2_report, snapshot.cost),
-      .help = "CPU time of the last count of the kernel's sockets" },
-    { .key = "backend",
-      .family = "snapshot",
-      .word = "CountSource",
-      .kind = FW2_TEXT,
-      .offset = APR_OFFSETOF(fw2_report, snapshot.backend),
-      .help = "Source of the last count of sockets: netlink, procfs, sockstat "
-              "(which has no states) or nothing" },
-    { .key = "complete",
-      .family = "snapshot_complete",
-      .word = "CountComplete",
-      .kind = FW2_FLAG,
-      .offset = APR_OFFSETOF(fw2_report, snapshot.complete),
-      .help = "1 if the last count has every socket; if 0, the numbers of "
-              "sockets are lower bounds" },
-    { .key = "counts",
-      .family = "snapshot_counts",
-      .word = "Counts",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_report, snapshot.counts),
-      .help = "Counts of the kernel's sockets since the closer process was "
-              "started; pages within a second share one" },
-    { .key = "verdict",
-      .family = "verdict",
-      .word = "Verdict",
-      .offset = APR_OFFSETOF(fw2_report, snapshot.verdict),
-      .help = "Verdict on the half-closed connections: 0 ok, 1 watch, 2 "
-              "danger" },
-    { .key = "rule",
-      .family = "verdict_reason",
-      .word = "VerdictRule",
-      .kind = FW2_TEXT,
-      .offset = APR_OFFSETOF(fw2_report, snapshot.rule),
-      .help = "Rule of the advice that decided the verdict; none if the "
-              "verdict is ok" },
+    SECONDS("age_seconds", "snapshot_age_seconds", "CountAgeSeconds",
+            REPORT(snapshot.age), ALWAYS,
+            "Time since the kernel's sockets were counted"),
+    SECONDS("cost_seconds", "snapshot_cost_seconds", NULL,
+            REPORT(snapshot.cost), ALWAYS,
+            "CPU time of the last count of the kernel's sockets"),
+    TEXT("backend", "snapshot", "CountSource", REPORT(snapshot.backend), ALWAYS,
+         "Source of the last count of sockets: netlink, procfs, sockstat "
+         "(which has no states) or nothing"),
+    FLAG("complete", "snapshot_complete", "CountComplete",
+         REPORT(snapshot.complete), ALWAYS,
+         "1 if the last count has every socket; if 0, the numbers of "
+         "sockets are lower bounds"),
+    COUNTER("counts", "snapshot_counts", "Counts", REPORT(snapshot.counts),
+            ALWAYS,
+            "Counts of the kernel's sockets since the closer process was "
+            "started; pages within a second share one"),
+    NUMBER("verdict", "verdict", "Verdict", REPORT(snapshot.verdict), ALWAYS,
+           "Verdict on the half-closed connections: 0 ok, 1 watch, 2 danger"),
+    TEXT("rule", "verdict_reason", "VerdictRule", REPORT(snapshot.rule), ALWAYS,
+         "Rule of the advice that decided the verdict; none if the "
+         "verdict is ok"),
     { NULL }
 };
 
 static const fw2_metric half_closed_metrics[] = {
-    { .key = "total",
-      .family = "half_closed_connections",
-      .word = "HalfClosed",
-      .offset = APR_OFFSETOF(fw2_report, half_closed.total),
-      .help = "Connections in FIN_WAIT_1, FIN_WAIT_2 or CLOSING at httpd's "
-              "own addresses",
-      .unknown = NOT_COUNTED },
-    { .key = "held",
-      .family = "held_connections",
-      .word = "HalfClosedHeld",
-      .offset = APR_OFFSETOF(fw2_report, half_closed.held),
-      .help = "Half-closed connections whose descriptor a process still holds",
-      .unknown = NOT_COUNTED },
-    { .key = "orphan",
-      .family = "orphan_connections",
-      .word = "HalfClosedOrphans",
-      .offset = APR_OFFSETOF(fw2_report, half_closed.orphan),
-      .help = "Half-closed connections that httpd has closed and the kernel "
-              "keeps",
-      .unknown = NOT_COUNTED },
-    { .key = "expected",
-      .family = "expected_orphan_connections",
-      .word = "HalfClosedExpected",
-      .offset = APR_OFFSETOF(fw2_report, half_closed.expected),
-      .help = "Orphans expected in the long run: connections that clients did "
-              "not close in the last minute, times the life of each orphan",
-      .unknown = NOT_YET },
+    NUMBER("total", "half_closed_connections", "HalfClosed",
+           REPORT(half_closed.total), NOT_COUNTED,
+           "Connections in FIN_WAIT_1, FIN_WAIT_2 or CLOSING at httpd's own "
+           "addresses"),
+    NUMBER("held", "held_connections", "HalfClosedHeld",
+           REPORT(half_closed.held), NOT_COUNTED,
+           "Half-closed connections whose descriptor a process still holds"),
+    NUMBER("orphan", "orphan_connections", "HalfClosedOrphans",
+           REPORT(half_closed.orphan), NOT_COUNTED,
+           "Half-closed connections that httpd has closed and the kernel "
+           "keeps"),
+    NUMBER("expected", "expected_orphan_connections", "HalfClosedExpected",
+           REPORT(half_closed.expected), NOT_YET,
+           "Orphans expected in the long run: connections that clients did "
+           "not close in the last minute, times the life of each orphan"),
     { NULL }
 };
 
 static const fw2_metric advice_metrics[] = {
-    { .key = "level",
-      .kind = FW2_TEXT,
-      .offset = APR_OFFSETOF(fw2_advice, level_name),
-      .help = "ok, watch or danger" },
-    { .key = "text",
-      .kind = FW2_TEXT,
-      .offset = APR_OFFSETOF(fw2_advice, text),
-      .help = "The finding, and the remedy" },
-    { .key = "directive",
-      .kind = FW2_TEXT,
-      .offset = APR_OFFSETOF(fw2_advice, words.directive),
-      .help = "The directive of httpd, or the sysctl, to set" },
-    { .key = "value",
-      .kind = FW2_TEXT,
-      .offset = APR_OFFSETOF(fw2_advice, words.value),
-      .help = "The value to set it to" },
-    { .key = "before",
-      .kind = FW2_TEXT,
-      .offset = APR_OFFSETOF(fw2_advice, words.before),
-      .help = "A line to write before that one" },
-    { .key = "expected_after",
-      .offset = APR_OFFSETOF(fw2_advice, words.after),
-      .help = "The number of connections that is expected afterwards" },
+    TEXT("level", NULL, NULL, ADVICE(level_name), ALWAYS,
+         "ok, watch or danger"),
+    TEXT("text", NULL, NULL, ADVICE(text), ALWAYS,
+         "The finding, and the remedy"),
+    TEXT("directive", NULL, NULL, ADVICE(words.directive), ALWAYS,
+         "The directive of httpd, or the sysctl, to set"),
+    TEXT("value", NULL, NULL, ADVICE(words.value), ALWAYS,
+         "The value to set it to"),
+    TEXT("before", NULL, NULL, ADVICE(words.before), ALWAYS,
+         "A line to write before that one"),
+    NUMBER("expected_after", NULL, NULL, ADVICE(words.after), ALWAYS,
+           "The number of connections that is expected afterwards"),
     { NULL }
 };
 
 static const fw2_metric remaining_metrics[] = {
-    { .key = "seconds",
-      .family = "remaining_seconds",
-      .kind = FW2_TIMES,
-      .scale = &left_scale,
-      .offset = APR_OFFSETOF(fw2_report, remaining.n),
-      .help = "Remaining life of each orphan if its client sends nothing",
-      .unknown = NOT_COUNTED },
-    { .key = "longest_seconds",
-      .family = "remaining_longest_seconds",
-      .word = "LongestRemainingSeconds",
-      .kind = FW2_SECONDS,
-      .offset = APR_OFFSETOF(fw2_report, remaining.longest),
-      .help = "Longest remaining life of an orphan if its client sends nothing",
-      .unknown = NOT_COUNTED },
-    { .key = "unknown",
-      .family = "remaining_unknown_connections",
-      .offset = APR_OFFSETOF(fw2_report, remaining.unknown),
-      .help = "Orphans in FIN_WAIT_2 whose remaining life is not known",
-      .unknown = NOT_COUNTED },
-    { .key = "unbounded",
-      .family = "remaining_unbounded_connections",
-      .offset = APR_OFFSETOF(fw2_report, remaining.unbounded),
-      .help = "Orphans in FIN_WAIT_1 or CLOSING, whose remaining life depends "
-              "on the client",
-      .unknown = NOT_COUNTED },
+    TIMES("seconds", "remaining_seconds", NULL, REPORT(remaining.n),
+          NOT_COUNTED,
+          "Remaining life of each orphan if its client sends nothing",
+          .scale = &left_scale),
+    SECONDS("longest_seconds", "remaining_longest_seconds",
+            "LongestRemainingSeconds", REPORT(remaining.longest), NOT_COUNTED,
+            "Longest remaining life of an orphan if its client sends nothing"),
+    NUMBER("unknown", "remaining_unknown_connections", NULL,
+           REPORT(remaining.unknown), NOT_COUNTED,
+           "Orphans in FIN_WAIT_2 whose remaining life is not known"),
+    NUMBER("unbounded", "remaining_unbounded_connections", NULL,
+           REPORT(remaining.unbounded), NOT_COUNTED,
+           "Orphans in FIN_WAIT_1 or CLOSING, whose remaining life depends "
+           "on the client"),
     { NULL }
 };
 
@@ -217,29 +170,23 @@ static const fw2_metric remaining_metrics[] = {
     "other programs have too many to count, or no source could be read"
 
 static const fw2_metric elsewhere_metrics[] = {
-    { .key = "half_closed",
-      .family = "elsewhere_half_closed_connections",
-      .offset = APR_OFFSETOF(fw2_report, elsewhere.half_closed),
-      .help = "Half-closed connections of this network namespace that are not "
-              "at httpd's addresses: connections of other programs, and "
-              "connections that this machine opened, such as mod_proxy's to "
-              "backends",
-      .unknown = NOT_ELSEWHERE },
-    { .key = "outgoing",
-      .family = "elsewhere_outgoing_connections",
-      .offset = APR_OFFSETOF(fw2_report, elsewhere.outgoing),
-      .help = "Half-closed connections that this machine opened",
-      .unknown = NOT_ELSEWHERE },
+    NUMBER("half_closed", "elsewhere_half_closed_connections", NULL,
+           REPORT(elsewhere.half_closed), NOT_ELSEWHERE,
+           "Half-closed connections of this network namespace that are not "
+           "at httpd's addresses: connections of other programs, and "
+           "connections that this machine opened, such as mod_proxy's to "
+           "backends"),
+    NUMBER("outgoing", "elsewhere_outgoing_connections", NULL,
+           REPORT(elsewhere.outgoing), NOT_ELSEWHERE,
+           "Half-closed connections that this machine opened"),
     { NULL }
 };
 
 static const fw2_metric port_metrics[] = {
-    { .key = "port",
-      .offset = APR_OFFSETOF(fw2_port_report, port),
-      .help = "The local port of a server, the remote port of a client" },
-    { .key = "connections",
-      .offset = APR_OFFSETOF(fw2_port_report, connections),
-      .help = "Half-closed connections there" },
+    NUMBER("port", NULL, NULL, PORT(port), ALWAYS,
+           "The local port of a server, the remote port of a client"),
+    NUMBER("connections", NULL, NULL, PORT(connections), ALWAYS,
+           "Half-closed connections there"),
     { NULL }
 };
 
@@ -254,314 +201,195 @@ static const fw2_section elsewhere_top = {
 };
 
 static const fw2_metric undelivered_metrics[] = {
-    { .key = "connections",
-      .family = "undelivered_connections",
-      .word = "Undelivered",
-      .offset = APR_OFFSETOF(fw2_report, undelivered.sockets),
-      .dims = { &full_holders },
-      .help = "Connections that httpd has ended, with bytes of a response that "
-              "the client has not acknowledged",
-      .unknown = NOT_COUNTED },
-    { .key = "bytes",
-      .family = "undelivered_bytes",
-      .word = "UndeliveredBytes",
-      .offset = APR_OFFSETOF(fw2_report, undelivered.bytes),
-      .dims = { &full_holders },
-      .help = "Bytes of responses that clients have not acknowledged, on "
-              "connections that httpd has ended",
-      .unknown = NOT_COUNTED },
-    { .key = "shut_windows",
-      .family = "undelivered_shut_windows",
-      .offset = APR_OFFSETOF(fw2_report, undelivered.shut),
-      .dims = { &full_holders },
-      .help = "Connections that httpd has ended, with bytes to deliver and a "
-              "client with a window that is zero or too small",
-      .unknown = NOT_COUNTED },
+    NUMBER("connections", "undelivered_connections", "Undelivered",
+           REPORT(undelivered.sockets), NOT_COUNTED,
+           "Connections that httpd has ended, with bytes of a response that "
+           "the client has not acknowledged",
+           .dims = { &full_holders }),
+    NUMBER("bytes", "undelivered_bytes", "UndeliveredBytes",
+           REPORT(undelivered.bytes), NOT_COUNTED,
+           "Bytes of responses that clients have not acknowledged, on "
+           "connections that httpd has ended",
+           .dims = { &full_holders }),
+    NUMBER("shut_windows", "undelivered_shut_windows", NULL,
+           REPORT(undelivered.shut), NOT_COUNTED,
+           "Connections that httpd has ended, with bytes to deliver and a "
+           "client with a window that is zero or too small",
+           .dims = { &full_holders }),
     { NULL }
 };
 
 static const fw2_metric listener_metrics[] = {
-    { .key = "states",
-      .family = "listener_connections",
-      .offset = APR_OFFSETOF(fw2_listener_report, tally.n),
-      .dims = { &states, &holders },
-      .help = "Closing connections by state and by holder of the socket",
-      .unknown = NOT_COUNTED },
-    { .key = "backlog",
-      .family = "listener_backlog_connections",
-      .offset = APR_OFFSETOF(fw2_listener_report, tally.backlog),
-      .help = "Connections that wait to be accepted",
-      .unknown = NOT_COUNTED },
-    { .key = "backlog_limit",
-      .family = "listener_backlog_limit",
-      .offset = APR_OFFSETOF(fw2_listener_report, tally.backlog_limit),
-      .help = "Connections that may wait to be accepted",
-      .unknown = "only netlink has it" },
+    NUMBER("states", "listener_connections", NULL, LISTENER(tally.n),
+           NOT_COUNTED,
+           "Closing connections by state and by holder of the socket",
+           .dims = { &states, &holders }),
+    NUMBER("backlog", "listener_backlog_connections", NULL,
+           LISTENER(tally.backlog), NOT_COUNTED,
+           "Connections that wait to be accepted"),
+    NUMBER("backlog_limit", "listener_backlog_limit", NULL,
+           LISTENER(tally.backlog_limit), "only netlink has it",
+           "Connections that may wait to be accepted"),
     { NULL }
 };
 
 static const fw2_metric vhost_metrics[] = {
-    { .key = "held",
-      .family = "vhost_held_connections",
-      .offset = APR_OFFSETOF(fw2_vhost_report, held),
-      .help = "Connections of a virtual host that closer processes hold now" },
-    { .key = "closes",
-      .family = "connections_closed",
-      .word = "Closed",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_report, totals.closes),
-      .dims = { &sides },
-      .help = "Connections that ended, by the side that closed first" },
-    { .key = "causes",
-      .family = "connections_closed_by_cause",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_report, totals.causes),
-      .dims = { &causes },
-      .help = "Connections that ended, by the cause" },
-    { .key = "connections",
-      .family = "connections_closed_by_protocol",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_report, totals.connections),
-      .dims = { &protocols },
-      .help = "Connections that ended, by the last protocol" },
-    { .key = "tls",
-      .family = "connections_closed_tls",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_report, totals.tls),
-      .help = "Connections that ended and were encrypted" },
-    { .key = "probes",
-      .family = "connections_closed_without_request",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_report, totals.probes),
-      .help = "Connections that ended and never carried a request" },
-    { .key = "idle",
-      .family = "connections_closed_idle",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_report, totals.idle),
-      .dims = { &idles },
-      .help = "HTTP/1 connections that ended idle: closed first by the client "
-              "before the promised keep-alive time was over, by the client "
-              "after that, or by httpd" },
-    { .key = "endings",
-      .family = "lingers_ended",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_report, totals.endings),
-      .dims = { &endings },
-      .help = "Lingers of the closer process that ended, by the ending" },
-    { .key = "linger_seconds",
-      .family = "linger_seconds",
-      .kind = FW2_TIMES,
-      .counter = 1,
-      .scale = &linger_scale,
-      .offset = APR_OFFSETOF(fw2_vhost_report, totals.linger),
-      .help = "Time from httpd's FIN to the end of the linger" },
-    { .key = "drained_bytes",
-      .family = "drained_bytes",
-      .word = "DrainedBytes",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_vhost_report, totals.drained),
-      .help = "Bytes that arrived after httpd had closed, and were discarded" },
-    { .key = "expected",
-      .family = "vhost_expected_orphan_connections",
-      .offset = APR_OFFSETOF(fw2_vhost_report, expected),
-      .help = "Orphans of a virtual host expected in the long run: connections "
-              "that clients did not close in the last minute, times the life "
-              "of each orphan",
-      .unknown = NOT_YET },
+    NUMBER("held", "vhost_held_connections", NULL, VHOST(held), ALWAYS,
+           "Connections of a virtual host that closer processes hold now"),
+    COUNTER("closes", "connections_closed", "Closed", VHOST(totals.closes),
+            ALWAYS, "Connections that ended, by the side that closed first",
+            .dims = { &sides }),
+    COUNTER("causes", "connections_closed_by_cause", NULL, VHOST(totals.causes),
+            ALWAYS, "Connections that ended, by the cause",
+            .dims = { &causes }),
+    COUNTER("connections", "connections_closed_by_protocol", NULL,
+            VHOST(totals.connections), ALWAYS,
+            "Connections that ended, by the last protocol",
+            .dims = { &protocols }),
+    COUNTER("tls", "connections_closed_tls", NULL, VHOST(totals.tls), ALWAYS,
+            "Connections that ended and were encrypted"),
+    COUNTER("probes", "connections_closed_without_request", NULL,
+            VHOST(totals.probes), ALWAYS,
+            "Connections that ended and never carried a request"),
+    COUNTER("idle", "connections_closed_idle", NULL, VHOST(totals.idle), ALWAYS,
+            "HTTP/1 connections that ended idle: closed first by the client "
+            "before the promised keep-alive time was over, by the client "
+            "after that, or by httpd",
+            .dims = { &idles }),
+    COUNTER("endings", "lingers_ended", NULL, VHOST(totals.endings), ALWAYS,
+            "Lingers of the closer process that ended, by the ending",
+            .dims = { &endings }),
+    TIMES("linger_seconds", "linger_seconds", NULL, VHOST(totals.linger),
+          ALWAYS, "Time from httpd's FIN to the end of the linger",
+          .counter = 1, .scale = &linger_scale),
+    COUNTER("drained_bytes", "drained_bytes", "DrainedBytes",
+            VHOST(totals.drained), ALWAYS,
+            "Bytes that arrived after httpd had closed, and were discarded"),
+    NUMBER("expected", "vhost_expected_orphan_connections", NULL,
+           VHOST(expected), NOT_YET,
+           "Orphans of a virtual host expected in the long run: connections "
+           "that clients did not close in the last minute, times the life "
+           "of each orphan"),
     { NULL }
 };
 
 static const fw2_metric peer_metrics[] = {
-    { .key = "connections",
-      .offset = APR_OFFSETOF(fw2_peer_report, connections),
-      .help = "Half-closed connections with this client" },
+    NUMBER("connections", NULL, NULL, PEER(connections), ALWAYS,
+           "Half-closed connections with this client"),
     { NULL }
 };
 
 #define NOT_ASKED_FOR "FinWait2StatusPeers is Off, or there is no memory for it"
 
 static const fw2_metric clients_metrics[] = {
-    { .key = "over_seconds",
-      .kind = FW2_SECONDS,
-      .offset = APR_OFFSETOF(fw2_report, clients.over),
-      .help = "Time that the lists of clients cover",
-      .unknown = NOT_ASKED_FOR },
-    { .key = "left_open",
-      .offset = APR_OFFSETOF(fw2_report, clients.left_open),
-      .help = "Connections that clients did not close in that time",
-      .unknown = NOT_ASKED_FOR },
-    { .key = "expired",
-      .offset = APR_OFFSETOF(fw2_report, clients.expired),
-      .help = "Connections whose keep-alive time was over in that time",
-      .unknown = NOT_ASKED_FOR },
+    SECONDS("over_seconds", NULL, NULL, REPORT(clients.over), NOT_ASKED_FOR,
+            "Time that the lists of clients cover"),
+    NUMBER("left_open", NULL, NULL, REPORT(clients.left_open), NOT_ASKED_FOR,
+           "Connections that clients did not close in that time"),
+    NUMBER("expired", NULL, NULL, REPORT(clients.expired), NOT_ASKED_FOR,
+           "Connections whose keep-alive time was over in that time"),
     { NULL }
 };
 
 static const fw2_metric client_metrics[] = {
-    { .key = "closed",
-      .offset = APR_OFFSETOF(fw2_client_report, closed),
-      .help = "Connections of this client that httpd closed first" },
-    { .key = "left_open",
-      .offset = APR_OFFSETOF(fw2_client_report, left_open),
-      .help = "Connections that this client had not closed when the closer "
-              "closed" },
-    { .key = "silent",
-      .offset = APR_OFFSETOF(fw2_client_report, silent),
-      .help = "Connections of this client that stayed idle until the linger "
-              "was over" },
-    { .key = "expired",
-      .offset = APR_OFFSETOF(fw2_client_report, expired),
-      .help = "Connections of this client whose keep-alive time was over" },
+    NUMBER("closed", NULL, NULL, CLIENT(closed), ALWAYS,
+           "Connections of this client that httpd closed first"),
+    NUMBER("left_open", NULL, NULL, CLIENT(left_open), ALWAYS,
+           "Connections that this client had not closed when the closer "
+           "closed"),
+    NUMBER("silent", NULL, NULL, CLIENT(silent), ALWAYS,
+           "Connections of this client that stayed idle until the linger "
+           "was over"),
+    NUMBER("expired", NULL, NULL, CLIENT(expired), ALWAYS,
+           "Connections of this client whose keep-alive time was over"),
     { NULL }
 };
 
 static const fw2_metric closer_metrics[] = {
-    { .key = "processes",
-      .family = "closer_processes",
-      .word = "CloserProcesses",
-      .offset = APR_OFFSETOF(fw2_report, closer.processes),
-      .help = "Closer processes that run: one, and after a graceful restart "
-              "the former ones that still hold connections" },
-    { .key = "held",
-      .family = "closer_held_connections",
-      .word = "CloserHeld",
-      .offset = APR_OFFSETOF(fw2_report, closer.held),
-      .help = "Connections that closer processes hold now" },
-    { .key = "capacity",
-      .family = "closer_capacity_connections",
-      .word = "CloserCapacity",
-      .offset = APR_OFFSETOF(fw2_report, closer.capacity),
-      .help = "Connections that closer processes may hold "
-              "(FinWait2LingerSlots)" },
-    { .key = "oldest_seconds",
-      .family = "closer_oldest_seconds",
-      .word = "CloserOldestSeconds",
-      .kind = FW2_SECONDS,
-      .offset = APR_OFFSETOF(fw2_report, closer.oldest),
-      .help = "Time that the oldest connection of the closer processes has "
-              "been held; 0 while none is held" },
-    { .key = "evicted",
-      .word = "CloserEvicted",
-      .offset = APR_OFFSETOF(fw2_report, closer.evicted),
-      .help = "Lingers that were cut short because their slot was needed" },
-    { .key = "fallback",
-      .word = "CloserRefusals",
-      .offset = APR_OFFSETOF(fw2_report, closer.fallback),
-      .help = "Connections that httpd lingered on itself, because the closer "
-              "process did not accept them" },
-    { .key = "refusals",
-      .family = "closer_refusals",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_report, closer.reasons),
-      .dims = { &refusals },
-      .help = "Connections that httpd lingered on itself because the closer "
-              "process did not accept them, by reason" },
-    { .key = "invalid",
-      .family = "closer_invalid_messages",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_report, closer.invalid),
-      .help = "Messages to the closer process that no child of httpd sends; "
-              "the connections in such messages were closed" },
-    { .key = "lost",
-      .family = "closer_lost_connections",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_report, closer.lost),
-      .help = "Connections that a closer process held when it was killed" },
+    NUMBER("processes", "closer_processes", "CloserProcesses",
+           REPORT(closer.processes), ALWAYS,
+           "Closer processes that run: one, and after a graceful restart "
+           "the former ones that still hold connections"),
+    NUMBER("held", "closer_held_connections", "CloserHeld", REPORT(closer.held),
+           ALWAYS, "Connections that closer processes hold now"),
+    NUMBER("capacity", "closer_capacity_connections", "CloserCapacity",
+           REPORT(closer.capacity), ALWAYS,
+           "Connections that closer processes may hold (FinWait2LingerSlots)"),
+    SECONDS("oldest_seconds", "closer_oldest_seconds", "CloserOldestSeconds",
+            REPORT(closer.oldest), ALWAYS,
+            "Time that the oldest connection of the closer processes has "
+            "been held; 0 while none is held"),
+    NUMBER("evicted", NULL, "CloserEvicted", REPORT(closer.evicted), ALWAYS,
+           "Lingers that were cut short because their slot was needed"),
+    NUMBER("fallback", NULL, "CloserRefusals", REPORT(closer.fallback), ALWAYS,
+           "Connections that httpd lingered on itself, because the closer "
+           "process did not accept them"),
+    COUNTER("refusals", "closer_refusals", NULL, REPORT(closer.reasons), ALWAYS,
+            "Connections that httpd lingered on itself because the closer "
+            "process did not accept them, by reason",
+            .dims = { &refusals }),
+    COUNTER("invalid", "closer_invalid_messages", NULL, REPORT(closer.invalid),
+            ALWAYS,
+            "Messages to the closer process that no child of httpd sends; "
+            "the connections in such messages were closed"),
+    COUNTER("lost", "closer_lost_connections", NULL, REPORT(closer.lost),
+            ALWAYS,
+            "Connections that a closer process held when it was killed"),
     { NULL }
 };
 
 static const fw2_metric limit_metrics[] = {
-    { .key = "tcp_fin_timeout",
-      .family = "tcp_fin_timeout_seconds",
-      .offset = APR_OFFSETOF(fw2_report, limits.tcp_fin_timeout),
-      .help = "Life of an orphan in FIN_WAIT_2 by the system's setting "
-              "(net.ipv4.tcp_fin_timeout); FinWait2Timeout overrides it",
-      .unknown = NOT_SHOWN },
-    { .key = "tcp_fin_timeout_effective",
-      .family = "tcp_fin_timeout_effective_seconds",
-      .offset = APR_OFFSETOF(fw2_report, fin_timeout_effective),
-      .help = "Life of an orphan that results from net.ipv4.tcp_fin_timeout: "
-              "above 60, twice the part above 60",
-      .unknown = NOT_SHOWN },
-    { .key = "tcp_max_orphans",
-      .family = "tcp_max_orphans",
-      .offset = APR_OFFSETOF(fw2_report, limits.tcp_max_orphans),
-      .help = "Maximum number of orphans that are full sockets, of the whole "
-              "machine (net.ipv4.tcp_max_orphans)",
-      .unknown = NOT_IN_CONTAINER },
-    { .key = "orphans",
-      .family = "tcp_orphans",
-      .offset = APR_OFFSETOF(fw2_report, limits.orphans),
-      .help = "Orphans that are full sockets, of the whole machine even in a "
-              "container; most in FIN_WAIT_2 are mini-sockets",
-      .unknown = NOT_SHOWN },
-    { .key = "tcp_max_tw_buckets",
-      .family = "tcp_max_tw_buckets",
-      .word = "MiniSocketsLimit",
-      .offset = APR_OFFSETOF(fw2_report, limits.tcp_max_tw_buckets),
-      .help = "Maximum number of mini-sockets, TIME_WAIT and orphans in "
-              "FIN_WAIT_2 together (net.ipv4.tcp_max_tw_buckets); above it "
-              "connections vanish",
-      .unknown = NOT_SHOWN },
-    { .key = "timewait",
-      .family = "tcp_timewait_sockets",
-      .word = "MiniSockets",
-      .offset = APR_OFFSETOF(fw2_report, limits.timewait),
-      .help = "Mini-sockets: TIME_WAIT and orphans in FIN_WAIT_2 together",
-      .unknown = NOT_SHOWN },
-    { .key = "timewait_overflow",
-      .family = "tcp_timewait_overflows",
-      .word = "MiniSocketOverflows",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_report, limits.timewait_overflow),
-      .help = "Connections that vanished since the system started because no "
-              "mini-socket was free",
-      .unknown = NOT_SHOWN },
-    { .key = "listen_overflows",
-      .family = "tcp_listen_overflows",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_report, limits.listen_overflows),
-      .help = "Connections that found an accept queue full, of all programs in "
-              "this network namespace",
-      .unknown = NOT_SHOWN },
-    { .key = "listen_drops",
-      .family = "tcp_listen_drops",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_report, limits.listen_drops),
-      .help = "Connections lost before a program accepted them, because of a "
-              "full accept queue or for any other reason",
-      .unknown = NOT_SHOWN },
-    { .key = "memory_aborts",
-      .family = "tcp_memory_aborts",
-      .counter = 1,
-      .offset = APR_OFFSETOF(fw2_report, limits.aborts_on_memory),
-      .help = "Connections reset because the kernel had no memory, or too many "
-              "orphans",
-      .unknown = NOT_SHOWN },
-    { .key = "tcp_memory_bytes",
-      .family = "tcp_memory_bytes",
-      .kind = FW2_PAGES,
-      .offset = APR_OFFSETOF(fw2_report, limits.mem_pages),
-      .help = "Memory in TCP's buffers, of the whole machine even in a "
-              "container",
-      .unknown = NOT_SHOWN },
-    { .key = "tcp_memory_max_bytes",
-      .family = "tcp_memory_max_bytes",
-      .kind = FW2_PAGES,
-      .offset = APR_OFFSETOF(fw2_report, limits.tcp_mem_max),
-      .help = "Maximum memory in TCP's buffers (net.ipv4.tcp_mem, the third "
-              "number)",
-      .unknown = NOT_IN_CONTAINER },
-    { .key = "descriptors",
-      .family = "descriptors",
-      .offset = APR_OFFSETOF(fw2_report, descriptors.open),
-      .help = "Open descriptors of the closer process",
-      .unknown = NOT_SHOWN },
-    { .key = "descriptor_limit",
-      .family = "descriptor_limit",
-      .offset = APR_OFFSETOF(fw2_report, descriptors.limit),
-      .help = "Descriptors that the closer process may have",
-      .unknown = NOT_SHOWN },
+    NUMBER("tcp_fin_timeout", "tcp_fin_timeout_seconds", NULL,
+           REPORT(limits.tcp_fin_timeout), NOT_SHOWN,
+           "Life of an orphan in FIN_WAIT_2 by the system's setting "
+           "(net.ipv4.tcp_fin_timeout); FinWait2Timeout overrides it"),
+    NUMBER("tcp_fin_timeout_effective", "tcp_fin_timeout_effective_seconds",
+           NULL, REPORT(fin_timeout_effective), NOT_SHOWN,
+           "Life of an orphan that results from net.ipv4.tcp_fin_timeout: "
+           "above 60, twice the part above 60"),
+    NUMBER("tcp_max_orphans", "tcp_max_orphans", NULL,
+           REPORT(limits.tcp_max_orphans), NOT_IN_CONTAINER,
+           "Maximum number of orphans that are full sockets, of the whole "
+           "machine (net.ipv4.tcp_max_orphans)"),
+    NUMBER("orphans", "tcp_orphans", NULL, REPORT(limits.orphans), NOT_SHOWN,
+           "Orphans that are full sockets, of the whole machine even in a "
+           "container; most in FIN_WAIT_2 are mini-sockets"),
+    NUMBER("tcp_max_tw_buckets", "tcp_max_tw_buckets", "MiniSocketsLimit",
+           REPORT(limits.tcp_max_tw_buckets), NOT_SHOWN,
+           "Maximum number of mini-sockets, TIME_WAIT and orphans in "
+           "FIN_WAIT_2 together (net.ipv4.tcp_max_tw_buckets); above it "
+           "connections vanish"),
+    NUMBER("timewait", "tcp_timewait_sockets", "MiniSockets",
+           REPORT(limits.timewait), NOT_SHOWN,
+           "Mini-sockets: TIME_WAIT and orphans in FIN_WAIT_2 together"),
+    COUNTER("timewait_overflow", "tcp_timewait_overflows",
+            "MiniSocketOverflows", REPORT(limits.timewait_overflow), NOT_SHOWN,
+            "Connections that vanished since the system started because no "
+            "mini-socket was free"),
+    COUNTER("listen_overflows", "tcp_listen_overflows", NULL,
+            REPORT(limits.listen_overflows), NOT_SHOWN,
+            "Connections that found an accept queue full, of all programs in "
+            "this network namespace"),
+    COUNTER("listen_drops", "tcp_listen_drops", NULL,
+            REPORT(limits.listen_drops), NOT_SHOWN,
+            "Connections lost before a program accepted them, because of a "
+            "full accept queue or for any other reason"),
+    COUNTER("memory_aborts", "tcp_memory_aborts", NULL,
+            REPORT(limits.aborts_on_memory), NOT_SHOWN,
+            "Connections reset because the kernel had no memory, or too many "
+            "orphans"),
+    PAGES("tcp_memory_bytes", "tcp_memory_bytes", NULL,
+          REPORT(limits.mem_pages), NOT_SHOWN,
+          "Memory in TCP's buffers, of the whole machine even in a container"),
+    PAGES("tcp_memory_max_bytes", "tcp_memory_max_bytes", NULL,
+          REPORT(limits.tcp_mem_max), NOT_IN_CONTAINER,
+          "Maximum memory in TCP's buffers (net.ipv4.tcp_mem, the third "
+          "number)"),
+    NUMBER("descriptors", "descriptors", NULL, REPORT(descriptors.open),
+           NOT_SHOWN, "Open descriptors of the closer process"),
+    NUMBER("descriptor_limit", "descriptor_limit", NULL,
+           REPORT(descriptors.limit), NOT_SHOWN,
+           "Descriptors that the closer process may have"),
     { NULL }
 };
 
