@@ -19,20 +19,20 @@ APLOG_USE_MODULE(finwait2);
 
 #define HANDLER "finwait-status"
 
-/* Seconds between reloads: what a bare `refresh` means, and the bounds. */
+/* Seconds between reloads: the value of `refresh` alone, and the bounds. */
 #define REFRESH     10
 #define REFRESH_MIN 1
 #define REFRESH_MAX 3600
 
-/* The virtual hosts that a format shows. */
+/* The virtual hosts that a format writes. */
 typedef enum {
-    ALL,    /* each, or what it chooses itself */
+    ALL,    /* all, or those that the format chooses itself */
     NONE,   /* none */
     SUMMED, /* their sum */
-    CHOSEN  /* those that the query asks for */
+    CHOSEN  /* those that the query string asks for */
 } fw2_vhosts_shown;
 
-/* A format: how one asks for it, and what answers. */
+/* A format: its word in the query string, its media type and its writer. */
 typedef struct {
     const char *query;
     const char *type;
@@ -63,9 +63,9 @@ static const fw2_format *const formats[] = { &html,        &automatic,  &json,
 
 /* The values of the query string. */
 typedef struct {
-    const fw2_format *format; /* NULL: it does not say */
+    const fw2_format *format; /* NULL: none is given */
     int refresh;              /* seconds, or 0 */
-    apr_int64_t vhosts;       /* as fw2_metrics_choose() takes it */
+    apr_int64_t vhosts;       /* number, as in fw2_metrics_choose() */
 } fw2_query;
 
 static int parse_refresh(const char *value)
@@ -78,8 +78,8 @@ static int parse_refresh(const char *value)
     return seconds > REFRESH_MAX ? REFRESH_MAX : (int)seconds;
 }
 
-/* A value that means nothing changes nothing; one that is too large means
- * all. */
+/* Read the value of `vhosts`. An invalid value is ignored; one that is too
+ * large means all. */
 static void parse_vhosts(fw2_query *query, const char *value)
 {
     if (!strcmp(value, "all")) {
@@ -93,8 +93,8 @@ static void parse_vhosts(fw2_query *query, const char *value)
     }
 }
 
-/* Tokens between `&` count as a whole; those that mean nothing here do not
- * matter. The first format wins, and the last of any other. */
+/* Read the query string. Words between `&` are compared as a whole; other words
+ * are ignored. The first format is used, and the last value of all others. */
 static fw2_query parse_query(request_rec *r)
 {
     fw2_query query = { NULL, 0, FW2_VHOSTS_SHOWN };
@@ -122,8 +122,8 @@ static fw2_query parse_query(request_rec *r)
     return query;
 }
 
-/* Whether a media range, without its spaces, is this type with this parameter
- * and is wanted: `q=0` says that it is not. Cuts the range up. */
+/* True if a media range without spaces has a type and a parameter, and not
+ * `q=0`, which means that the client does not accept it. Modifies the range. */
 static int range_is(char *range, const char *type, const char *parameter)
 {
     char *state;
@@ -162,7 +162,8 @@ static int accepts(request_rec *r, const char *type, const char *parameter)
     return 0;
 }
 
-/* Browsers ask for HTML, and Prometheus never does. */
+/* Return the format for the field Accept. A browser accepts HTML, which
+ * Prometheus never does. */
 static const fw2_format *negotiate(request_rec *r)
 {
     if (accepts(r, "text/html", "")) {
@@ -200,7 +201,7 @@ static void set_headers(request_rec *r, const fw2_format *format, int refresh)
     }
 }
 
-/* `2.4.62`, of the server that runs. */
+/* Return the version of the running httpd: `2.4.62`. */
 static const char *httpd_version(apr_pool_t *pool)
 {
     ap_version_t version;
@@ -225,7 +226,7 @@ void fw2_status_describe(fw2_report *report, apr_pool_t *pool)
     report->server.generation = generation;
 }
 
-/* Why this request is not answered, or OK. */
+/* Return the status for a request that is not answered; otherwise OK. */
 static int refuse(request_rec *r, const fw2_sources *sources)
 {
     if (strcmp(r->handler, HANDLER)) {
@@ -273,7 +274,7 @@ apr_int64_t fw2_status_severity(const fw2_sources *sources, apr_pool_t *pool)
     return report.snapshot.verdict;
 }
 
-/* How many virtual hosts are written, as fw2_metrics_choose() takes it. */
+/* Return the number of virtual hosts to write, as in fw2_metrics_choose(). */
 static apr_int64_t vhosts_of(const fw2_query *query)
 {
     static const apr_int64_t fixed[] = {

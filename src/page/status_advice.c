@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The advice on the page: the line to paste, its reason, and further notes. */
+/* The advice on the page: the line to paste, the reason, and more notes. */
 
 #include "page/status_impl.h"
 
@@ -9,14 +9,16 @@
 
 #include "page/text.h"
 
-/* Cards that are open; all others are folded. */
+/* The maximum number of open cards; all others are folded. */
 #define OPEN_CARDS 3
 
-/* A cause, and a client or a virtual host, is named from so many percent on. */
-#define MAIN_CAUSE   30
-#define WORTH_NAMING 10
+/* The least share, in percent, to name a cause; and to name a client or a
+ * virtual host. */
+#define CAUSE_SHARE 30
+#define NAMED_SHARE 10
 
-/* The line to paste behind some words, with the number before and after. */
+/* Write the line to paste after some words, with the number before and after
+ * the change. */
 static void write_line(request_rec *r, const char *words,
                        const fw2_advice *advice)
 {
@@ -37,15 +39,16 @@ static void write_line(request_rec *r, const char *words,
     ap_rputs("</div>\n", r);
 }
 
-/* `<p class=...>Risk: ...</p>`, of a text that there may be */
-static void write_text(request_rec *r, const char *before, const char *text)
+/* Write a paragraph, unless the text is NULL. */
+static void write_text(request_rec *r, const char *label, const char *text)
 {
     if (text) {
-        ap_rprintf(r, "<p>%s%s</p>\n", before, ap_escape_html(r->pool, text));
+        ap_rprintf(r, "<p>%s%s</p>\n", label, ap_escape_html(r->pool, text));
     }
 }
 
-/* The headline has the finding of the one that decided. */
+/* Write a card. The advice that decided the verdict has no finding here, as the
+ * headline has it. */
 static void write_card(const fw2_page *page, const fw2_advice *advice)
 {
     request_rec *r = page->r;
@@ -66,7 +69,7 @@ static void write_card(const fw2_page *page, const fw2_advice *advice)
     ap_rputs("</div>\n", r);
 }
 
-/* Whether it is the offer to have fewer where nothing is wrong. */
+/* True for the recommendation to have fewer orphans although all is ok. */
 static int is_offer(const fw2_advice *advice)
 {
     return advice->level == FW2_OK && advice->line
@@ -83,29 +86,29 @@ static void write_offer(const fw2_page *page, const fw2_advice *advice)
 
 /* ------------------------------------------------------------------- why -- */
 
-/* `<a href="#clients">61 % okhttp/4.9.3</a>`, joined to `before`; not of
- * `(none)`, which tells nobody anything */
-static const char *and_why(const fw2_page *page, const char *before,
-                           const char *part, apr_int64_t percent,
-                           const char *what)
+/* Append `<a href="#clients">61 % okhttp/4.9.3</a>` to `before`, unless the
+ * share is small or the name is one such as `(none)`. */
+static const char *append_reason(const fw2_page *page, const char *before,
+                                 const char *part, apr_int64_t percent,
+                                 const char *name)
 {
     apr_pool_t *pool = page->r->pool;
 
-    if (percent < WORTH_NAMING || !what || *what == '(') {
+    if (percent < NAMED_SHARE || !name || *name == '(') {
         return before;
     }
     return apr_psprintf(pool,
                         "%s%s<a href=\"#%s\">%" APR_INT64_T_FMT " %% %s</a>",
                         before, *before ? " &middot; " : "", part, percent,
-                        ap_escape_html(pool, fw2_text_name(pool, what, "")));
+                        ap_escape_html(pool, fw2_text_name(pool, name, "")));
 }
 
-/* The cause of most of httpd's own closes. */
+/* Return the cause of most closes by httpd. */
 static const char *main_cause(const fw2_facts *facts, apr_int64_t *n)
 {
     const struct {
         apr_int64_t n;
-        const char *what;
+        const char *words;
     } causes[] = { { facts->expired, fw2_causes[FW2_CAUSE_KEEPALIVE].words },
                    { facts->connection_close,
                      fw2_causes[FW2_CAUSE_CONNECTION_CLOSE].words },
@@ -117,23 +120,26 @@ static const char *main_cause(const fw2_facts *facts, apr_int64_t *n)
         most = causes[i].n > causes[most].n ? i : most;
     }
     *n = causes[most].n;
-    return causes[most].what;
+    return causes[most].words;
 }
 
-static void write_why(const fw2_page *page)
+static void write_reasons(const fw2_page *page)
 {
     const fw2_facts *facts = &page->facts;
     apr_int64_t n = 0;
-    const char *cause = main_cause(facts, &n), *why;
+    const char *cause = main_cause(facts, &n), *list;
     apr_int64_t percent = facts->by_server > 0 ? 100 * n / facts->by_server : 0;
 
-    why =
-        and_why(page, "", "vhosts", percent >= MAIN_CAUSE ? percent : 0, cause);
-    why = and_why(page, why, "clients", facts->agent_share, facts->agent);
-    why = and_why(page, why, "vhosts", facts->vhost_share, facts->vhost);
-    why = and_why(page, why, "clients", facts->idle_net_share, facts->idle_net);
-    if (*why && facts->by_server > 0) {
-        ap_rprintf(page->r, "<p id=why><strong>Why?</strong> %s</p>\n", why);
+    list = append_reason(page, "", "vhosts",
+                         percent >= CAUSE_SHARE ? percent : 0, cause);
+    list =
+        append_reason(page, list, "clients", facts->agent_share, facts->agent);
+    list =
+        append_reason(page, list, "vhosts", facts->vhost_share, facts->vhost);
+    list = append_reason(page, list, "clients", facts->idle_net_share,
+                         facts->idle_net);
+    if (*list && facts->by_server > 0) {
+        ap_rprintf(page->r, "<p id=why><strong>Why?</strong> %s</p>\n", list);
     }
 }
 
@@ -177,7 +183,7 @@ void fw2_write_advice(const fw2_page *page)
     if (offer) {
         write_offer(page, offer);
     }
-    write_why(page);
+    write_reasons(page);
     write_notes(page, open, offer);
     ap_rputs("</section>\n", page->r);
 }

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /* The block in mod_status's page: a few lines, from the last count. Browsers
- * ask for that page every few seconds, so the block must cost nothing. */
+ * reload that page every few seconds, so the block never counts. */
 
 #include "page/status.h"
 

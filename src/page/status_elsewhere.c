@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The part of the page for whoever comes from netstat with a larger number. */
+/* The part of the page on connections elsewhere, which explains why netstat
+ * shows a larger number. */
 
 #include "page/status_impl.h"
 
@@ -9,7 +10,7 @@
 
 #include "page/text.h"
 
-/* ", 4,000 are at port 8080 (another program)" */
+/* Return ", 4,000 are at port 8080 (another program)". */
 static const char *at_port(request_rec *r, const fw2_port *at)
 {
     if (at->role == FW2_SERVER) {

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The parts of the page for people that answer how long, how near, and how much
- * of everything. */
+/* The parts of the HTML page on the time left, the limits, the losses, and all
+ * figures. */
 
 #include "page/status_impl.h"
 
@@ -11,9 +11,9 @@
 #include "page/text.h"
 #include "base/recent.h"
 
-/* ---------------------------------------------------------- how long ---- */
+/* ----------------------------------------------------------- time left -- */
 
-/* `up to 5 s`; the last class is above the last bound. */
+/* Return `up to 5 s`, or `over 60 s` for the last class. */
 static const char *class_text(apr_pool_t *pool, int i)
 {
     apr_int64_t bound =
@@ -46,8 +46,8 @@ static void write_classes(request_rec *r, const fw2_left *left)
     ap_rputs("</tbody></table>\n", r);
 }
 
-/* How long it takes the closer to let go of the last that it holds, at most,
- * and how long that one will live as an orphan. */
+/* Return the longest time until the last connection that the closer holds now
+ * is gone: its linger, and its life as an orphan. */
 static apr_interval_time_t longest_held(const fw2_report *report)
 {
     apr_interval_time_t longest = 0;
@@ -66,11 +66,11 @@ static apr_interval_time_t longest_held(const fw2_report *report)
     return longest;
 }
 
-/* Whether nobody can tell when the last will be gone: full sockets in
- * FIN_WAIT_2 tell only a part of their time, on some httpd lingers itself, and
- * with FinWait2UserTimeout a reader may take as long as it likes, and a section
- * may have any of the two times. */
-static int has_open_end(const fw2_report *report)
+/* True if the time when the last connection will be gone has no known upper
+ * bound: the kernel shows only a part of the time of full sockets in
+ * FIN_WAIT_2; httpd lingers itself; a slow reader may take any time with
+ * FinWait2UserTimeout; or a section has times of its own. */
+static int is_unbounded(const fw2_report *report)
 {
     int i;
 
@@ -96,10 +96,10 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
 {
     apr_interval_time_t held = longest_held(report);
     apr_interval_time_t left = report->remaining.longest - report->snapshot.age;
-    int open_end = has_open_end(report);
-    const char *when = open_end ? "not before" : "at";
+    int unbounded = is_unbounded(report);
+    const char *when = unbounded ? "not before" : "at";
 
-    if (held > left && !open_end) {
+    if (held > left && !unbounded) {
         left = held;
         when = "at the latest at";
     }
@@ -114,16 +114,16 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
                    : "");
 }
 
-/* Sockets whose end nobody can foretell. */
-static void write_endless(request_rec *r, apr_int64_t n, const char *why)
+/* Write a number of sockets whose time left is not known, unless it is 0. */
+static void write_unknown(request_rec *r, apr_int64_t n, const char *words)
 {
     if (n > 0) {
         ap_rprintf(r, "<p><small>%s %s</small></p>\n",
-                   fw2_text_number(r->pool, n), why);
+                   fw2_text_number(r->pool, n), words);
     }
 }
 
-/* Connections that are held, whose time as orphans has not begun. */
+/* Write the connections that are held, which are not orphans yet. */
 static void write_held(request_rec *r, const fw2_report *report)
 {
     if (report->closer.held <= 0) {
@@ -133,7 +133,7 @@ static void write_held(request_rec *r, const fw2_report *report)
                "<p><small>Held by the closer: %s. Each is closed when its "
                "linger is over",
                fw2_text_number(r->pool, report->closer.held));
-    if (!has_open_end(report)) {
+    if (!is_unbounded(report)) {
         ap_rprintf(r, ", and the last of them is gone in %s at the latest",
                    fw2_text_time(r->pool, longest_held(report)));
     }
@@ -152,27 +152,27 @@ void fw2_write_remaining(request_rec *r, const fw2_report *report)
         write_classes(r, left);
     }
     write_held(r, report);
-    write_endless(r, left->unbounded,
+    write_unknown(r, left->unbounded,
                   "wait for their clients to acknowledge the last bytes. Only "
                   "FinWait2UserTimeout ends those of a client that never "
                   "does.");
-    write_endless(r, left->unknown, "do not show their time.");
+    write_unknown(r, left->unknown, "do not show their time.");
     ap_rputs("</section>\n", r);
 }
 
-/* ---------------------------------------------------------- how near ---- */
+/* -------------------------------------------------------------- limits -- */
 
-/* Something that there may be no more of. */
+/* A limit, and the number that it limits. */
 typedef struct {
-    const char *what;
-    const char *means;
-    apr_size_t used, limit; /* offsets in fw2_report, of numbers */
-    int near;               /* percent from which it is one's business */
-} reach;
+    const char *name;
+    const char *meaning;
+    apr_size_t used, limit; /* offsets of both numbers in fw2_report */
+    int high;               /* least share that is drawn as high, in percent */
+} limit_row;
 
 #define LIMIT(field) APR_OFFSETOF(fw2_report, field)
 
-static const reach reaches[] = {
+static const limit_row limit_rows[] = {
     { "Mini-sockets",
       "Orphans in FIN_WAIT_2 and TIME_WAIT together. Above the limit "
       "(net.ipv4.tcp_max_tw_buckets) connections vanish.",
@@ -199,8 +199,8 @@ static apr_int64_t number_at(const fw2_report *report, apr_size_t offset)
     return *(const apr_int64_t *)((const char *)report + offset);
 }
 
-/* Why the number at this offset is not known. */
-static const char *why_unknown(apr_size_t offset)
+/* Return the reason why the number at an offset is not known. */
+static const char *unknown_reason(apr_size_t offset)
 {
     const fw2_section *section;
     const fw2_metric *metric;
@@ -216,17 +216,18 @@ static const char *why_unknown(apr_size_t offset)
     return "there is no limit";
 }
 
-static void write_reach(request_rec *r, const fw2_report *report,
-                        const reach *at)
+static void write_limit(request_rec *r, const fw2_report *report,
+                        const limit_row *row)
 {
-    apr_int64_t used = number_at(report, at->used);
-    apr_int64_t limit = number_at(report, at->limit);
+    apr_int64_t used = number_at(report, row->used);
+    apr_int64_t limit = number_at(report, row->limit);
 
-    ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", at->what,
-               at->means);
+    ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", row->name,
+               row->meaning);
     if (used == FW2_UNKNOWN || limit <= 0) {
-        ap_rprintf(r, "<td>&ndash;<small>%s</small></td></tr>\n",
-                   why_unknown(used == FW2_UNKNOWN ? at->used : at->limit));
+        ap_rprintf(
+            r, "<td>&ndash;<small>%s</small></td></tr>\n",
+            unknown_reason(used == FW2_UNKNOWN ? row->used : row->limit));
         return;
     }
     ap_rprintf(
@@ -234,18 +235,18 @@ static void write_reach(request_rec *r, const fw2_report *report,
         "<td>%s of %s%s<br><meter aria-label=\"%s\" max=100 low=%d high=%d "
         "optimum=0 value=%d></meter></td></tr>\n",
         fw2_text_number(r->pool, used), fw2_text_number(r->pool, limit),
-        fw2_share_html(r->pool, used, limit), at->what, at->near / 2, at->near,
-        (int)(100 * used / limit));
+        fw2_share_html(r->pool, used, limit), row->name, row->high / 2,
+        row->high, (int)(100 * used / limit));
 }
 
-/* A loss for want of room: a counter of the system's. */
+/* A counter of the system for connections lost because a limit was reached. */
 typedef struct {
-    const char *what;
-    const char *means;
-    apr_size_t offset; /* in fw2_limits */
-} loss;
+    const char *name;
+    const char *meaning;
+    apr_size_t offset; /* offset in fw2_limits */
+} loss_row;
 
-static const loss losses[] = {
+static const loss_row loss_rows[] = {
     { "Mini-sockets", "that could not be made: the connection vanished.",
       APR_OFFSETOF(fw2_limits, timewait_overflow) },
     { "Full accept queues", "found by a new connection, of any program here.",
@@ -256,28 +257,30 @@ static const loss losses[] = {
       APR_OFFSETOF(fw2_limits, aborts_on_memory) },
 };
 
-static void write_loss(request_rec *r, const fw2_report *report, const loss *of)
+static void write_loss(request_rec *r, const fw2_report *report,
+                       const loss_row *row)
 {
     apr_int64_t now =
-        *(const apr_int64_t *)((const char *)&report->limits + of->offset);
-    apr_int64_t then =
-        *(const apr_int64_t *)((const char *)&report->before + of->offset);
-    apr_int64_t late = fw2_recent_per_minute(now, then, report->over);
+        *(const apr_int64_t *)((const char *)&report->limits + row->offset);
+    apr_int64_t before =
+        *(const apr_int64_t *)((const char *)&report->before + row->offset);
+    apr_int64_t recent = fw2_recent_per_minute(now, before, report->over);
 
-    ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", of->what,
-               of->means);
-    fw2_write_count(r, "", now < 0 ? FW2_UNKNOWN : late);
+    ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", row->name,
+               row->meaning);
+    fw2_write_count(r, "", now < 0 ? FW2_UNKNOWN : recent);
     fw2_write_count(r, "", now);
     ap_rputs("</tr>\n", r);
 }
 
-/* Whether it is known that nothing was lost. */
-static int is_lossless(const fw2_limits *limits)
+/* True if all counters of losses are known and 0. */
+static int has_no_losses(const fw2_limits *limits)
 {
+    const char *at = (const char *)limits;
     apr_size_t i;
 
-    for (i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
-        if (*(const apr_int64_t *)((const char *)limits + losses[i].offset)) {
+    for (i = 0; i < sizeof(loss_rows) / sizeof(loss_rows[0]); i++) {
+        if (*(const apr_int64_t *)(at + loss_rows[i].offset)) {
             return 0;
         }
     }
@@ -291,7 +294,7 @@ void fw2_write_losses(request_rec *r, const fw2_report *report)
     ap_rputs("<section id=losses class=card><h2>Losses of the whole system</h2>"
              "\n",
              r);
-    if (is_lossless(&report->limits)) {
+    if (has_no_losses(&report->limits)) {
         ap_rputs("<p>None since it started: no mini-socket was refused, no "
                  "accept queue was full, no connection was reset for want of "
                  "memory.</p></section>\n",
@@ -302,23 +305,23 @@ void fw2_write_losses(request_rec *r, const fw2_report *report)
              "<th scope=col>in the last minute</th><th scope=col>ever</th>"
              "</tr></thead>\n<tbody>",
              r);
-    for (i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
-        write_loss(r, report, &losses[i]);
+    for (i = 0; i < sizeof(loss_rows) / sizeof(loss_rows[0]); i++) {
+        write_loss(r, report, &loss_rows[i]);
     }
     ap_rputs("</tbody></table></section>\n", r);
 }
 
-void fw2_write_reaches(request_rec *r, const fw2_report *report)
+void fw2_write_limits(request_rec *r, const fw2_report *report)
 {
     apr_size_t i;
 
     ap_rputs("<section id=limits class=card><h2>Limits</h2>\n"
              "<table class=facts><tbody>\n",
              r);
-    for (i = 0; i < sizeof(reaches) / sizeof(reaches[0]); i++) {
+    for (i = 0; i < sizeof(limit_rows) / sizeof(limit_rows[0]); i++) {
         if (report->closer.wanted
-            || reaches[i].limit != LIMIT(closer.capacity)) {
-            write_reach(r, report, &reaches[i]);
+            || limit_rows[i].limit != LIMIT(closer.capacity)) {
+            write_limit(r, report, &limit_rows[i]);
         }
     }
     ap_rputs("</tbody></table></section>\n", r);
@@ -339,7 +342,8 @@ static const char *number_html(request_rec *r, const fw2_metric *metric,
                                        : fw2_text_number(r->pool, number);
 }
 
-/* The numbers of a metric with one dimension, each with its name. */
+/* Return the value of a metric; with a dimension, the numbers along it, each
+ * with its name. */
 static const char *numbers_html(request_rec *r, const fw2_metric *metric,
                                 const void *element)
 {
@@ -362,7 +366,8 @@ static const char *numbers_html(request_rec *r, const fw2_metric *metric,
     return html;
 }
 
-/* One metric as a line: its name, what it is, why there is none, its value. */
+/* Write a metric as a row: its key, its help text, the reason if it is not
+ * known, its value. */
 static void write_fact(request_rec *r, const fw2_metric *metric,
                        const void *element)
 {

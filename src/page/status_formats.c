@@ -15,7 +15,7 @@ const char *fw2_seconds_text(apr_pool_t *pool, apr_int64_t usec)
                      (int)(usec % APR_USEC_PER_SEC));
     char *last = text + strlen(text) - 1;
 
-    /* 1.0 and 0.05, as OpenMetrics wants bounds to be. */
+    /* Without trailing zeros: 1.0 and 0.05, as OpenMetrics requires. */
     while (*last == '0' && last[-1] != '.') {
         *last-- = '\0';
     }
@@ -31,9 +31,9 @@ const char *fw2_number_text(apr_pool_t *pool, const fw2_metric *metric,
     return apr_psprintf(pool, "%" APR_INT64_T_FMT, number);
 }
 
-/* How many bytes of UTF-8 the character has that begins here; 0 if what stands
- * here is none (RFC 3629, section 4). */
-static int character(const unsigned char *c)
+/* Return the number of bytes of the UTF-8 character at `c`; 0 if there is no
+ * valid character (RFC 3629, section 4). */
+static int character_bytes(const unsigned char *c)
 {
     int n = *c < 0x80 ? 1 : *c < 0xc2 ? 0 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : 4;
     int i;
@@ -50,14 +50,14 @@ static int character(const unsigned char *c)
     return n;
 }
 
-/* Foreign text as every reader of UTF-8 takes it: what is no character, such as
- * Latin-1 or a name that was cut, becomes U+FFFD, control characters spaces. */
+/* Return untrusted text as valid UTF-8. Invalid bytes, such as Latin-1 or a
+ * name that was cut, become U+FFFD; control characters become spaces. */
 static const char *plain_text(apr_pool_t *pool, const char *text)
 {
     char *plain = apr_palloc(pool, 3 * strlen(text) + 1), *to = plain;
 
     while (*text) {
-        int n = character((const unsigned char *)text);
+        int n = character_bytes((const unsigned char *)text);
 
         if (n == 0) {
             to = apr_cpystrn(to, "\xef\xbf\xbd", 4);
@@ -75,10 +75,10 @@ static const char *plain_text(apr_pool_t *pool, const char *text)
     return plain;
 }
 
-/* ?auto: "Key: value" as mod_status has it, of totals; a line less for what is
- * unknown. */
+/* ?auto: lines "Key: value" of totals, as in mod_status. An unknown value has
+ * no line. */
 
-/* fin_wait2 -> FinWait2 */
+/* Return FinWait2 for fin_wait2. */
 static const char *camel_case(apr_pool_t *pool, const char *name)
 {
     char *camel = apr_palloc(pool, strlen(name) + 1), *to = camel;
@@ -96,11 +96,12 @@ static const char *camel_case(apr_pool_t *pool, const char *name)
     return camel;
 }
 
-/* A metric's word, with the names that a cell has along its dimensions. */
-static const char *auto_key(apr_pool_t *pool, const char *front,
+/* Return the key of a cell: the metric's word, then the cell's name along each
+ * dimension. */
+static const char *auto_key(apr_pool_t *pool, const char *prefix,
                             const fw2_metric *metric, int cell)
 {
-    const char *key = apr_pstrcat(pool, front, metric->word, NULL);
+    const char *key = apr_pstrcat(pool, prefix, metric->word, NULL);
     int dim;
 
     for (dim = 0; dim < FW2_DIMS && metric->dims[dim]; dim++) {
@@ -112,13 +113,13 @@ static const char *auto_key(apr_pool_t *pool, const char *front,
     return key;
 }
 
-static void auto_metric(request_rec *r, const char *front,
+static void auto_metric(request_rec *r, const char *prefix,
                         const fw2_metric *metric, const void *element)
 {
     int cell;
 
     if (metric->kind == FW2_TEXT) {
-        ap_rprintf(r, "%s%s: %s\n", front, metric->word,
+        ap_rprintf(r, "%s%s: %s\n", prefix, metric->word,
                    plain_text(r->pool, fw2_metrics_text(metric, element)));
         return;
     }
@@ -126,14 +127,14 @@ static void auto_metric(request_rec *r, const char *front,
         apr_int64_t number = fw2_metrics_number(metric, element, cell);
 
         if (number != FW2_UNKNOWN) {
-            ap_rprintf(r, "%s: %s\n", auto_key(r->pool, front, metric, cell),
+            ap_rprintf(r, "%s: %s\n", auto_key(r->pool, prefix, metric, cell),
                        fw2_number_text(r->pool, metric, number));
         }
     }
 }
 
 void fw2_write_words(request_rec *r, const fw2_report *report,
-                     const char *front)
+                     const char *prefix)
 {
     const fw2_section *section;
     const fw2_metric *metric;
@@ -141,7 +142,7 @@ void fw2_write_words(request_rec *r, const fw2_report *report,
     for (section = fw2_sections; section->key; section++) {
         for (metric = section->metrics; metric->key; metric++) {
             if (metric->word && fw2_metrics_count(section, report)) {
-                auto_metric(r, front, metric,
+                auto_metric(r, prefix, metric,
                             fw2_metrics_element(section, report, 0));
             }
         }
@@ -155,7 +156,7 @@ void fw2_write_auto(request_rec *r, const fw2_report *report)
 
 /* ?json */
 
-/* A JSON string of plain text. */
+/* Return a text as a JSON string. */
 static const char *json_string(apr_pool_t *pool, const char *text)
 {
     const char *plain = plain_text(pool, text);
@@ -214,7 +215,7 @@ static void json_value(request_rec *r, const fw2_metric *metric,
     }
 }
 
-/* A metric's cells, an object a dimension. */
+/* Write the cells of a metric, with an object for each dimension. */
 static void json_cells(request_rec *r, const fw2_metric *metric,
                        const void *element)
 {
@@ -240,7 +241,7 @@ static void json_cells(request_rec *r, const fw2_metric *metric,
     }
 }
 
-/* An element's members. */
+/* Write the members of an element. */
 static void json_members(request_rec *r, const fw2_section *section,
                          const void *element)
 {
@@ -259,7 +260,7 @@ static void json_members(request_rec *r, const fw2_section *section,
     }
 }
 
-/* An array in an object, its last member. */
+/* Write the inner array of a section, as the last member of the object. */
 static void json_inner(request_rec *r, const fw2_report *report,
                        const fw2_section *section)
 {
@@ -285,7 +286,7 @@ static void json_element(request_rec *r, const fw2_report *report,
     ap_rputs("}", r);
 }
 
-/* Why what is null is not known. */
+/* Write the reasons why figures are null. */
 static void json_unknown(request_rec *r, const fw2_report *report)
 {
     const fw2_section *section;
@@ -330,13 +331,14 @@ void fw2_write_json(request_rec *r, const fw2_report *report)
     ap_rputs("}\n", r);
 }
 
-/* ?openmetrics (1.0) and ?prometheus (text 0.0.4), which differ in how a
- * family of counters or texts is announced, and in the end mark. */
+/* ?openmetrics (1.0) and ?prometheus (text 0.0.4). They differ in the header
+ * lines of counters and texts, in histograms that do not only grow, and in the
+ * end mark. */
 
 typedef struct {
     request_rec *r;
     const fw2_report *report;
-    int open; /* OpenMetrics */
+    int openmetrics; /* 1: OpenMetrics; 0: Prometheus */
 } fw2_exposition;
 
 static const char *add_label(apr_pool_t *pool, const char *labels,
@@ -355,10 +357,12 @@ static void expose_sample(const fw2_exposition *to, const fw2_metric *metric,
                *labels ? "{" : "", labels, *labels ? "}" : "", value);
 }
 
-/* OpenMetrics has another type for figures that do not only grow. */
-static int is_now(const fw2_exposition *to, const fw2_metric *metric)
+/* True for a histogram that does not only grow, if the format has a type for
+ * it. */
+static int is_gauge_histogram(const fw2_exposition *to,
+                              const fw2_metric *metric)
 {
-    return to->open && !metric->counter;
+    return to->openmetrics && !metric->counter;
 }
 
 static void expose_times(const fw2_exposition *to, const fw2_metric *metric,
@@ -377,9 +381,10 @@ static void expose_times(const fw2_exposition *to, const fw2_metric *metric,
         expose_sample(to, metric, "_bucket", add_label(pool, labels, "le", le),
                       count);
     }
-    expose_sample(to, metric, is_now(to, metric) ? "_gsum" : "_sum", labels,
-                  fw2_seconds_text(pool, times.sum));
-    expose_sample(to, metric, is_now(to, metric) ? "_gcount" : "_count", labels,
+    expose_sample(to, metric, is_gauge_histogram(to, metric) ? "_gsum" : "_sum",
+                  labels, fw2_seconds_text(pool, times.sum));
+    expose_sample(to, metric,
+                  is_gauge_histogram(to, metric) ? "_gcount" : "_count", labels,
                   count);
 }
 
@@ -409,7 +414,7 @@ static int same_family(const fw2_metric *one, const fw2_metric *other)
     return one->family && other->family && !strcmp(one->family, other->family);
 }
 
-/* The texts of a family, a label each. */
+/* Write the texts of a family, each as a label. */
 static void expose_texts(const fw2_exposition *to, const fw2_metric *metric,
                          const char *labels, const void *element)
 {
@@ -422,7 +427,7 @@ static void expose_texts(const fw2_exposition *to, const fw2_metric *metric,
     expose_sample(to, metric, "_info", labels, "1");
 }
 
-/* True if a histogram is known, and of a counter's has counted something. */
+/* True if a histogram is known, and not that of a counter with all 0. */
 static int has_times(const fw2_metric *metric, fw2_times times)
 {
     int i;
@@ -457,13 +462,13 @@ static void expose_element(const fw2_exposition *to, const fw2_metric *metric,
     }
 }
 
-/* OpenMetrics wants a unit to be said where a name ends in it. */
+/* Write the unit, which OpenMetrics requires if the name ends in one. */
 static void announce_unit(const fw2_exposition *to, const fw2_metric *metric)
 {
     static const char *const units[] = { "seconds", "bytes" };
     apr_size_t i, length = strlen(metric->family);
 
-    for (i = 0; to->open && i < sizeof(units) / sizeof(units[0]); i++) {
+    for (i = 0; to->openmetrics && i < sizeof(units) / sizeof(units[0]); i++) {
         apr_size_t n = strlen(units[i]);
 
         if (length > n && metric->family[length - n - 1] == '_'
@@ -480,13 +485,13 @@ static void announce(const fw2_exposition *to, const fw2_metric *metric)
     const char *suffix = "";
 
     if (metric->kind == FW2_TEXT) {
-        type = to->open ? "info" : "gauge";
-        suffix = to->open ? "" : "_info";
+        type = to->openmetrics ? "info" : "gauge";
+        suffix = to->openmetrics ? "" : "_info";
     }
     else if (metric->kind == FW2_TIMES) {
-        type = is_now(to, metric) ? "gaugehistogram" : "histogram";
+        type = is_gauge_histogram(to, metric) ? "gaugehistogram" : "histogram";
     }
-    else if (metric->counter && !to->open) {
+    else if (metric->counter && !to->openmetrics) {
         suffix = "_total";
     }
     ap_rprintf(to->r, "# TYPE " FW2_PREFIX "%s%s %s\n", metric->family, suffix,
@@ -514,9 +519,9 @@ static void expose_metric(const fw2_exposition *to, const fw2_section *section,
     }
 }
 
-static void expose(request_rec *r, const fw2_report *report, int open)
+static void expose(request_rec *r, const fw2_report *report, int openmetrics)
 {
-    fw2_exposition to = { r, report, open };
+    fw2_exposition to = { r, report, openmetrics };
     const fw2_section *section;
     const fw2_metric *metric;
 
@@ -529,7 +534,7 @@ static void expose(request_rec *r, const fw2_report *report, int open)
             }
         }
     }
-    if (open) {
+    if (openmetrics) {
         ap_rputs("# EOF\n", r);
     }
 }

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The history in JSON, and as lines of CSV. */
+/* The history in JSON and CSV. */
 
 #include "page/status_impl.h"
 
@@ -17,7 +17,7 @@ static void json_count(request_rec *r, const char *key, apr_int64_t n)
     }
 }
 
-/* Return the name of a level; NULL: it is none. */
+/* Return the name of a level; NULL if it is not known. */
 static const char *level_name(apr_int64_t severity)
 {
     return severity >= FW2_OK && severity < FW2_LEVELS
@@ -123,7 +123,7 @@ static void csv_sample(request_rec *r, const fw2_sample *at, double rate)
               "\r\n", NULL);
 }
 
-/* Write the samples that are before `until`; 0: all. */
+/* Write the samples before `until`, or all if that is 0. */
 static void csv_samples(request_rec *r, const fw2_sample *samples, int n,
                         apr_time_t until)
 {
@@ -135,7 +135,8 @@ static void csv_samples(request_rec *r, const fw2_sample *samples, int n,
     }
 }
 
-/* The day by minutes up to the hour, and the hour by samples. */
+/* Write the samples of the day, one a minute, up to the last hour, and then all
+ * samples of that hour. */
 void fw2_write_csv(request_rec *r, const fw2_report *report)
 {
     apr_time_t now = apr_time_now();

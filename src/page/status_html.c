@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The page for people: its frame, and the parts that are read first. */
+/* The HTML page: its frame, and the parts at the top. */
 
 #include "page/status_impl.h"
 
@@ -13,13 +13,13 @@
 #include "page/text.h"
 #include "base/version.h"
 
-/* A count is too old to judge by. */
+/* The greatest age of a count that has a verdict. */
 #define STALE apr_time_from_sec(60)
 
-/* Each state, and whose turn it is. */
+/* The terms on the page, and their meanings. */
 static const struct {
-    const char *word, *meaning;
-} words[] = {
+    const char *term, *meaning;
+} terms[] = {
     { "FIN_WAIT_1", "httpd has closed, and the client has not acknowledged the "
                     "last bytes yet. Usual for one round trip. If they stay, "
                     "clients have vanished or do not read." },
@@ -54,7 +54,7 @@ const char *fw2_clock_text(apr_pool_t *pool, apr_time_t time,
 
 /* -------------------------------------------------------------- identity -- */
 
-/* The machine's name. The Host header's would be that of a tunnel. */
+/* Return the name of the machine. The field Host may name a tunnel. */
 static const char *host_name(apr_pool_t *pool)
 {
     char name[APRMAXHOSTLEN + 1];
@@ -64,7 +64,7 @@ static const char *host_name(apr_pool_t *pool)
                : "unknown host";
 }
 
-/* `httpd 2.4.71 event, mod_finwait2 1.0.0` */
+/* Return `httpd 2.4.71 event, mod_finwait2 1.0.0`. */
 static const char *versions(apr_pool_t *pool)
 {
     ap_version_t httpd;
@@ -122,13 +122,13 @@ static const char *capital(apr_pool_t *pool, const char *text)
     return copy;
 }
 
-/* Whether what was counted tells nothing of now. */
+/* True if the last count is too old for a verdict. */
 static int is_stale(const fw2_report *report)
 {
     return !report->closer.answered && report->snapshot.age > STALE;
 }
 
-/* The verdict in one sentence. */
+/* Return the verdict as a sentence. */
 static const char *headline(const fw2_page *page)
 {
     const fw2_report *report = page->report;
@@ -147,7 +147,7 @@ static const char *headline(const fw2_page *page)
     return capital(page->r->pool, report->advice[0].words.finding);
 }
 
-/* The level is written in words as well as by colour. */
+/* Write the verdict. The level has a word as well as a colour. */
 static void write_verdict(const fw2_page *page)
 {
     request_rec *r = page->r;
@@ -173,7 +173,8 @@ static void write_verdict(const fw2_page *page)
     ap_rputs("</div></section>\n", r);
 }
 
-/* The sources that did not do, and what the page has instead. */
+/* Write warnings on the count: sources that were refused, no answer, an
+ * incomplete count. */
 static void write_missing(request_rec *r, const fw2_report *report)
 {
     int i;
@@ -213,8 +214,8 @@ const char *fw2_share_html(apr_pool_t *pool, apr_int64_t part,
                         fw2_text_percent(pool, part, whole));
 }
 
-/* `5,747 of 131,072 (4 %)`; a dash for what is not known. */
-static const char *reach_text(apr_pool_t *pool, apr_int64_t n,
+/* Return `5,747 of 131,072 (4 %)`, or a dash if the number is not known. */
+static const char *limit_text(apr_pool_t *pool, apr_int64_t n,
                               apr_int64_t limit)
 {
     const char *number;
@@ -247,9 +248,9 @@ static const char *closes_text(const fw2_page *page)
         fw2_text_percent(pool, by_server, closes), " by httpd</span>", NULL);
 }
 
-static void write_figure(request_rec *r, const char *what, const char *value)
+static void write_figure(request_rec *r, const char *name, const char *value)
 {
-    ap_rprintf(r, "<div><dt>%s</dt><dd>%s</dd></div>\n", what, value);
+    ap_rprintf(r, "<div><dt>%s</dt><dd>%s</dd></div>\n", name, value);
 }
 
 static void write_figures(const fw2_page *page)
@@ -260,31 +261,31 @@ static void write_figures(const fw2_page *page)
     ap_rputs("<dl id=figures>\n", r);
     write_figure(
         r, "Held by httpd",
-        reach_text(r->pool, report->half_closed.held, report->closer.capacity));
+        limit_text(r->pool, report->half_closed.held, report->closer.capacity));
     write_figure(r, "Orphans of the kernel",
-                 reach_text(r->pool, report->half_closed.orphan,
+                 limit_text(r->pool, report->half_closed.orphan,
                             report->limits.tcp_max_tw_buckets));
     write_figure(r, "Closes", closes_text(page));
     write_figure(
         r, "Accept queue",
-        reach_text(r->pool, page->facts.backlog, page->facts.backlog_limit));
+        limit_text(r->pool, page->facts.backlog, page->facts.backlog_limit));
     write_figure(r, "<a href=\"#elsewhere\">Elsewhere</a>",
-                 reach_text(r->pool, report->elsewhere.half_closed, 0));
+                 limit_text(r->pool, report->elsewhere.half_closed, 0));
     ap_rputs("</dl>\n", r);
 }
 
 /* ----------------------------------------------------------------- below -- */
 
-static void write_words(request_rec *r)
+static void write_terms(request_rec *r)
 {
     int i;
 
     ap_rputs("<details id=words><summary>The words on this page</summary>"
              "<dl>\n",
              r);
-    for (i = 0; words[i].word; i++) {
-        ap_rprintf(r, "<dt>%s</dt><dd>%s</dd>\n", words[i].word,
-                   words[i].meaning);
+    for (i = 0; terms[i].term; i++) {
+        ap_rprintf(r, "<dt>%s</dt><dd>%s</dd>\n", terms[i].term,
+                   terms[i].meaning);
     }
     ap_rputs("</dl></details>\n", r);
 }
@@ -307,7 +308,7 @@ static void write_all_figures(const fw2_page *page)
     ap_rputs("</div></details>\n", page->r);
 }
 
-/* A report for a ticket, as Markdown. */
+/* Return a report for a ticket, in Markdown. */
 static const char *ticket(const fw2_page *page)
 {
     const fw2_report *report = page->report;
@@ -389,11 +390,11 @@ void fw2_write_html(request_rec *r, const fw2_report *report)
     fw2_write_elsewhere(r, report);
     fw2_write_clients(&page);
     ap_rputs("<div class=cards>\n", r);
-    fw2_write_reaches(r, report);
+    fw2_write_limits(r, report);
     fw2_write_losses(r, report);
     ap_rputs("</div>\n", r);
     write_all_figures(&page);
-    write_words(r);
+    write_terms(r);
     write_ticket(&page);
     write_footer(r);
     ap_rprintf(r, "<script>%s</script>\n</body></html>\n", fw2_page_script);

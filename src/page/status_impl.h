@@ -4,49 +4,51 @@
 #define FW2_STATUS_IMPL_H
 
 /*
- * Within the room `status`: its writers. Each walks fw2_sections and writes
- * the whole report to the request; all strings come out escaped.
+ * status's internal header: the writers of each format and of the parts of the
+ * page. All strings are written escaped.
  */
 
 #include "httpd.h"
 
 #include "page/metrics.h"
 
+/** Write the whole report in one format. */
 void fw2_write_html(request_rec *r, const fw2_report *report);
 void fw2_write_auto(request_rec *r, const fw2_report *report);
 void fw2_write_json(request_rec *r, const fw2_report *report);
 void fw2_write_openmetrics(request_rec *r, const fw2_report *report);
 void fw2_write_prometheus(request_rec *r, const fw2_report *report);
 
-/** The history as it will be drawn: see page/status_picture.c. */
+/** The history as it is drawn, in page/status_picture.c. */
 typedef struct fw2_pictures fw2_pictures;
 
-/** A request for the page for people, and all that its parts are made of. The
- *  request owns it. */
+/** A request for the HTML page, with the data of all its parts. The request
+ *  owns it. */
 typedef struct fw2_page {
     request_rec *r;
     const fw2_report *report;
-    fw2_facts facts; /**< of the report */
+    fw2_facts facts; /**< the facts of the report */
     const fw2_pictures *pictures;
-    const char *sort;  /**< the key of a column; NULL: each table's own */
+    const char *sort;  /**< key of the column to sort by; NULL: the first column
+                            of each table */
     const char *vhost; /**< the virtual host to show in full; or NULL */
     int top;           /**< rows of a table that are not folded; 0: all */
 } fw2_page;
 
-/** The wishes of the query string for a page. Words that mean nothing here are
+/** Read `sort`, `vhost` and `top` from the query string. Other words are
  *  ignored. */
 void fw2_page_parse(fw2_page *page);
 
-/** The address of the same page with another `key`, escaped for HTML; a value
- *  of NULL leaves that out. */
+/** Return the address of the same page with another value of `key`, escaped for
+ *  HTML; without the key if the value is NULL. */
 const char *fw2_page_link(const fw2_page *page, const char *key,
                           const char *value);
 
-/** Read the history, as it is now; in the pool. */
+/** Read the history for the pictures. Allocates from the pool. */
 const fw2_pictures *fw2_pictures_read(apr_pool_t *pool,
                                       const fw2_report *report);
 
-/** Parts of the page for people, in their order. */
+/** Write the parts of the HTML page, in this order. */
 void fw2_write_trend(const fw2_page *page);
 void fw2_write_last(request_rec *r, const fw2_report *report);
 void fw2_write_advice(const fw2_page *page);
@@ -56,50 +58,56 @@ void fw2_write_vhosts(const fw2_page *page);
 void fw2_write_elsewhere(request_rec *r, const fw2_report *report);
 void fw2_write_clients(const fw2_page *page);
 void fw2_write_remaining(request_rec *r, const fw2_report *report);
-void fw2_write_reaches(request_rec *r, const fw2_report *report);
+void fw2_write_limits(request_rec *r, const fw2_report *report);
 void fw2_write_losses(request_rec *r, const fw2_report *report);
 
-/** All figures of a section, or of one element of it: a table. */
+/** Write a table of all figures of an element of a section. */
 void fw2_write_facts(request_rec *r, const char *title,
                      const fw2_section *section, const void *element);
 
-/** A cell of a table: a number, or a dash where it is not known.
- *  @param key Its column's heading, for where the columns do not fit; or "". */
+/** Write a cell of a table: a number, or a dash if it is not known.
+ *  @param key The heading of the column, shown in the cell if the columns do
+ *             not fit; or "". */
 void fw2_write_count(request_rec *r, const char *key, apr_int64_t n);
 
-/** A part of a whole in parentheses, in HTML that is not broken in two. */
+/** Return ` (80 %)` as HTML without a line break inside. */
 const char *fw2_share_html(apr_pool_t *pool, apr_int64_t part,
                            apr_int64_t whole);
 
-/** `14:19:25 UTC`: a time by the server's clock. */
+/** Return a time in the server's time zone, such as `14:19:25 UTC`.
+ *  @param format A format of strftime(). */
 const char *fw2_clock_text(apr_pool_t *pool, apr_time_t time,
                            const char *format);
 
-/** The page's style, and the script that keeps it up to date; the hash is the
- *  script's, as a Content-Security-Policy has it. */
+/** The style of the page; the script that updates it; and the hash of the
+ *  script, as in a Content-Security-Policy. */
 extern const char fw2_page_style[];
 extern const char fw2_page_script[];
 extern const char fw2_page_script_hash[];
 
-/** The lines of fw2_write_auto(), with a word in front of each key. To be
- * called once all virtual hosts are summed up. */
+/** Write the lines of fw2_write_auto(), with a prefix before each key. To be
+ *  called after all virtual hosts are summed up. */
 void fw2_write_words(request_rec *r, const fw2_report *report,
-                     const char *front);
+                     const char *prefix);
 
-/** Fill in what of a report only httpd knows; and once it is filled, have
- *  advice in it. */
+/** Write the member `server` of a report, which httpd knows. */
 void fw2_status_describe(fw2_report *report, apr_pool_t *pool);
+
+/** Write the advice of a report. To be called after all other figures are
+ *  written. */
 void fw2_status_advise(fw2_report *report, apr_pool_t *pool);
 
-/** The history: a JSON value, and lines of CSV. */
+/** Write the history as a JSON value. */
 void fw2_json_history(request_rec *r, const fw2_report *report);
+
+/** Write the history as lines of CSV. */
 void fw2_write_csv(request_rec *r, const fw2_report *report);
 
-/** Microseconds as seconds. */
+/** Return microseconds as seconds. */
 const char *fw2_seconds_text(apr_pool_t *pool, apr_int64_t usec);
 
-/** A cell's number as every machine-readable format spells it. Not for
- *  FW2_UNKNOWN. */
+/** Return the number of a cell as in all machine-readable formats. It must not
+ *  be FW2_UNKNOWN. */
 const char *fw2_number_text(apr_pool_t *pool, const fw2_metric *metric,
                             apr_int64_t number);
 

@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The history as pictures, in SVG: how many half-closed connections each holder
- * has, and below it, on a scale of its own, how many connections end a second.
- * Both axes follow the data: a limit far above it is written in words. Drawn
- * for a phone, where 420 units are 330 pixels, and without a script: each part
- * of the time has a title that shows on hovering. The description says what is
- * drawn.
+ * The history as pictures in SVG: the half-closed connections by holder, and
+ * below, with its own scale, the connections that end in a second. Both axes
+ * follow the data; the limit is written in words, as it may be far above. The
+ * pictures are sized for a phone, where 420 units are 330 pixels, and need no
+ * script: each part of the time has a title, which browsers show as a tooltip.
+ * A description has the numbers in words.
  */
 
 #include "page/status_impl.h"
@@ -16,65 +16,67 @@
 
 #include "page/text.h"
 
-/* The plot: so many columns of two units, right of the scale's numbers. The
- * highest sample of a column is drawn. */
+/* The plot: columns of two units each, to the right of the scale's numbers. A
+ * column shows its highest sample. */
 #define COLUMNS 180
 #define LEFT    58
 #define RIGHT   (LEFT + 2 * COLUMNS)
 #define WIDTH   420
 
-/* Columns that have a title together. */
+/* The number of columns that share a title. */
 #define TITLED 3
 
-/* The least time that is drawn: a start shall not look like a wall. */
+/* The shortest time that a picture shows, so that a new line is not
+ * stretched. */
 #define SHORTEST apr_time_from_sec(300)
 
 /* A part of the picture with a scale of its own; y grows downwards. */
 typedef struct {
     int top, bottom;
-    double highest; /* what is at the top */
+    double highest; /* the value at the top */
 } fw2_panel;
 
 enum { ORPHAN, HELD, CLOSES, SERIES };
 
-/* A line; below 0 is unknown. */
+/* A line; a value below 0 is not known. */
 typedef struct {
     double column[COLUMNS];
     double now, peak;
     apr_time_t peak_at;
 } fw2_series;
 
-/* A picture's content. */
+/* The data of a picture. */
 typedef struct {
     apr_time_t from, to, now;
-    apr_time_t first;           /* the first sample's */
-    int gaps;                   /* columns that are broken */
-    int taken[COLUMNS];         /* there is a sample */
-    int broken[COLUMNS];        /* none came for a while before */
-    apr_time_t marked[COLUMNS]; /* a mark's time, or 0 */
+    apr_time_t first;           /* time of the first sample */
+    int gaps;                   /* number of columns that follow a gap */
+    int sampled[COLUMNS];       /* 1: the column has a sample */
+    int gap_before[COLUMNS];    /* 1: samples before the column are missing */
+    apr_time_t marked[COLUMNS]; /* time of the last mark, or 0 */
     apr_uint64_t marks[COLUMNS];
-    apr_uint64_t seen; /* all marks */
+    apr_uint64_t all_marks; /* the marks of all columns */
     int restarts, changes;
-    apr_time_t turned; /* the last change of the verdict, or 0 */
-    int verdict;       /* since then */
+    apr_time_t verdict_time; /* last change of the verdict, or 0 */
+    int verdict;             /* the level since then */
     fw2_series series[SERIES];
     fw2_panel upper, lower;
 } fw2_view;
 
 struct fw2_pictures {
-    int known; /* there are samples enough to draw */
-    int days;  /* the day's picture shows more than the hour's */
+    int known;   /* 1: there are enough samples to draw */
+    int has_day; /* 1: the day's picture shows more than the hour's */
     fw2_view hour, day;
 };
 
-/* Marks beside those of a sample: a start, before which there was nothing, and
- * a change of the verdict to a level. */
+/* Marks in addition to those of a sample: a start, and a change of the verdict
+ * to a level. */
 #define MARK_START     ((apr_uint64_t)1 << 32)
 #define MARK_LEVEL(of) ((apr_uint64_t)1 << (33 + (of)))
 #define RESTARTS       (MARK_START | FW2_MARK_RESTART | FW2_MARK_CONFIG)
 #define VERDICTS       (MARK_LEVEL(FW2_LEVELS) - MARK_LEVEL(FW2_OK))
 
-/* How each line is called, where it is drawn and where it is spoken of. */
+/* The names of each line: its class in CSS, its name in the key, and its name
+ * in the description. */
 static const struct {
     const char *style, *key, *words;
 } names[SERIES] = {
@@ -106,8 +108,8 @@ static void add_value(fw2_series *series, int column, double value,
     series->now = value;
 }
 
-/* The mark of a verdict that differs from the one before; 0: it does not, or
- * one of the two is not known. */
+/* Return the mark of a verdict that differs from the one before; 0 if they are
+ * equal, or if one of them is not known. */
 static apr_uint64_t verdict_mark(const fw2_sample *sample,
                                  const fw2_sample *before)
 {
@@ -135,18 +137,18 @@ static void add_marks(fw2_view *view, int column, const fw2_sample *sample,
         return;
     }
     if (marks & VERDICTS) {
-        view->turned = sample->time;
+        view->verdict_time = sample->time;
         view->verdict = (int)sample->severity;
     }
     view->marked[column] = sample->time;
     view->marks[column] |= marks;
-    view->seen |= marks;
+    view->all_marks |= marks;
     view->restarts += (marks & (FW2_MARK_RESTART | FW2_MARK_CONFIG)) != 0;
     view->changes += (marks & FW2_MARK_CONFIG) != 0;
 }
 
-/* `before` is the sample before, or NULL; `begins` the time of the first that
- * there is at all. */
+/* Add a sample. `before` is the previous sample, or NULL; `begins` is the time
+ * of the very first sample of the history. */
 static void add_sample(fw2_view *view, const fw2_sample *sample,
                        const fw2_sample *before, apr_time_t begins)
 {
@@ -155,11 +157,12 @@ static void add_sample(fw2_view *view, const fw2_sample *sample,
     if (!before) {
         view->first = sample->time;
     }
-    if (!view->taken[column]) {
-        view->broken[column] = !before || !fw2_history_follows(sample, before);
-        view->gaps += view->broken[column];
+    if (!view->sampled[column]) {
+        view->gap_before[column] =
+            !before || !fw2_history_follows(sample, before);
+        view->gaps += view->gap_before[column];
     }
-    view->taken[column] = 1;
+    view->sampled[column] = 1;
     add_marks(view, column, sample,
               restart_mark(sample, begins) | verdict_mark(sample, before));
     add_value(&view->series[ORPHAN], column, (double)sample->orphan,
@@ -169,7 +172,7 @@ static void add_sample(fw2_view *view, const fw2_sample *sample,
               before ? fw2_history_rate(sample, before) : -1, sample->time);
 }
 
-/* From the first sample on, and not for less than the shortest time. */
+/* Prepare a view from the first sample to now, or for the shortest time. */
 static void begin_view(fw2_view *view, apr_time_t now, apr_time_t first)
 {
     int i, column;
@@ -186,7 +189,7 @@ static void begin_view(fw2_view *view, apr_time_t now, apr_time_t first)
     }
 }
 
-/* The end of an axis, so that half of it is a round number, too. */
+/* Return the highest value of an axis. Half of it is a round number, too. */
 static double round_top(double peak, double least)
 {
     static const double steps[] = { 1, 2, 4, 6, 8 };
@@ -202,7 +205,7 @@ static double round_top(double peak, double least)
     return unit * steps[i];
 }
 
-/* Samples are in the order of time, and before the first is nothing. */
+/* Complete a view after all samples are added. */
 static void end_view(fw2_view *view, const fw2_sample *last)
 {
     double peak = view->series[ORPHAN].peak;
@@ -225,19 +228,19 @@ static void end_view(fw2_view *view, const fw2_sample *last)
 
 /* ---------------------------------------------------------------- words -- */
 
-/* 12, 1,200, 0.2 */
+/* Return `12`, `1,200`, `0.2`. */
 static const char *number_text(apr_pool_t *pool, double n)
 {
     if (n < 0) {
         return "not known";
     }
-    /* One digit after the point, unless that is 0. */
+    /* With a decimal, unless that is 0. */
     return n < 9.95 && (int)(n * 10 + 0.5) % 10
                ? apr_psprintf(pool, "%.1f", n)
                : fw2_text_number(pool, (apr_int64_t)(n + 0.5));
 }
 
-/* "12 now, at most 340 at 21:40" */
+/* Return "12 now, at most 340 at 21:40". */
 static const char *summary(apr_pool_t *pool, const fw2_view *view, int i)
 {
     const fw2_series *series = &view->series[i];
@@ -262,8 +265,9 @@ static double mean_of(const double *values, int n)
     return sum / n;
 }
 
-/* The last sixth of what is known against the rest. */
-static const char *trend(const fw2_series *series)
+/* Return the trend of a line: the last sixth of the known values, compared with
+ * the others. */
+static const char *trend_text(const fw2_series *series)
 {
     double known[COLUMNS], before, after, least;
     int n = 0, i;
@@ -296,9 +300,9 @@ static void write_words(request_rec *r, const fw2_view *view, const char *what,
                id, what, id, fw2_clock_text(r->pool, view->now, "%H:%M"));
     for (i = 0; i < SERIES; i++) {
         ap_rprintf(r, " %s: %s%s.", names[i].words, summary(r->pool, view, i),
-                   trend(&view->series[i]));
+                   trend_text(&view->series[i]));
     }
-    if (view->seen & MARK_START) {
+    if (view->all_marks & MARK_START) {
         ap_rprintf(r, " Started at %s.",
                    fw2_clock_text(r->pool, view->first, "%H:%M"));
     }
@@ -306,10 +310,10 @@ static void write_words(request_rec *r, const fw2_view *view, const char *what,
         ap_rprintf(r, " Restarts: %d, with other settings: %d.", view->restarts,
                    view->changes);
     }
-    if (view->turned) {
+    if (view->verdict_time) {
         ap_rprintf(r, " The verdict is %s since %s.",
                    fw2_level_names[view->verdict],
-                   fw2_clock_text(r->pool, view->turned, "%H:%M"));
+                   fw2_clock_text(r->pool, view->verdict_time, "%H:%M"));
     }
     ap_rputs(view->gaps > 1 ? " For a while, no samples were taken.</desc>\n"
                             : "</desc>\n",
@@ -329,8 +333,8 @@ static double y_of(const fw2_panel *panel, double value)
            - (panel->bottom - panel->top) * value / panel->highest;
 }
 
-/* A line's runs: a new one begins where samples are missing. With `area`, each
- * is closed along the bottom. */
+/* Write the runs of a line. A new run begins after missing samples. With `area`
+ * each run is closed along the bottom. */
 static void write_runs(request_rec *r, const fw2_view *view, int i,
                        const fw2_panel *panel, int area)
 {
@@ -339,10 +343,10 @@ static void write_runs(request_rec *r, const fw2_view *view, int i,
     for (column = 0; column < COLUMNS; column++) {
         double value = view->series[i].column[column];
 
-        if (!view->taken[column]) {
+        if (!view->sampled[column]) {
             continue;
         }
-        if (running && (value < 0 || view->broken[column])) {
+        if (running && (value < 0 || view->gap_before[column])) {
             ap_rputs(area ? apr_psprintf(r->pool, "V%dz", panel->bottom) : "",
                      r);
             running = 0;
@@ -376,7 +380,7 @@ static void write_series(request_rec *r, const fw2_view *view, int i,
     ap_rputs("\"/>\n", r);
 }
 
-/* A line's name, what it is drawn like, and what it says. */
+/* Write the key of a line: a sample of it, its name and its summary. */
 static void write_key(request_rec *r, const fw2_view *view, int i, int y)
 {
     ap_rprintf(r,
@@ -402,7 +406,7 @@ static void write_scale(request_rec *r, const fw2_panel *panel, int lines)
     }
 }
 
-/* The time between two ticks: such that there are few of them. */
+/* Return the time between two ticks, for at most six ticks if possible. */
 static apr_time_t tick_of(const fw2_view *view)
 {
     static const int seconds[] = { 60,   120,  300,  600,   900,
@@ -417,7 +421,8 @@ static apr_time_t tick_of(const fw2_view *view)
     return apr_time_from_sec(seconds[i]);
 }
 
-/* Full minutes, hours or quarters of a day, by the server's own clock. */
+/* Write the axis of time, with ticks at full minutes, hours or quarters of a
+ * day in the server's time zone. */
 static void write_times(request_rec *r, const fw2_view *view)
 {
     const apr_time_t tick = tick_of(view), quarter = apr_time_from_sec(900);
@@ -443,7 +448,7 @@ static void write_times(request_rec *r, const fw2_view *view)
     }
 }
 
-/* The highest of a few columns next to each other. */
+/* Return the highest value of the columns that share a title. */
 static double highest(const fw2_series *series, int column)
 {
     double most = -1;
@@ -455,7 +460,7 @@ static double highest(const fw2_series *series, int column)
     return most;
 }
 
-/* A title for each part of the time, which shows on hovering. */
+/* Write a title for each part of the time, shown as a tooltip. */
 static void write_titles(request_rec *r, const fw2_view *view)
 {
     int column;
@@ -482,14 +487,14 @@ static void write_titles(request_rec *r, const fw2_view *view)
 
 #define FLAG "l5-7h-10z"
 
-/* An event, the look of its flag, and the room that its words take. */
+/* A mark: its words, the class of its flag, and the width in the key. */
 typedef struct {
     apr_uint64_t bit;
     const char *words, *style;
     int width;
 } fw2_mark_words;
 
-/* The most important first, where a column has several. */
+/* All marks, the most important first: a column shows only one. */
 static const fw2_mark_words mark_words[] = {
     { MARK_LEVEL(FW2_DANGER), "verdict danger", " danger", 118 },
     { MARK_START, "start", " ok", 56 },
@@ -532,7 +537,7 @@ static void write_marks(request_rec *r, const fw2_view *view)
     }
 }
 
-/* A line of the flags of these marks, as far as there are any. */
+/* Write the key of some marks, in one line. */
 static void write_marks_key(request_rec *r, apr_uint64_t marks, int y)
 {
     const fw2_mark_words *mark;
@@ -549,7 +554,8 @@ static void write_marks_key(request_rec *r, apr_uint64_t marks, int y)
     }
 }
 
-/* The limit of orphans, in words: on the axis it would flatten everything. */
+/* Write the limit of orphans in words. On the axis it would flatten the
+ * lines. */
 static void write_limit(const fw2_page *page, const fw2_view *view)
 {
     apr_int64_t limit = page->report->limits.tcp_max_tw_buckets;
@@ -568,8 +574,8 @@ static void write_limit(const fw2_page *page, const fw2_view *view)
 static void write_view(const fw2_page *page, const fw2_view *view,
                        const char *what, const char *id)
 {
-    int restarts = view->seen & RESTARTS ? 18 : 0;
-    int verdicts = view->seen & VERDICTS ? 18 : 0;
+    int restarts = view->all_marks & RESTARTS ? 18 : 0;
+    int verdicts = view->all_marks & VERDICTS ? 18 : 0;
     request_rec *r = page->r;
 
     ap_rprintf(r,
@@ -589,8 +595,8 @@ static void write_view(const fw2_page *page, const fw2_view *view,
     write_series(r, view, CLOSES, &view->lower);
     write_marks(r, view);
     write_titles(r, view);
-    write_marks_key(r, view->seen & RESTARTS, 283);
-    write_marks_key(r, view->seen & VERDICTS, 283 + restarts);
+    write_marks_key(r, view->all_marks & RESTARTS, 283);
+    write_marks_key(r, view->all_marks & VERDICTS, 283 + restarts);
     ap_rputs("</svg>\n", r);
     write_limit(page, view);
     ap_rputs("</figure>\n", r);
@@ -598,7 +604,7 @@ static void write_view(const fw2_page *page, const fw2_view *view,
 
 /* ----------------------------------------------------------------- both -- */
 
-static void no_picture(request_rec *r, const fw2_report *report)
+static void write_no_picture(request_rec *r, const fw2_report *report)
 {
     if (report->history) {
         ap_rprintf(r,
@@ -629,10 +635,10 @@ static void add_all(fw2_view *view, const fw2_sample *samples, int n,
     end_view(view, &samples[n - 1]);
 }
 
-/* An hour, where the recent samples may be those of its last minutes only: the
- * day's are before them. Returns how many there are. */
-static int hour_of(const fw2_history *history, apr_time_t now,
-                   const fw2_sample *day, int days, fw2_sample *hour)
+/* Read the samples of the last hour: the recent ones, which may cover its last
+ * minutes only, and before them those of the day. Return their number. */
+static int read_hour(const fw2_history *history, apr_time_t now,
+                     const fw2_sample *day, int days, fw2_sample *hour)
 {
     fw2_sample *recent = hour + FW2_HISTORY_MINUTES;
     int n = fw2_history_recent(history, now, recent), i, before = 0;
@@ -659,21 +665,21 @@ const fw2_pictures *fw2_pictures_read(apr_pool_t *pool,
 
     if (report->history) {
         days = fw2_history_day(report->history, now, day);
-        hours = hour_of(report->history, now, day, days, hour);
+        hours = read_hour(report->history, now, day, days, hour);
     }
     if (hours < 2 || !days) {
         return pictures;
     }
     pictures->known = 1;
-    pictures->days = day[0].time < now - FW2_HISTORY_HOUR;
+    pictures->has_day = day[0].time < now - FW2_HISTORY_HOUR;
     begin_view(&pictures->hour, now, hour[0].time);
-    /* The day's first is the last of its minute. */
+    /* The first sample of the day is the last one of its minute. */
     add_all(&pictures->hour, hour, hours,
             hour[0].time <= day[0].time ? hour[0].time : 0);
     begin_view(&pictures->day, now, day[0].time);
     add_all(&pictures->day, day, days, day[0].time);
     for (i = 0; i < SERIES; i++) {
-        /* The day's last is the highest of a minute. */
+        /* The last sample of the day is the highest of its minute. */
         pictures->day.series[i].now = pictures->hour.series[i].now;
     }
     return pictures;
@@ -710,14 +716,14 @@ void fw2_write_pictures(const fw2_page *page)
              page->r);
     if (pictures->known) {
         write_view(page, &pictures->hour,
-                   pictures->days ? "The last hour" : "Since the start",
+                   pictures->has_day ? "The last hour" : "Since the start",
                    "hour");
-        if (pictures->days) {
+        if (pictures->has_day) {
             write_view(page, &pictures->day, "The last day", "day");
         }
     }
     else {
-        no_picture(page->r, page->report);
+        write_no_picture(page->r, page->report);
     }
     fw2_write_remaining(page->r, page->report);
     ap_rputs("</div></section>\n", page->r);

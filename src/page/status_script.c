@@ -1,13 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The page's one script. The page is complete without it. With it, the page
- * asks for itself every two seconds and takes over what has changed, node by
- * node, so that nothing flickers, and what is open, focused or selected stays.
- * The script asks for HTML and not for JSON: so there is one writer of each
- * figure, and a page is a tenth of the JSON with its history.
+ * The script of the page, which is complete without it. The script requests the
+ * page every two seconds and copies the changes node by node, so that nothing
+ * flickers, and open, focused and selected elements stay so. The script
+ * requests HTML and not JSON, so each figure has only one writer, and the
+ * answer is a tenth of the JSON with its history.
  *
- * The Content-Security-Policy allows this script by its hash, and no other.
+ * The Content-Security-Policy allows this script only, by its hash.
  */
 
 #include "page/status_impl.h"
@@ -18,11 +18,11 @@ const char fw2_page_script[] =
     "  var d = document, paused = false, asked = 0, seen = Date.now();\n"
     "  var reloads = /[?&]refresh/.test(location.search);\n"
     "  function by(id) { return d.getElementById(id); }\n"
-    "  function say(text) {\n"
+    "  function set_state(text) {\n"
     "    var state = by('state');\n"
     "    if (state.textContent !== text) state.textContent = text;\n"
     "  }\n"
-    "  function same(a, x, y) {\n"
+    "  function counterpart(a, x, y) {\n"
     "    if (y.id) {\n"
     "      return a.querySelector(':scope > #' + CSS.escape(y.id));\n"
     "    }\n"
@@ -49,7 +49,7 @@ const char fw2_page_script[] =
     "    if (a.hasAttribute('data-own')) return;\n"
     "    attributes(a, b);\n"
     "    for (y = b.firstChild; y; y = y.nextSibling) {\n"
-    "      old = same(a, x, y);\n"
+    "      old = counterpart(a, x, y);\n"
     "      if (!old) a.insertBefore(d.importNode(y, true), x);\n"
     "      else {\n"
     "        if (old === x) x = x.nextSibling;\n"
@@ -66,7 +66,7 @@ const char fw2_page_script[] =
     "    sync(d.querySelector('main'), main);\n"
     "    d.title = fresh.title;\n"
     "    seen = Date.now();\n"
-    "    say('live');\n"
+    "    set_state('live');\n"
     "  }\n"
     "  function load() {\n"
     "    if (asked) return;\n"
@@ -81,13 +81,13 @@ const char fw2_page_script[] =
     "  function tick() {\n"
     "    var late = Math.round((Date.now() - seen) / 1000);\n"
     "    if (reloads) return;\n"
-    "    if (paused) say('paused');\n"
+    "    if (paused) set_state('paused');\n"
     "    else if (!d.hidden) {\n"
     "      load();\n"
-    "      if (late > 6) say('no answer for ' + late + ' s');\n"
+    "      if (late > 6) set_state('no answer for ' + late + ' s');\n"
     "    }\n"
     "  }\n"
-    "  function old_copy(text) {\n"
+    "  function copy_selected(text) {\n"
     "    var area = d.createElement('textarea'), done;\n"
     "    area.value = text;\n"
     "    d.body.appendChild(area);\n"
@@ -98,12 +98,13 @@ const char fw2_page_script[] =
     "  }\n"
     "  function copy(button) {\n"
     "    var text = by(button.getAttribute('data-copy')).textContent;\n"
-    "    function told(done) {\n"
+    "    function report(done) {\n"
     "      button.textContent = done ? 'copied' : 'select it and copy';\n"
     "    }\n"
-    "    if (!navigator.clipboard) { told(old_copy(text)); return; }\n"
-    "    navigator.clipboard.writeText(text).then(function () { told(true); },\n"
-    "      function () { told(old_copy(text)); });\n"
+    "    if (!navigator.clipboard) { report(copy_selected(text)); return; }\n"
+    "    navigator.clipboard.writeText(text).then(function () "
+    "{ report(true); },\n"
+    "      function () { report(copy_selected(text)); });\n"
     "  }\n"
     "  d.addEventListener('click', function (event) {\n"
     "    var at = event.target.closest('[data-copy],[data-live],#pause');\n"
@@ -131,4 +132,4 @@ const char fw2_page_script[] =
     "}());\n";
 
 const char fw2_page_script_hash[] =
-    "sha256-Q4cGc18UNrwDlLXBRAfVnXf/e0C5muXmKC/F6CQR7yw=";
+    "sha256-yKQdFANVj+PCrvj4Gy7jNaL7dHxG6fb2pQvcsZMEy7g=";

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The page's style: nothing from elsewhere, readable on a phone, in the dark
- * and on paper. */
+/* The style of the page: without external resources, readable on a phone, in
+ * dark mode and on paper. */
 
 #include "page/status_impl.h"
 
@@ -92,8 +92,7 @@ const char fw2_page_style[] =
     ".bars i{display:block;height:.4rem;background:var(--mark)}\n"
     ".bar{display:flex;height:.5rem;margin-top:.2rem;border-radius:.1rem;"
     "overflow:hidden}.bar i{min-width:1px}\n"
-    /* By cause: the client's own closes are no colour, the rare ones share
-       one. */
+    /* Causes: closes by the client have no colour, rare causes share one. */
     ".bar i{background:var(--d)}.bar .k0{background:var(--line)}"
     ".bar .k1{background:var(--a)}.bar .k2{background:var(--b)}"
     ".bar .k3{background:var(--c)}\n"

@@ -1,9 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The page's tables: of listening sockets, of virtual hosts, of clients. Each
- * shows the rows that matter and folds the others, so that a server on which
- * nothing happens has a short page.
+ * The tables of listeners, virtual hosts and clients on the page. Each shows
+ * the first rows and folds the others, so that an idle server has a short page.
  */
 
 #include "page/status_impl.h"
@@ -15,45 +14,47 @@
 
 #include "page/text.h"
 
-/* Rows that are not folded, unless the query string has `top`; rows that are
- * folded; and names of idle ones. The others are behind a link. */
+/* The maximum number of rows that are not folded, unless the query string has
+ * `top`; of rows that are folded; and of names of idle rows. A link leads to
+ * the others. */
 #define TOP   10
 #define MORE  100
 #define NAMES 200
 
-/* As many names of idle ones are not folded. */
+/* The maximum number of names of idle rows that are not folded. */
 #define FEW_NAMES 4
 
-/* A column: a number of each row's. */
+/* A column of numbers. */
 typedef struct {
-    const char *key; /* in `?sort=`; NULL ends the columns */
+    const char *key; /* key in `?sort=`; NULL ends the columns */
     const char *heading;
     apr_int64_t (*value)(const void *row);
 } column;
 
-/* A column of something else than numbers. */
+/* A column of other contents. */
 typedef struct {
     const char *heading; /* NULL ends the cells */
     void (*write)(request_rec *r, const void *row);
 } cell;
 
-/* A table. Every row begins with a pointer to its name. */
+/* A table. Each row begins with a pointer to its name. */
 typedef struct {
     const char *id;
-    const char *heading; /* of the names */
-    const char *noun;    /* for one row */
+    const char *heading; /* heading of the names */
+    const char *noun;    /* noun for one row */
     const column *columns;
-    const cell *cells; /* right of the columns */
-    apr_size_t size;   /* of a row */
-    const char *link;  /* of a name, or NULL */
+    const cell *cells; /* columns to the right of `columns` */
+    apr_size_t size;   /* size of a row */
+    const char *link;  /* key of the query string that a name links to; or
+                          NULL */
 } table;
 
-/* A row, and what it is sorted by. */
+/* A row with its sort keys. */
 typedef struct {
     const void *row;
     const char *name;
-    apr_int64_t weight;
-    int idle;
+    apr_int64_t weight; /* the number in the column to sort by */
+    int idle;           /* 1: no number is above 0; sorted last */
 } entry;
 
 /* --------------------------------------------------------------- links -- */
@@ -85,8 +86,8 @@ void fw2_page_parse(fw2_page *page)
     }
 }
 
-static const char *with(const fw2_page *page, const char *link, const char *key,
-                        const char *value)
+static const char *add_parameter(const fw2_page *page, const char *link,
+                                 const char *key, const char *value)
 {
     return value ? apr_pstrcat(page->r->pool, link, *link ? "&" : "?", key, "=",
                                ap_escape_urlencoded(page->r->pool, value), NULL)
@@ -100,16 +101,17 @@ const char *fw2_page_link(const fw2_page *page, const char *key,
     const char *top = page->top ? apr_itoa(pool, page->top) : "all";
     const struct {
         const char *key, *value;
-    } now[] = { { "sort", page->sort },
-                { "vhost", page->vhost },
-                { "top", page->top == TOP ? NULL : top } };
+    } present[] = { { "sort", page->sort },
+                    { "vhost", page->vhost },
+                    { "top", page->top == TOP ? NULL : top } };
     const char *link = "";
     unsigned int i;
 
-    for (i = 0; i < sizeof(now) / sizeof(now[0]); i++) {
-        int other = key && !strcmp(key, now[i].key);
+    for (i = 0; i < sizeof(present) / sizeof(present[0]); i++) {
+        int changed = key && !strcmp(key, present[i].key);
 
-        link = with(page, link, now[i].key, other ? value : now[i].value);
+        link = add_parameter(page, link, present[i].key,
+                             changed ? value : present[i].value);
     }
     return *link ? ap_escape_html(pool, link) : "?";
 }
@@ -134,20 +136,20 @@ static int compare(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
-/* The column to sort by: the one asked for, or else the first. */
-static const column *sorted_by(const fw2_page *page, const table *of)
+/* Return the column to sort by: that of `sort`, otherwise the first. */
+static const column *sort_column(const fw2_page *page, const table *t)
 {
-    const column *at = of->columns;
+    const column *at = t->columns;
 
     while (at->key && (!page->sort || strcmp(at->key, page->sort))) {
         at++;
     }
-    return at->key ? at : of->columns;
+    return at->key ? at : t->columns;
 }
 
-static int is_idle(const table *of, const void *row)
+static int is_idle(const table *t, const void *row)
 {
-    const column *at = of->columns;
+    const column *at = t->columns;
 
     while (at->key && at->value(row) <= 0) {
         at++;
@@ -155,18 +157,19 @@ static int is_idle(const table *of, const void *row)
     return !at->key;
 }
 
-/* The rows in their order, idle ones last. Returns how many are not idle. */
-static int sort_rows(const fw2_page *page, const table *of, const void *rows,
+/* Sort the rows, idle ones last. Return the number of rows that are not
+ * idle. */
+static int sort_rows(const fw2_page *page, const table *t, const void *rows,
                      int n, entry **sorted)
 {
-    const column *by = sorted_by(page, of);
+    const column *by = sort_column(page, t);
     entry *all = apr_palloc(page->r->pool, (apr_size_t)(n + 1) * sizeof(*all));
     int i, busy = 0;
 
     for (i = 0; i < n; i++) {
-        const void *row = (const char *)rows + (apr_size_t)i * of->size;
+        const void *row = (const char *)rows + (apr_size_t)i * t->size;
 
-        all[i] = (entry){ row, name_of(row), by->value(row), is_idle(of, row) };
+        all[i] = (entry){ row, name_of(row), by->value(row), is_idle(t, row) };
         busy += !all[i].idle;
     }
     qsort(all, (apr_size_t)n, sizeof(*all), compare);
@@ -181,75 +184,75 @@ void fw2_write_count(request_rec *r, const char *key, apr_int64_t n)
                n == FW2_UNKNOWN ? "&ndash;" : fw2_text_number(r->pool, n));
 }
 
-static void write_row(const fw2_page *page, const table *of, const entry *at)
+static void write_row(const fw2_page *page, const table *t, const entry *at)
 {
     const char *name = ap_escape_html(page->r->pool, at->name);
-    const column *of_column;
-    const cell *of_cell;
+    const column *col;
+    const cell *cell_at;
 
     ap_rputs("<tr><th scope=row>", page->r);
-    if (of->link) {
+    if (t->link) {
         ap_rprintf(page->r, "<a href=\"%s#vhost\" data-live>%s</a>",
-                   fw2_page_link(page, of->link, at->name), name);
+                   fw2_page_link(page, t->link, at->name), name);
     }
     else {
         ap_rputs(name, page->r);
     }
     ap_rputs("</th>", page->r);
-    for (of_column = of->columns; of_column->key; of_column++) {
-        fw2_write_count(page->r, of_column->heading, of_column->value(at->row));
+    for (col = t->columns; col->key; col++) {
+        fw2_write_count(page->r, col->heading, col->value(at->row));
     }
-    for (of_cell = of->cells; of_cell->heading; of_cell++) {
-        of_cell->write(page->r, at->row);
+    for (cell_at = t->cells; cell_at->heading; cell_at++) {
+        cell_at->write(page->r, at->row);
     }
     ap_rputs("</tr>\n", page->r);
 }
 
-static void write_table(const fw2_page *page, const table *of,
-                        const entry *rows, int n)
+static void write_table(const fw2_page *page, const table *t, const entry *rows,
+                        int n)
 {
-    const column *by = sorted_by(page, of), *at;
-    const cell *of_cell;
+    const column *by = sort_column(page, t), *col;
+    const cell *cell_at;
 
     ap_rprintf(page->r,
                "<div class=rows><table><thead><tr><th scope=col>%s</th>",
-               of->heading);
-    for (at = of->columns; at->key; at++) {
+               t->heading);
+    for (col = t->columns; col->key; col++) {
         ap_rprintf(page->r,
                    "<th scope=col%s><a href=\"%s#%s\" data-live>%s</a></th>",
-                   at == by ? " aria-sort=descending" : "",
-                   fw2_page_link(page, "sort", at->key), of->id, at->heading);
+                   col == by ? " aria-sort=descending" : "",
+                   fw2_page_link(page, "sort", col->key), t->id, col->heading);
     }
-    for (of_cell = of->cells; of_cell->heading; of_cell++) {
-        ap_rprintf(page->r, "<th scope=col>%s</th>", of_cell->heading);
+    for (cell_at = t->cells; cell_at->heading; cell_at++) {
+        ap_rprintf(page->r, "<th scope=col>%s</th>", cell_at->heading);
     }
     ap_rputs("</tr></thead>\n<tbody>", page->r);
     while (n-- > 0) {
-        write_row(page, of, rows++);
+        write_row(page, t, rows++);
     }
     ap_rputs("</tbody></table></div>\n", page->r);
 }
 
-/* `12 more listeners`, `1 idle listener` */
-static const char *count_of(const fw2_page *page, const table *of, int n,
+/* Return `12 more listeners`, `1 idle listener`. */
+static const char *count_of(const fw2_page *page, const table *t, int n,
                             const char *kind)
 {
     apr_pool_t *pool = page->r->pool;
 
-    return fw2_text_count(pool, n, apr_pstrcat(pool, kind, of->noun, NULL));
+    return fw2_text_count(pool, n, apr_pstrcat(pool, kind, t->noun, NULL));
 }
 
-/* A link that unfolds all, for those that are not even folded. */
-static void write_link_to_all(const fw2_page *page, const table *of, int n)
+/* Write a link to the page with all rows, for the rows that are left out. */
+static void write_link_to_all(const fw2_page *page, const table *t, int n)
 {
     ap_rprintf(page->r,
                "<p><small><a href=\"%s#%s\" data-live>Show %s</a>"
                "</small></p>\n",
-               fw2_page_link(page, "top", "all"), of->id,
-               count_of(page, of, n, "more "));
+               fw2_page_link(page, "top", "all"), t->id,
+               count_of(page, t, n, "more "));
 }
 
-static void write_more(const fw2_page *page, const table *of, const entry *rows,
+static void write_more(const fw2_page *page, const table *t, const entry *rows,
                        int n)
 {
     int shown = n < MORE ? n : MORE;
@@ -257,17 +260,17 @@ static void write_more(const fw2_page *page, const table *of, const entry *rows,
     if (n <= 0) {
         return;
     }
-    ap_rprintf(page->r, "<details id=more-%s><summary>%s</summary>\n", of->id,
-               count_of(page, of, n, "more "));
-    write_table(page, of, rows, shown);
+    ap_rprintf(page->r, "<details id=more-%s><summary>%s</summary>\n", t->id,
+               count_of(page, t, n, "more "));
+    write_table(page, t, rows, shown);
     if (n > shown) {
-        write_link_to_all(page, of, n - shown);
+        write_link_to_all(page, t, n - shown);
     }
     ap_rputs("</details>\n", page->r);
 }
 
-/* The names of those with nothing to show. */
-static void write_idle(const fw2_page *page, const table *of, const entry *rows,
+/* Write the names of the idle rows. */
+static void write_idle(const fw2_page *page, const table *t, const entry *rows,
                        int n)
 {
     int shown = n < NAMES ? n : NAMES, i;
@@ -278,34 +281,34 @@ static void write_idle(const fw2_page *page, const table *of, const entry *rows,
     ap_rprintf(page->r,
                "<details id=idle-%s%s><summary>%s</summary><p>"
                "<small>",
-               of->id, n > FEW_NAMES ? "" : " open",
-               count_of(page, of, n, "idle "));
+               t->id, n > FEW_NAMES ? "" : " open",
+               count_of(page, t, n, "idle "));
     for (i = 0; i < shown; i++) {
         ap_rprintf(page->r, "%s%s", i ? ", " : "",
                    ap_escape_html(page->r->pool, rows[i].name));
     }
     ap_rputs("</small></p>\n", page->r);
     if (n > shown) {
-        write_link_to_all(page, of, n - shown);
+        write_link_to_all(page, t, n - shown);
     }
     ap_rputs("</details>\n", page->r);
 }
 
-static void write_rows(const fw2_page *page, const table *of, const void *rows,
+static void write_rows(const fw2_page *page, const table *t, const void *rows,
                        int n)
 {
     entry *sorted;
-    int busy = sort_rows(page, of, rows, n, &sorted);
+    int busy = sort_rows(page, t, rows, n, &sorted);
     int shown = page->top && page->top < busy ? page->top : busy;
 
     if (!page->top) {
         shown = busy = n;
     }
     if (shown) {
-        write_table(page, of, sorted, shown);
+        write_table(page, t, sorted, shown);
     }
-    write_more(page, of, sorted + shown, busy - shown);
-    write_idle(page, of, sorted + busy, n - busy);
+    write_more(page, t, sorted + shown, busy - shown);
+    write_idle(page, t, sorted + busy, n - busy);
 }
 
 /* ----------------------------------------------------------- listeners -- */
@@ -428,7 +431,7 @@ static apr_int64_t vhost_held(const void *row)
     return ((const fw2_vhost_report *)row)->held;
 }
 
-static apr_int64_t vhost_ever(const void *row)
+static apr_int64_t vhost_total(const void *row)
 {
     const apr_int64_t *closes = ((const fw2_vhost_report *)row)->totals.closes;
 
@@ -440,15 +443,15 @@ static const column vhost_columns[] = {
     { "closes", "closes a minute", vhost_closes },
     { "left_open", "not closed by client, a minute", vhost_left_open },
     { "vhost_held", "held", vhost_held },
-    { "ever", "closes ever", vhost_ever },
+    { "ever", "closes ever", vhost_total },
     { NULL, NULL, NULL }
 };
 
-/* Why its connections ended: the main cause in words, all of them as a bar. */
+/* Write the causes of a virtual host: the main one in words, all as a bar. */
 static void write_causes(request_rec *r, const void *row)
 {
     const apr_int64_t *n = ((const fw2_vhost_report *)row)->totals.causes;
-    apr_int64_t all = vhost_ever(row);
+    apr_int64_t all = vhost_total(row);
     int most = 0, i;
 
     if (all <= 0) {
@@ -474,23 +477,24 @@ static void write_causes(request_rec *r, const void *row)
 
 #define CLOSES_HEADING "closes in the last hour"
 
-/* Return a number of an interval of a trend as one of a minute, rounded up. */
+/* Return the number of an interval of a trend as a number in a minute, rounded
+ * up. */
 static apr_int64_t per_minute(apr_int64_t n)
 {
     return (n - 1) / (FW2_TREND_STEP / FW2_MINUTE) + 1;
 }
 
-/* The trend as a small line, up to its own highest. */
+/* Write the trend as a small line, scaled to its peak. */
 static void write_trend(request_rec *r, const void *row)
 {
     const apr_int64_t *trend = ((const fw2_vhost_report *)row)->trend;
-    apr_int64_t highest = 0;
+    apr_int64_t peak = 0;
     int i, drawn = 0;
 
     for (i = 0; i < FW2_TREND; i++) {
-        highest = trend[i] > highest ? trend[i] : highest;
+        peak = trend[i] > peak ? trend[i] : peak;
     }
-    if (!highest) {
+    if (!peak) {
         ap_rputs("<td class=zero>&ndash;</td>", r);
         return;
     }
@@ -498,12 +502,12 @@ static void write_trend(request_rec *r, const void *row)
                "<td class=spark data-k=\"" CLOSES_HEADING
                "\"><svg viewBox=\"-1 -1 %d 18\" role=img "
                "aria-label=\"at most %s a minute\"><path class=closes d=\"",
-               2 * FW2_TREND, fw2_text_number(r->pool, per_minute(highest)));
+               2 * FW2_TREND, fw2_text_number(r->pool, per_minute(peak)));
     for (i = 0; i < FW2_TREND; i++) {
         if (trend[i] >= 0) {
             /* A single interval is a dot. */
             ap_rprintf(r, drawn++ ? "L%d %d" : "M%d %dh0", 2 * i,
-                       (int)(16 - 16.0 * (double)trend[i] / (double)highest));
+                       (int)(16 - 16.0 * (double)trend[i] / (double)peak));
         }
     }
     ap_rputs("\"/></svg></td>", r);
@@ -521,7 +525,7 @@ static const table vhosts = { .id = "vhosts",
                               .size = sizeof(fw2_vhost_report),
                               .link = "vhost" };
 
-/* All figures of the virtual host that the query string names. */
+/* Write all figures of the virtual host that the query string names. */
 static void write_chosen(const fw2_page *page)
 {
     const fw2_report *report = page->report;
@@ -562,28 +566,28 @@ void fw2_write_vhosts(const fw2_page *page)
 typedef struct {
     const char *name;
     const char *kind;
-    apr_int64_t now;
-    fw2_client_report seen;
+    apr_int64_t now; /* half-closed connections */
+    fw2_client_report past;
 } client;
 
 static apr_int64_t client_left_open(const void *row)
 {
-    return ((const client *)row)->seen.left_open;
+    return ((const client *)row)->past.left_open;
 }
 
 static apr_int64_t client_silent(const void *row)
 {
-    return ((const client *)row)->seen.silent;
+    return ((const client *)row)->past.silent;
 }
 
 static apr_int64_t client_expired(const void *row)
 {
-    return ((const client *)row)->seen.expired;
+    return ((const client *)row)->past.expired;
 }
 
 static apr_int64_t client_closed(const void *row)
 {
-    return ((const client *)row)->seen.closed;
+    return ((const client *)row)->past.closed;
 }
 
 static apr_int64_t client_now(const void *row)
@@ -614,7 +618,7 @@ static const table clients = { .id = "clients",
                                .cells = client_cells,
                                .size = sizeof(client) };
 
-/* Whether a net is in the first list of nets as well. */
+/* True if a list contains a client. */
 static int is_listed(const fw2_client_reports *list, const char *name)
 {
     int i = 0;
@@ -625,26 +629,28 @@ static int is_listed(const fw2_client_reports *list, const char *name)
     return i < list->n;
 }
 
+/* Append the clients of a list that another list does not contain. Return their
+ * number. */
 static int add_list(client *rows, const fw2_client_reports *list,
-                    const fw2_client_reports *but, const char *kind)
+                    const fw2_client_reports *except, const char *kind)
 {
     int i, n = 0;
 
     for (i = 0; i < list->n; i++) {
-        const fw2_client_report *seen = &list->clients[i];
+        const fw2_client_report *past = &list->clients[i];
 
-        if (!but || !is_listed(but, seen->client)) {
-            rows[n++] = (client){ seen->client, kind, FW2_UNKNOWN, *seen };
+        if (!except || !is_listed(except, past->client)) {
+            rows[n++] = (client){ past->client, kind, FW2_UNKNOWN, *past };
         }
     }
     return n;
 }
 
-/* All clients that the report has, each once a kind. */
+/* Return all clients of the report, each net and each address once. */
 static client *all_clients(const fw2_page *page, int *n)
 {
-    static const fw2_client_report unseen = { NULL, FW2_UNKNOWN, FW2_UNKNOWN,
-                                              FW2_UNKNOWN, FW2_UNKNOWN };
+    static const fw2_client_report unknown = { NULL, FW2_UNKNOWN, FW2_UNKNOWN,
+                                               FW2_UNKNOWN, FW2_UNKNOWN };
     const fw2_client_reports *lists = page->report->lists;
     int most = lists[FW2_AGENTS].n + lists[FW2_NETS].n + lists[FW2_IDLE_NETS].n
                + page->report->npeers;
@@ -659,7 +665,7 @@ static client *all_clients(const fw2_page *page, int *n)
         const fw2_peer_report *peer = &page->report->peers[i];
 
         rows[(*n)++] =
-            (client){ peer->peer, "address", peer->connections, unseen };
+            (client){ peer->peer, "address", peer->connections, unknown };
     }
     return rows;
 }
