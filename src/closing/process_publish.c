@@ -182,8 +182,10 @@ static void note_half_closed(fw2_publisher *p)
 
     p->held = p->orphan = FW2_NOT_SAMPLED;
     if (count->backend == FW2_NETLINK || count->backend == FW2_PROCFS) {
-        fw2_sockdiag_half_closed(count->tallies, p->setup->n, &p->held,
-                                 &p->orphan);
+        fw2_half half = fw2_sockdiag_half_closed(count->tallies, p->setup->n);
+
+        p->held = half.held;
+        p->orphan = half.orphan;
     }
 }
 

@@ -371,21 +371,21 @@ apr_int64_t fw2_sockdiag_drops(const fw2_tally *tallies, int n)
     return drops;
 }
 
-void fw2_sockdiag_half_closed(const fw2_tally *tallies, int n,
-                              apr_int64_t *held, apr_int64_t *orphan)
+fw2_half fw2_sockdiag_half_closed(const fw2_tally *tallies, int n)
 {
-    static const fw2_state half[] = { FW2_FIN_WAIT1, FW2_FIN_WAIT2,
-                                      FW2_CLOSING };
-    unsigned int state;
-    int i;
+    fw2_half sum = { 0, 0, 0 };
+    int i, state;
 
-    *held = *orphan = 0;
     for (i = 0; i < n; i++) {
-        for (state = 0; state < sizeof(half) / sizeof(half[0]); state++) {
-            const apr_int64_t *by_holder = tallies[i].n[half[state]];
+        for (state = 0; state < FW2_STATES; state++) {
+            const apr_int64_t *by_holder = tallies[i].n[state];
 
-            *held += by_holder[FW2_PROCESS];
-            *orphan += by_holder[FW2_KERNEL] + by_holder[FW2_TIMEWAIT];
+            if (is_half_closed((fw2_state)state)) {
+                sum.held += by_holder[FW2_PROCESS];
+                sum.orphan += by_holder[FW2_KERNEL] + by_holder[FW2_TIMEWAIT];
+                sum.mini += by_holder[FW2_TIMEWAIT];
+            }
         }
     }
+    return sum;
 }

@@ -72,11 +72,15 @@ typedef struct fw2_tally {
                                     only); -1: not known */
 } fw2_tally;
 
-/** Add up the half-closed connections of several endpoints: FIN_WAIT_1,
- *  FIN_WAIT_2 and CLOSING. `held` are those with a descriptor in a process,
- *  `orphan` all others. */
-void fw2_sockdiag_half_closed(const fw2_tally *tallies, int n,
-                              apr_int64_t *held, apr_int64_t *orphan);
+/** Half-closed connections: sockets in FIN_WAIT_1, FIN_WAIT_2 or CLOSING. */
+typedef struct fw2_half {
+    apr_int64_t held;   /**< sockets with a descriptor in a process */
+    apr_int64_t orphan; /**< all other sockets */
+    apr_int64_t mini;   /**< orphans that are mini-sockets */
+} fw2_half;
+
+/** Add up the half-closed connections of several endpoints. */
+fw2_half fw2_sockdiag_half_closed(const fw2_tally *tallies, int n);
 
 /** Add a number to a sum. -1 means not known, for both: such a number adds
  *  nothing, and such a sum counts as 0. */

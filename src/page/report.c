@@ -17,17 +17,19 @@
 static void report_count(fw2_report *report, const fw2_count *count,
                          int counted)
 {
+    fw2_half half;
+
     if (!counted) {
         memset(&report->half_closed, 0xff, sizeof(report->half_closed));
         memset(&report->remaining, 0xff, sizeof(report->remaining));
         memset(&report->undelivered, 0xff, sizeof(report->undelivered));
         return;
     }
-    fw2_sockdiag_half_closed(count->tallies, report->nlisteners,
-                             &report->half_closed.held,
-                             &report->half_closed.orphan);
-    report->half_closed.total =
-        report->half_closed.held + report->half_closed.orphan;
+    half = fw2_sockdiag_half_closed(count->tallies, report->nlisteners);
+    report->half_closed.held = half.held;
+    report->half_closed.orphan = half.orphan;
+    report->half_closed.mini = half.mini;
+    report->half_closed.total = half.held + half.orphan;
     report->remaining = count->left;
     report->undelivered = count->undelivered;
 }

@@ -115,6 +115,7 @@ typedef struct fw2_report {
     } snapshot;
     struct {
         apr_int64_t total, held, orphan; /**< numbers of sockets */
+        apr_int64_t mini;                /**< orphans that are mini-sockets */
         apr_int64_t expected; /**< expected orphans of all virtual hosts */
     } half_closed;
     fw2_listener_report *listeners;

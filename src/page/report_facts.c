@@ -23,16 +23,8 @@ static void add(apr_int64_t *sum, apr_int64_t n)
 
 static void add_listener(fw2_facts *facts, const fw2_tally *tally)
 {
-    static const fw2_state half[] = { FW2_FIN_WAIT1, FW2_FIN_WAIT2,
-                                      FW2_CLOSING };
     const apr_int64_t *first = tally->n[FW2_FIN_WAIT1];
-    unsigned int i;
 
-    for (i = 0; i < sizeof(half) / sizeof(half[0]); i++) {
-        add(&facts->held, tally->n[half[i]][FW2_PROCESS]);
-        add(&facts->orphan_full, tally->n[half[i]][FW2_KERNEL]);
-        add(&facts->orphan_mini, tally->n[half[i]][FW2_TIMEWAIT]);
-    }
     add(&facts->fin_wait1, first[FW2_PROCESS] + first[FW2_KERNEL]);
     add(&facts->close_wait, tally->n[FW2_CLOSE_WAIT][FW2_PROCESS]);
     if (percent(tally->backlog, tally->backlog_limit)
@@ -51,6 +43,9 @@ static void add_sockets(fw2_facts *facts, const fw2_report *report)
     if (report->half_closed.total == FW2_UNKNOWN) {
         return;
     }
+    facts->held = report->half_closed.held;
+    facts->orphan_mini = report->half_closed.mini;
+    facts->orphan_full = report->half_closed.orphan - report->half_closed.mini;
     for (i = 0; i < report->nlisteners; i++) {
         add_listener(facts, &report->listeners[i].tally);
     }

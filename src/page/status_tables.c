@@ -324,19 +324,17 @@ static apr_int64_t in_state(const void *row, fw2_state state)
 static apr_int64_t listener_held(const void *row)
 {
     const fw2_listener_report *at = row;
-    apr_int64_t held, orphan;
+    fw2_half half = fw2_sockdiag_half_closed(&at->tally, 1);
 
-    fw2_sockdiag_half_closed(&at->tally, 1, &held, &orphan);
-    return held < 0 ? FW2_UNKNOWN : held;
+    return half.held < 0 ? FW2_UNKNOWN : half.held;
 }
 
 static apr_int64_t listener_orphans(const void *row)
 {
     const fw2_listener_report *at = row;
-    apr_int64_t held, orphan;
+    fw2_half half = fw2_sockdiag_half_closed(&at->tally, 1);
 
-    fw2_sockdiag_half_closed(&at->tally, 1, &held, &orphan);
-    return orphan < 0 ? FW2_UNKNOWN : orphan;
+    return half.orphan < 0 ? FW2_UNKNOWN : half.orphan;
 }
 
 static apr_int64_t fin_wait_1(const void *row)

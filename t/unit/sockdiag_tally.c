@@ -103,11 +103,35 @@ static void test_queues(void)
            "a new count begins without such bytes");
 }
 
+/* States by their numbers in Linux: 4 FIN_WAIT_1, 5 FIN_WAIT_2, 11 CLOSING, 8
+ * CLOSE_WAIT, 9 LAST_ACK, 6 TIME_WAIT. */
+static void test_half_closed(void)
+{
+    static const unsigned int all[] = { 4, 5, 11, 8, 9, 6 };
+    fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
+    fw2_counting c = counting(&e, 1);
+    fw2_half half;
+    unsigned int i;
+
+    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        add_row(&c, all[i], 7, 0, 0, 0);
+        add_row(&c, all[i], 0, 0, 0, 0);
+    }
+    add_row(&c, 5, 0, 3, 0, 0);
+    half = fw2_sockdiag_half_closed(c.tallies, 1);
+    is_int(half.held, 3, "three states with a descriptor are held");
+    is_int(half.orphan, 4,
+           "three states without, and a mini-socket, are "
+           "orphans");
+    is_int(half.mini, 1, "one orphan is a mini-socket");
+}
+
 int main(void)
 {
     begin_program();
     test_classes();
     test_timers();
     test_queues();
+    test_half_closed();
     return end_program();
 }
