@@ -85,29 +85,18 @@ static void read_events(const fw2_counters *counters, fw2_vhost_id vhost,
     }
 }
 
-static apr_int64_t fallbacks(const fw2_counters *counters)
-{
-    fw2_server_totals totals;
-    apr_int64_t sum = 0;
-    int i;
-
-    fw2_counters_server(counters, &totals);
-    for (i = 0; i < FW2_REFUSALS; i++) {
-        sum += totals.fallback[i];
-    }
-    return sum;
-}
-
 /* Read the events of all virtual hosts, and behind them the sum of the
  * fallbacks. */
 static void read_all_events(const fw2_counters *counters, apr_int64_t *events)
 {
     apr_size_t i, n = (apr_size_t)fw2_counters_named(counters);
+    fw2_server_totals totals;
 
     for (i = 0; i < n; i++) {
         read_events(counters, (fw2_vhost_id)i, &events[i * EVENTS]);
     }
-    events[fw2_counters_places(counters) * EVENTS] = fallbacks(counters);
+    fw2_counters_server(counters, &totals);
+    events[fw2_counters_places(counters) * EVENTS] = totals.fallbacks;
 }
 
 static void publish_rates(fw2_publisher *p, apr_time_t now)
@@ -245,16 +234,15 @@ void fw2_publisher_count(fw2_publisher *p, int held)
 
 /* --------------------------------------------------------------- samples -- */
 
-static void sum_up_closes(const fw2_counters *counters, fw2_sample *sample)
+static apr_int64_t count_closes(const fw2_counters *counters)
 {
     int i, n = fw2_counters_named(counters);
-    fw2_vhost_totals totals;
+    apr_int64_t sum = 0;
 
     for (i = 0; i < n; i++) {
-        fw2_counters_vhost(counters, (fw2_vhost_id)i, &totals);
-        sample->closes +=
-            totals.closes[FW2_BY_PEER] + totals.closes[FW2_BY_SERVER];
+        sum += fw2_counters_ends(counters, (fw2_vhost_id)i);
     }
+    return sum;
 }
 
 void fw2_publisher_sample(fw2_publisher *p, int held)
@@ -272,12 +260,12 @@ void fw2_publisher_sample(fw2_publisher *p, int held)
     sample.orphan = p->orphan;
     sample.timewait = p->last.limits.timewait;
     sample.marks = p->marks;
+    sample.closes = count_closes(p->setup->counters);
     sample.severity = FW2_NOT_SAMPLED;
     if (p->setup->severity) {
         sample.severity = p->setup->severity(p->scratch);
         apr_pool_clear(p->scratch);
     }
-    sum_up_closes(p->setup->counters, &sample);
     fw2_counters_note(p->setup->counters, now);
     fw2_history_put(p->setup->history, &sample);
     p->marks = 0;

@@ -211,10 +211,8 @@ static void report_closer(fw2_report *report, const fw2_sources *sources)
                                     : report->closer.oldest;
     }
     fw2_counters_server(sources->counters, &totals);
-    for (i = 0; i < FW2_REFUSALS; i++) {
-        report->closer.reasons[i] = totals.fallback[i];
-        report->closer.fallback += totals.fallback[i];
-    }
+    memcpy(report->closer.reasons, totals.fallback, sizeof(totals.fallback));
+    report->closer.fallback = totals.fallbacks;
     report->closer.invalid = totals.invalid;
     report->closer.lost = totals.lost;
 }

@@ -429,8 +429,13 @@ void fw2_counters_server(const fw2_counters *counters,
                          fw2_server_totals *totals)
 {
     const segment *s = counters->segment;
+    int i;
 
     read_numbers(s->fallback, totals->fallback, FW2_REFUSALS);
+    totals->fallbacks = 0;
+    for (i = 0; i < FW2_REFUSALS; i++) {
+        totals->fallbacks += totals->fallback[i];
+    }
     totals->invalid = read_number(&s->invalid);
     totals->lost = read_number(&s->lost);
 }

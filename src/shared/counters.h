@@ -73,6 +73,7 @@ typedef struct fw2_vhost_totals {
 typedef struct fw2_server_totals {
     apr_int64_t fallback[FW2_REFUSALS]; /**< connections left to httpd's own
                                              linger, by reason */
+    apr_int64_t fallbacks;              /**< the sum of these connections */
     apr_int64_t invalid; /**< messages that no child of httpd sends */
     apr_int64_t lost;    /**< lingers lost because the closer process was
                               killed */

@@ -381,8 +381,9 @@ static void read_counters(void)
 {
     fw2_server_totals server;
     fw2_vhost_totals totals;
+    apr_int64_t trend[FW2_TREND];
     fw2_vhost_id i;
-    int n = fw2_counters_named(counters);
+    int j, n = fw2_counters_named(counters);
 
     wrong += n > (int)fw2_counters_places(counters) || n < 3;
     for (i = 0; i < (fw2_vhost_id)n; i++) {
@@ -400,8 +401,17 @@ static void read_counters(void)
                  || !is_within(0, totals.given_up, MOST)
                  || !is_within(0, totals.tls, MOST);
     }
+    for (i = 0; i < (fw2_vhost_id)n; i++) {
+        fw2_counters_trend(counters, i, trend);
+        for (j = 0; j < FW2_TREND; j++) {
+            wrong += !is_within(-MOST, trend[j], MOST);
+        }
+    }
     fw2_counters_server(counters, &server);
-    wrong += !all_within(&server, sizeof(server), 0);
+    wrong += !all_within(server.fallback, sizeof(server.fallback), 0)
+             || !is_within(0, server.fallbacks, FW2_REFUSALS * MOST)
+             || !is_within(0, server.invalid, MOST)
+             || !is_within(0, server.lost, MOST);
 }
 
 static void use_counters(void)
@@ -422,6 +432,7 @@ static void use_counters(void)
         (void)fw2_counters_fallback(counters, (fw2_refusal)(j % FW2_REFUSALS),
                                     apr_time_now());
     }
+    fw2_counters_note(counters, fw2_clock_now());
     fw2_counters_invalid(counters);
     fw2_counters_lost(counters, MOST);
     read_counters();
