@@ -87,15 +87,6 @@ sub get ($port, $path) {
     return $client;
 }
 
-# Answer the proxy's request in the backend's place, and never close.
-sub serve ($backend) {
-    IO::Select->new($backend)->can_read($PATIENT) or die "no request came\n";
-    my $from_proxy = $backend->accept;
-    read_until($from_proxy, qr/\r\n\r\n/, 'a request');
-    $from_proxy->syswrite($OK);
-    return $from_proxy;
-}
-
 # A read that ends: what was left, then 'end', or the error.
 sub last_words ($socket) {
     IO::Select->new($socket)->can_read($PATIENT) or return 'nothing';
@@ -141,7 +132,7 @@ END
         'openssl s_server to listen';
 
     my $client = get($httpd->port, '/closed');
-    my $closed = serve($once);
+    my $closed = answer_proxy($once);
     read_until($client, qr/ok$/, 'the answer');
     is last_words($closed), 'end', 'closed at once: no reset';
     lives(join(' ', $closed->peerport, $once_port), 30, 60, 'closed at once');
@@ -150,7 +141,7 @@ END
     pass 'while the connection from the client was';
 
     my $pooling = get($httpd->port, '/pooled');
-    my $pooled  = serve($pool);
+    my $pooled  = answer_proxy($pool);
     read_until($pooling, qr/ok$/, 'the answer');
     my $tls_client = get($httpd->port, '/tls');
     read_until($tls->{from}, qr/\r\n\r\n/, 'a request by TLS');

@@ -25,12 +25,11 @@ sub sockets (@ports) {
         state close-wait state last-ack '( $where )'`;
     die "ss failed: $?\n" if $?;
     return sort map {
-        my ($state, undef, undef, $local, $peer) = split;
+        my $line = $_;
+        my ($state, undef, undef, $local, $peer) = split ' ', $line;
         (my $name = lc $state) =~ s/-(?=\d)//;
         $name =~ tr/-/_/;
-        my $holder = /timer:\(timewait/ ? 'timewait'
-                   : /\bino:[1-9]/      ? 'process' : 'kernel';
-        "$local $name $holder $peer";
+        join ' ', $local, $name, ss_holder($line), $peer;
     } @lines;
 }
 

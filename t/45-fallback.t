@@ -46,9 +46,7 @@ sub ss_table (@ports) {
     my %n;
     for (`ss -tanHoe state fin-wait-2 '( $where )'`) {
         my $local = (split)[2];
-        my $holder = /timer:\(timewait/ ? 'timewait'
-                   : /\bino:[1-9]/      ? 'process' : 'kernel';
-        $n{"$local $holder"}++;
+        $n{ "$local " . ss_holder($_) }++;
     }
     die "ss failed: $?\n" if $?;
     return \%n;

@@ -8,7 +8,6 @@ use Test::More;
 use FinWait2Test;
 use FinWait2Client;
 use Errno      qw(EAFNOSUPPORT);
-use IO::Select;
 use IO::Socket::IP;
 use Time::HiRes qw(time);
 
@@ -65,20 +64,6 @@ sub top ($json) {
              @{ $json->{elsewhere}{top} } };
 }
 
-# A backend in the proxy's place: it answers once, and never closes.
-sub serve ($backend) {
-    my $request = '';
-    IO::Select->new($backend)->can_read(30) or die "no request came\n";
-    my $from_proxy = $backend->accept;
-    while ($request !~ /\r\n\r\n/) {
-        IO::Select->new($from_proxy)->can_read(30) or die "no request\n";
-        sysread $from_proxy, $request, 65536, length $request
-            or die "the proxy closed: $!\n";
-    }
-    $from_proxy->syswrite("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    push @KEPT, $from_proxy;
-}
-
 sub conf (@backends) {
     my $n = 0;
     return join '', "FinWait2KeepAliveTimeout 100ms\nFinWait2Timeout 60s\n",
@@ -110,7 +95,7 @@ sub all_kinds ($backend_name, %options) {
     my $asking = client('127.0.0.1', $v4);
     $asking->syswrite("GET /1/ HTTP/1.1\r\nHost: a\r\n"
                     . "Connection: close\r\n\r\n");
-    serve($backend);
+    push @KEPT, answer_proxy($backend);
     my ($json, $ss) = moment($httpd, 5);
     is $json->{snapshot}{backend}, $backend_name, "counted by $backend_name";
     is $json->{elsewhere}{half_closed} + 5, $ss,

@@ -22,6 +22,8 @@ package FinWait2Client;
 #                                 socket and the text
 #   silent_clients($httpd, 'PORT2', $times)
 #                                 as many sockets, which have asked for /page
+#   answer_proxy($listener)       one request of a proxy, answered by `ok` in a
+#                                 backend's place; the socket, not closed
 #   load($port), unload($load)    four clients that ask for /page (1000 times
 #                                 `y`) until unloaded; returns what went wrong
 #   http2_begin()                 what an h2c client sends first
@@ -43,10 +45,10 @@ use Time::HiRes    qw(time);
 
 use constant { ESTABLISHED => 1, FIN_WAIT2 => 5, CLOSED => 7, CLOSE_WAIT => 8 };
 
-our @EXPORT = qw(CLOSED CLOSE_WAIT ESTABLISHED FIN_WAIT2 answer connect_to
-                 has_ended http2_begin http2_frame http2_get load read_all
-                 read_until reset_it server_ends silent_client silent_clients
-                 tcp_state tls_to unload);
+our @EXPORT = qw(CLOSED CLOSE_WAIT ESTABLISHED FIN_WAIT2 answer answer_proxy
+                 connect_to has_ended http2_begin http2_frame http2_get load
+                 read_all read_until reset_it server_ends silent_client
+                 silent_clients tcp_state tls_to unload);
 
 #---- plain sockets -----------------------------------------------------------
 
@@ -105,6 +107,15 @@ sub answer ($socket) {
         read_more($socket, \$text, 'an answer')
             or die "no answer after '$text'\n";
     }
+}
+
+sub answer_proxy ($listener) {
+    IO::Select->new($listener)->can_read(FinWait2Test::patience(30))
+        or die "no request came\n";
+    my $proxy = $listener->accept // die "accept: $!\n";
+    read_until($proxy, qr/\r\n\r\n/, 'a request');
+    $proxy->syswrite("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    return $proxy;
 }
 
 sub has_ended ($socket) {

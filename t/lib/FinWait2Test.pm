@@ -65,6 +65,7 @@ package FinWait2Test;
 #   ss_count(port => N, state => 'fin-wait-2', holder => 'kernel')
 #                                  what ss sees; holder: process (a descriptor
 #                                  leads to it), kernel, timewait, or any
+#   ss_holder($line)               the holder of a line of `ss -tanoe`
 #   module_of('forks')             builds t/bin/forks.c, a module for tests; the
 #                                  line that loads it
 #   shared_object('noshm')         builds t/bin/noshm.c, to be preloaded
@@ -100,7 +101,7 @@ use Time::HiRes    qw(time sleep);
 
 our @EXPORT = qw(comes config_check for_each_mpm in_netns module_of mpms
                  named_vhosts netns_pair program shared_object slurp spew
-                 ss_count vhost wait_for);
+                 ss_count ss_holder vhost wait_for);
 
 my $TOP     = dirname(dirname(dirname(abs_path(__FILE__))));
 my $MODULE  = $ENV{FINWAIT2_SO} // "$TOP/.libs/mod_finwait2.so";
@@ -562,14 +563,18 @@ sub named_vhosts ($port, @vhosts) {
     } @vhosts;
 }
 
+sub ss_holder ($line) {
+    return $line =~ /timer:\(timewait/ ? 'timewait'
+         : $line =~ /\bino:[1-9]/      ? 'process' : 'kernel';
+}
+
 sub ss_count (%which) {
     my $state = $which{state} // 'fin-wait-2';
     my @lines = `ss -tanHoe state $state 'sport = :$which{port}'`;
     die "ss failed: $?" if $?;
     my %held  = (process => 0, kernel => 0, timewait => 0);
     for (@lines) {
-        $held{ /timer:\(timewait/ ? 'timewait'
-               : /\bino:[1-9]/    ? 'process' : 'kernel' }++;
+        $held{ ss_holder($_) }++;
     }
     return defined $which{holder} ? $held{ $which{holder} } : @lines + 0;
 }
