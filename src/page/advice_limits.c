@@ -57,8 +57,8 @@ static fw2_owner minis_owner(const fw2_facts *facts)
     return share >= OWN_SHARE ? FW2_OWNER_HTTPD : FW2_OWNER_OTHERS;
 }
 
-/* Return the owner of the orphans that are full sockets: only these does the
- * kernel reset. */
+/* Return the owner of the orphans that are full sockets. The kernel resets no
+ * other orphans. */
 static fw2_owner orphans_owner(const fw2_facts *facts)
 {
     if (!fw2_known(facts->orphan_full)) {
@@ -170,7 +170,7 @@ static const char *more_buckets(const fw2_facts *facts, apr_pool_t *pool)
                         fw2_text_bytes(pool, to * FW2_MINI_BYTES));
 }
 
-/* Recommend to raise the limit of mini-sockets. `then` is appended to the
+/* Recommend a higher limit of mini-sockets. `then` is appended to the
  * remedy. */
 static void recommend_buckets(const fw2_facts *facts, fw2_words *words,
                               const char *then, apr_pool_t *pool)
@@ -442,7 +442,7 @@ static apr_int64_t listen_overflows(const fw2_facts *facts)
                : all;
 }
 
-/* Return a sentence on another program whose queue is full now. */
+/* Return a sentence on the full accept queue of another program. */
 static const char *full_queue(const fw2_facts *facts, apr_pool_t *pool)
 {
     const char *limit = "";

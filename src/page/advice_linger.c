@@ -263,7 +263,7 @@ static apr_int64_t undelivered(const fw2_facts *facts)
  * there is at least one. */
 static const char *undelivered_finding(const fw2_facts *facts, apr_pool_t *pool)
 {
-    const char *shut = "", *bytes = "a response";
+    const char *windows = "", *bytes = "a response";
     const char *sockets = "Connections";
 
     if (fw2_known(facts->undelivered)) {
@@ -278,12 +278,12 @@ static const char *undelivered_finding(const fw2_facts *facts, apr_pool_t *pool)
         bytes = fw2_text_bytes(pool, facts->undelivered_bytes);
     }
     if (facts->shut_windows > 0) {
-        shut = apr_psprintf(pool, ", %s of them behind a zero window",
-                            fw2_text_number(pool, facts->shut_windows));
+        windows = apr_psprintf(pool, ", %s of them behind a zero window",
+                               fw2_text_number(pool, facts->shut_windows));
     }
     return apr_psprintf(
         pool, "%s in FIN_WAIT_1 %s %s that clients have not acknowledged%s.",
-        sockets, FW2_PLURAL(facts->undelivered, "has", "have"), bytes, shut);
+        sockets, FW2_PLURAL(facts->undelivered, "has", "have"), bytes, windows);
 }
 
 static fw2_words undelivered_words(const fw2_facts *facts, apr_pool_t *pool)
