@@ -254,7 +254,7 @@ subtest 'the page stays up to date' => sub {
     ok $browser->value('document.querySelector("#words").open'),
         'what was open is open';
     is $browser->value('document.activeElement.textContent'),
-        'The words on this page', 'what had the focus has it';
+        'Terms on this page', 'what had the focus has it';
 
     $browser->click('#pause');
     is shown('#state'), 'paused', 'paused';
@@ -286,13 +286,13 @@ subtest 'links of tables' => sub {
         'document.querySelectorAll("#vhosts th[aria-sort]").length') } 'a table';
     $browser->click('#vhosts a[href*="sort=ever"]');
     comes { $browser->value('document.querySelector("#vhosts th[aria-sort]")
-                             .innerText') eq 'closes ever' }
+                             .innerText') eq 'closes in total' }
         'a click sorts by another column';
     like $browser->value('location.search'), qr/sort=ever/, 'in the address';
     is_same('without a reload');
     $browser->value('history.back()');
     comes { $browser->value('document.querySelector("#vhosts th[aria-sort]")
-                             .innerText') ne 'closes ever' } 'back';
+                             .innerText') ne 'closes in total' } 'back';
     is_same('without a reload, too');
     undef @clients;
 };
@@ -336,7 +336,7 @@ subtest 'without the script' => sub {
     is_deeply [grep { /copy|pause/i } keys %shown], [],
         'no button that would do nothing';
     my $sorted = $httpd->get("$PAGE?sort=ever")->{content};
-    like $sorted, qr{aria-sort=descending><a [^>]*>closes ever<}, '?sort=';
+    like $sorted, qr{aria-sort=descending><a [^>]*>closes in total<}, '?sort=';
     undef @clients;
 };
 

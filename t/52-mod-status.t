@@ -57,7 +57,7 @@ for_each_mpm {
     cmp_ok $facts->{FinWait2CloserHeld}, '>=', 3,
         '?auto has what the closer holds';
     ok $facts->{FinWait2CountAgeSeconds} > 0, 'with its age';
-    like block($httpd), qr{<p>\d+, of which httpd holds 3 and the kernel \d},
+    like block($httpd), qr{<p>Total: \d+; held by httpd: 3, orphans of the kernel: \d},
         'as has HTML';
     block($httpd) for 1 .. 5;
     is facts(block($httpd, '?auto'))->{FinWait2Counts},

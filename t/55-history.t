@@ -205,7 +205,7 @@ subtest 'pictures' => sub {
         like $said, qr/^role img$/m, 'an image';
         like $said, qr/^words Half-closed connections: Since the start \| /m,
             'with a name';
-        like $said, qr/ kernel keeps: 7 now, at most 7 at \d\d:\d\d/,
+        like $said, qr/Orphans of the kernel: 7 now, at most 7 at \d\d:\d\d/,
             'now, and the peak';
         # A reader of the page may have been held for a moment.
         like $said, qr/Held by httpd: (?:none|\d now, at most \d at)/,
@@ -234,7 +234,7 @@ subtest 'pictures' => sub {
 
     $httpd = start('event', 'FinWait2Sample 1h');
     wait_for { samples($httpd) } $PATIENT, 'the first sample';
-    like html($httpd), qr/Nothing is known of the time before yet/,
+    like html($httpd), qr/There are too few samples yet/,
         'one sample is no picture';
     unlike html($httpd), qr/<svg/, 'none at all';
     $httpd->stop;

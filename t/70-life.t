@@ -275,7 +275,7 @@ subtest 'no shared memory' => sub {
         $httpd->tolerate(qr/AH03490: scoreboard is full/);
         spew($switch, '');
         $httpd->announce(qr/needs after this restart. httpd goes on/,
-                         qr/has nothing to show/);
+                         qr/has no data to show/);
         $httpd->graceful($conf);
         push @open, silent_clients($httpd, 'PORT2', 2);
         pass 'httpd goes on serving';

@@ -235,15 +235,15 @@ static int refuse(request_rec *r, const fw2_sources *sources)
     if (!sources->wanted) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
                       "%s is the handler here, but FinWait2Status is Off: "
-                      "answering 404. To have the page, set FinWait2Status "
-                      "On in the server configuration",
+                      "answering 404. For the page, set FinWait2Status On in "
+                      "the server configuration",
                       HANDLER);
         return HTTP_NOT_FOUND;
     }
     if (!sources->boards) {
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      "%s has nothing to show: there is no shared memory since "
-                      "the last restart. Answering 503; restart httpd",
+                      "%s has no data to show: there has been no shared memory "
+                      "since the last restart. Answering 503; restart httpd",
                       HANDLER);
         return HTTP_SERVICE_UNAVAILABLE;
     }

@@ -19,16 +19,17 @@ static void write_paragraph(request_rec *r, const fw2_report *report)
         ap_rputs(report->snapshot.counts
                      ? "<p>They could not be counted.</p>\n"
                      : "<p>They have not been counted yet: the process "
-                       "finwait2 counts when somebody asks for "
-                       "finwait-status, or for the next sample.</p>\n",
+                       "finwait2 counts for a request of finwait-status, and "
+                       "for each sample.</p>\n",
                  r);
         return;
     }
     ap_rprintf(r,
-               "<p>%" APR_INT64_T_FMT ", of which httpd holds %" APR_INT64_T_FMT
-               " and the kernel %" APR_INT64_T_FMT "; counted %s seconds ago. "
-               "httpd lingers on %" APR_INT64_T_FMT " of %" APR_INT64_T_FMT
-               " that it may.</p>\n",
+               "<p>Total: %" APR_INT64_T_FMT
+               "; held by httpd: %" APR_INT64_T_FMT
+               ", orphans of the kernel: %" APR_INT64_T_FMT
+               "; counted %s seconds ago. The closer process holds "
+               "%" APR_INT64_T_FMT " of at most %" APR_INT64_T_FMT ".</p>\n",
                report->half_closed.total, report->half_closed.held,
                report->half_closed.orphan,
                fw2_seconds_text(r->pool, report->snapshot.age),

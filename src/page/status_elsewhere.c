@@ -34,8 +34,8 @@ void fw2_write_elsewhere(request_rec *r, const fw2_report *report)
     ap_rputs("<section id=elsewhere class=card><h2>Elsewhere</h2>\n<p>", r);
     if (ours == FW2_UNKNOWN || rest == FW2_UNKNOWN) {
         ap_rputs(
-            "Not counted: other programs have more closing connections "
-            "than are counted here, or no source could be read.</p></section>\n",
+            "Not counted: other programs have too many closing connections to "
+            "count, or no source could be read.</p></section>\n",
             r);
         return;
     }

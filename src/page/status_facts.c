@@ -107,10 +107,11 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
         return;
     }
     ap_rprintf(r,
-               "<p>If nothing new closes: gone %s <strong>%s</strong>%s.</p>\n",
+               "<p>If no more connections close, all are gone %s "
+               "<strong>%s</strong>%s.</p>\n",
                when, fw2_clock_text(r->pool, apr_time_now() + left, "%H:%M:%S"),
                report->remaining.unbounded > 0
-                   ? ", but for those that wait for an acknowledgement"
+                   ? ", except those that wait for an acknowledgement"
                    : "");
 }
 
@@ -153,10 +154,11 @@ void fw2_write_remaining(request_rec *r, const fw2_report *report)
     }
     write_held(r, report);
     write_unknown(r, left->unbounded,
-                  "wait for their clients to acknowledge the last bytes. Only "
-                  "FinWait2UserTimeout ends those of a client that never "
-                  "does.");
-    write_unknown(r, left->unknown, "do not show their time.");
+                  "wait for their clients to acknowledge the last bytes. If a "
+                  "client never does, only FinWait2UserTimeout ends its "
+                  "connection.");
+    write_unknown(r, left->unknown,
+                  "more: the kernel does not show their time left.");
     ap_rputs("</section>\n", r);
 }
 
@@ -174,23 +176,23 @@ typedef struct {
 
 static const limit_row limit_rows[] = {
     { "Mini-sockets",
-      "Orphans in FIN_WAIT_2 and TIME_WAIT together. Above the limit "
+      "TIME_WAIT and orphans in FIN_WAIT_2 together. Above the limit "
       "(net.ipv4.tcp_max_tw_buckets) connections vanish.",
       LIMIT(limits.timewait), LIMIT(limits.tcp_max_tw_buckets), 80 },
     { "Orphans that are full sockets",
-      "Of the whole machine; FIN_WAIT_2 is mostly not among them. From a "
-      "quarter of the limit (net.ipv4.tcp_max_orphans) on, some are reset.",
+      "On the whole machine; most orphans in FIN_WAIT_2 are mini-sockets. "
+      "Above a quarter of the limit (net.ipv4.tcp_max_orphans) some are reset.",
       LIMIT(limits.orphans), LIMIT(limits.tcp_max_orphans), 25 },
-    { "Memory of TCP, in pages",
-      "Of the whole machine. At the limit (net.ipv4.tcp_mem) connections are "
+    { "Memory of TCP's buffers, in pages",
+      "On the whole machine. At the limit (net.ipv4.tcp_mem) connections are "
       "reset.",
       LIMIT(limits.mem_pages), LIMIT(limits.tcp_mem_max), 80 },
-    { "Places of the closer process",
-      "Connections that it lingers on. With none left, the one held longest "
-      "is closed (FinWait2LingerSlots).",
+    { "Slots of the closer process",
+      "Connections that it holds. Without a free slot, the connection held "
+      "longest is closed (FinWait2LingerSlots).",
       LIMIT(closer.held), LIMIT(closer.capacity), 50 },
     { "Descriptors of the closer process",
-      "With none left, the connection held longest is closed.",
+      "Without a free descriptor, the connection held longest is closed.",
       LIMIT(descriptors.open), LIMIT(descriptors.limit), 80 },
 };
 
@@ -247,13 +249,15 @@ typedef struct {
 } loss_row;
 
 static const loss_row loss_rows[] = {
-    { "Mini-sockets", "that could not be made: the connection vanished.",
+    { "Vanished connections", "No mini-socket was free.",
       APR_OFFSETOF(fw2_limits, timewait_overflow) },
-    { "Full accept queues", "found by a new connection, of any program here.",
+    { "Overflows of accept queues",
+      "A new connection found the accept queue of a program here full.",
       APR_OFFSETOF(fw2_limits, listen_overflows) },
-    { "Connections not accepted", "for that or any other reason.",
+    { "Connections not accepted",
+      "An accept queue was full, or there was another reason.",
       APR_OFFSETOF(fw2_limits, listen_drops) },
-    { "Connections reset", "for want of memory, or for too many orphans.",
+    { "Connections reset", "The kernel had no memory, or too many orphans.",
       APR_OFFSETOF(fw2_limits, aborts_on_memory) },
 };
 
@@ -295,14 +299,14 @@ void fw2_write_losses(request_rec *r, const fw2_report *report)
              "\n",
              r);
     if (has_no_losses(&report->limits)) {
-        ap_rputs("<p>None since it started: no mini-socket was refused, no "
-                 "accept queue was full, no connection was reset for want of "
-                 "memory.</p></section>\n",
+        ap_rputs("<p>None since the system started: a mini-socket was always "
+                 "free, no accept queue was full, no connection was reset "
+                 "because of memory.</p></section>\n",
                  r);
         return;
     }
     ap_rputs("<table class=facts><thead><tr><th scope=col>Loss</th>"
-             "<th scope=col>in the last minute</th><th scope=col>ever</th>"
+             "<th scope=col>last minute</th><th scope=col>total</th>"
              "</tr></thead>\n<tbody>",
              r);
     for (i = 0; i < sizeof(loss_rows) / sizeof(loss_rows[0]); i++) {

@@ -13,7 +13,8 @@
 #include "page/text.h"
 #include "base/version.h"
 
-/* The greatest age of a count that has a verdict. */
+/* The greatest age of a count for a verdict, if the closer process does not
+ * answer. */
 #define STALE apr_time_from_sec(60)
 
 /* The terms on the page, and their meanings. */
@@ -21,22 +22,21 @@ static const struct {
     const char *term, *meaning;
 } terms[] = {
     { "FIN_WAIT_1", "httpd has closed, and the client has not acknowledged the "
-                    "last bytes yet. Usual for one round trip. If they stay, "
-                    "clients have vanished or do not read." },
-    { "FIN_WAIT_2", "httpd has closed, the client has acknowledged everything "
-                    "and has not closed. It is the client's turn." },
-    { "CLOSING", "Both closed at the same moment; the client's last "
-                 "acknowledgement is on its way." },
-    { "CLOSE_WAIT", "The client has closed, and httpd has not yet: it is "
-                    "httpd's turn." },
-    { "LAST_ACK", "The client closed first, httpd then; the client's last "
+                    "last bytes yet. This usually takes one round trip. If it "
+                    "takes longer, the client has vanished or does not read." },
+    { "FIN_WAIT_2", "httpd has closed, and the client has acknowledged all "
+                    "data. The client has to close." },
+    { "CLOSING", "httpd and the client have closed at the same time; the "
+                 "client's last acknowledgement is on its way." },
+    { "CLOSE_WAIT", "The client has closed. httpd has to close." },
+    { "LAST_ACK", "The client has closed, then httpd; the client's last "
                   "acknowledgement is on its way." },
-    { "Held", "A process of httpd's holds the descriptor, and no timer of the "
-              "kernel's runs: it stays for as long as httpd holds it." },
-    { "Orphan, full", "httpd has closed it; the kernel keeps a whole socket of "
-                      "about 2.4 KB, and bytes not delivered." },
-    { "Orphan, mini", "httpd has closed it; the kernel keeps 256 bytes and a "
-                      "timer that ends it." },
+    { "Held", "A process of httpd holds the descriptor. No timer of the kernel "
+              "runs: the connection stays for as long as it is held." },
+    { "Orphan, full", "httpd has closed the socket; the kernel keeps all of "
+                      "it, about 2.4 KB, and undelivered bytes." },
+    { "Orphan, mini", "httpd has closed the socket; the kernel keeps 256 bytes "
+                      "and a timer that ends the connection." },
     { NULL, NULL }
 };
 
@@ -135,7 +135,7 @@ static const char *headline(const fw2_page *page)
 
     if (is_stale(report)) {
         return apr_pstrcat(
-            page->r->pool, "The last count is of ",
+            page->r->pool, "The last count was made ",
             fw2_text_long_time(page->r->pool, report->snapshot.age), " ago.",
             NULL);
     }
@@ -163,8 +163,8 @@ static void write_verdict(const fw2_page *page)
                level, level, level, ap_escape_html(r->pool, headline(page)));
     if (!report->snapshot.counts) {
         ap_rputs("<p>The process finwait2 counts for this page. Reload to see "
-                 "the count; if this stays so, the error log has the reason "
-                 "why the process could not be started.</p>\n",
+                 "the count; if there is still none, the error log has the "
+                 "reason why the process could not be started.</p>\n",
                  r);
     }
     ap_rputs("<div class=trend>", r);
@@ -182,24 +182,24 @@ static void write_missing(request_rec *r, const fw2_report *report)
     for (i = 0; i < FW2_BACKENDS; i++) {
         if (report->missing[i]) {
             ap_rprintf(r,
-                       "<p class=warn role=note>%s. The figures here are from "
+                       "<p class=warn role=note>%s. Source of the figures: "
                        "%s.</p>\n",
                        ap_escape_html(r->pool, report->missing[i]),
                        strcmp(report->snapshot.backend, "nothing")
                            ? ap_escape_html(r->pool, report->snapshot.backend)
-                           : "no source at all");
+                           : "none");
         }
     }
     if (!report->closer.answered && report->snapshot.counts) {
         ap_rprintf(r,
                    "<p class=warn role=note>The process finwait2, which counts "
-                   "for this page, did not answer. This is its last count, of "
-                   "%s ago.</p>\n",
+                   "for this page, did not answer. The figures are from its "
+                   "last count, %s ago.</p>\n",
                    fw2_text_time(r->pool, report->snapshot.age));
     }
     if (!report->snapshot.complete
         && report->half_closed.total != FW2_UNKNOWN) {
-        ap_rputs("<p class=warn role=note>Not every socket was counted: the "
+        ap_rputs("<p class=warn role=note>The count is not complete: the "
                  "numbers are lower bounds.</p>\n",
                  r);
     }
@@ -238,7 +238,7 @@ static const char *closes_text(const fw2_page *page)
     apr_pool_t *pool = page->r->pool;
 
     if (by_server < 0 || page->facts.by_peer < 0) {
-        return "<b>&ndash;</b> until a minute is over";
+        return "<b>&ndash;</b> in the first minute";
     }
     if (!closes) {
         return apr_pstrcat(pool, "<b>", fw2_text_rate(pool, 0), "</b>", NULL);
@@ -280,7 +280,7 @@ static void write_terms(request_rec *r)
 {
     int i;
 
-    ap_rputs("<details id=words><summary>The words on this page</summary>"
+    ap_rputs("<details id=words><summary>Terms on this page</summary>"
              "<dl>\n",
              r);
     for (i = 0; terms[i].term; i++) {

@@ -80,7 +80,7 @@ struct fw2_pictures {
 static const struct {
     const char *style, *key, *words;
 } names[SERIES] = {
-    [ORPHAN] = { "orphan", "orphans", "Orphans, which the kernel keeps" },
+    [ORPHAN] = { "orphan", "orphans", "Orphans of the kernel" },
     [HELD] = { "held", "held by httpd", "Held by httpd" },
     [CLOSES] = { "closes", "closes a second", "Closes a second" },
 };
@@ -172,7 +172,8 @@ static void add_sample(fw2_view *view, const fw2_sample *sample,
               before ? fw2_history_rate(sample, before) : -1, sample->time);
 }
 
-/* Prepare a view from the first sample to now, or for the shortest time. */
+/* Prepare a view from the first sample to now, at least for the shortest
+ * time. */
 static void begin_view(fw2_view *view, apr_time_t now, apr_time_t first)
 {
     int i, column;
@@ -315,7 +316,7 @@ static void write_words(request_rec *r, const fw2_view *view, const char *what,
                    fw2_level_names[view->verdict],
                    fw2_clock_text(r->pool, view->verdict_time, "%H:%M"));
     }
-    ap_rputs(view->gaps > 1 ? " For a while, no samples were taken.</desc>\n"
+    ap_rputs(view->gaps > 1 ? " Some samples are missing.</desc>\n"
                             : "</desc>\n",
              r);
 }
@@ -608,18 +609,18 @@ static void write_no_picture(request_rec *r, const fw2_report *report)
 {
     if (report->history) {
         ap_rprintf(r,
-                   "<p class=soft>Nothing is known of the time before yet. A "
-                   "sample is taken every %s s.</p>\n",
+                   "<p class=soft>There are too few samples yet. One is taken "
+                   "every %s s.</p>\n",
                    fw2_seconds_text(r->pool, report->sample_interval));
     }
     else if (report->sample_interval) {
-        ap_rputs("<p class=soft>Nothing is known of the time before; the "
-                 "error log of httpd's start says why.</p>\n",
+        ap_rputs("<p class=soft>There are no samples; the error log of httpd's "
+                 "start has the reason.</p>\n",
                  r);
     }
     else {
-        ap_rputs("<p class=soft>Nothing is known of the time before: "
-                 "FinWait2Sample is Off.</p>\n",
+        ap_rputs("<p class=soft>There are no samples: FinWait2Sample is Off."
+                 "</p>\n",
                  r);
     }
 }

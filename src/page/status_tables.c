@@ -441,7 +441,7 @@ static const column vhost_columns[] = {
     { "closes", "closes a minute", vhost_closes },
     { "left_open", "not closed by client, a minute", vhost_left_open },
     { "vhost_held", "held", vhost_held },
-    { "ever", "closes ever", vhost_total },
+    { "ever", "closes in total", vhost_total },
     { NULL, NULL, NULL }
 };
 
@@ -512,7 +512,7 @@ static void write_trend(request_rec *r, const void *row)
 }
 
 static const cell vhost_cells[] = { { CLOSES_HEADING, write_trend },
-                                    { "why they ended", write_causes },
+                                    { "causes", write_causes },
                                     { NULL, NULL } };
 
 static const table vhosts = { .id = "vhosts",
@@ -599,7 +599,7 @@ static void write_kind(request_rec *r, const void *row)
 }
 
 static const column client_columns[] = {
-    { "left", "not closed", client_left_open },
+    { "left", "not closed by client", client_left_open },
     { "now", "half-closed now", client_now },
     { "silent", "idle to the end", client_silent },
     { "expired", "keep-alive time over", client_expired },
@@ -683,8 +683,9 @@ void fw2_write_clients(const fw2_page *page)
     if (report->clients.over > 0) {
         ap_rprintf(page->r,
                    "<p class=soft>In the last %s, clients did not close %s. "
-                   "httpd closed %s because the keep-alive time was over. The "
-                   "numbers of a client begin when it enters its list.</p>\n",
+                   "httpd closed %s because the keep-alive time was over. A "
+                   "client is counted from its first entry in the list "
+                   "on.</p>\n",
                    fw2_text_long_time(page->r->pool, report->clients.over),
                    fw2_text_count(page->r->pool, report->clients.left_open,
                                   "connection"),
@@ -694,8 +695,8 @@ void fw2_write_clients(const fw2_page *page)
     write_rows(page, &clients, rows, n);
     if (report->unlisted > 0 && report->npeers) {
         ap_rprintf(page->r,
-                   "<p><small>%s more are half-closed now, of other addresses."
-                   "</small></p>\n",
+                   "<p><small>Half-closed connections of other addresses now: "
+                   "%s.</small></p>\n",
                    fw2_text_number(page->r->pool, report->unlisted));
     }
     ap_rputs("</section>\n", page->r);
