@@ -75,13 +75,13 @@ typedef struct {
     fw2_counters *counters;
     fw2_history *history; /* NULL: never configured so far */
     fw2_clients *clients; /* NULL: never configured so far */
-    fw2_keeper keeper;
+    fw2_closer_processes processes;
     apr_uint64_t digest; /* of the last settings; 0: none yet */
 } finwait2_retained;
 
 /* Made in post_config by the parent, constant in its children. */
 static const fw2_listeners *listeners;
-static fw2_kept *kept;
+static fw2_closer_process *closer_process;
 static fw2_sources sources; /* the data of the page */
 static fw2_child child;     /* the data for connections */
 static int promises;        /* 1: FinWait2KeepAliveAdvertise is set somewhere */
@@ -275,7 +275,7 @@ static void share_setup(const fw2_setup *setup, server_rec *s,
     child.agents = setup->clients != NULL;
     sources.queue = &setup->queue;
     sources.boards =
-        fw2_keeper_boards(retained_data()->keeper, &sources.nboards, pconf);
+        fw2_keeper_boards(retained_data()->processes, &sources.nboards, pconf);
     sources.lingers = child.lingers;
     sources.names = listeners->names;
     sources.n = listeners->n;
@@ -286,7 +286,7 @@ static void share_setup(const fw2_setup *setup, server_rec *s,
     sources.sample_interval = setup->sample_interval;
 }
 
-static apr_status_t prepare_board(fw2_kept *process)
+static apr_status_t prepare_board(fw2_closer_process *process)
 {
     const fw2_counters *counters = retained_data()->counters;
 
@@ -321,18 +321,19 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     fw2_config_warn(s, limits.tcp_fin_timeout);
     fw2_vhosts_keepalive(s, ptemp);
     promises = fw2_vhosts_promise(s, ptemp);
-    kept = fw2_keeper_add(&retained->keeper, s, s->process->pool, pconf);
-    rv = prepare_board(kept);
+    closer_process =
+        fw2_keeper_add(&retained->processes, s, s->process->pool, pconf);
+    rv = prepare_board(closer_process);
     return rv == APR_SUCCESS ? OK : report_no_memory(s, rv, had_counters);
 }
 
 static int finwait2_start_process(apr_pool_t *pconf, apr_pool_t *plog,
                                   apr_pool_t *ptemp, server_rec *s)
 {
-    if (kept && fw2_keeper_setup(kept)->board) {
-        fill_setup(fw2_keeper_setup(kept), s);
-        share_setup(fw2_keeper_setup(kept), s, pconf);
-        fw2_keeper_start(kept);
+    if (closer_process && fw2_keeper_setup(closer_process)->board) {
+        fill_setup(fw2_keeper_setup(closer_process), s);
+        share_setup(fw2_keeper_setup(closer_process), s, pconf);
+        fw2_keeper_start(closer_process);
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_finwait2/" FW2_VERSION " configured");
     }
@@ -341,7 +342,7 @@ static int finwait2_start_process(apr_pool_t *pconf, apr_pool_t *plog,
 
 static int finwait2_monitor(apr_pool_t *p, server_rec *s)
 {
-    fw2_keeper_monitor(retained_data()->keeper);
+    fw2_keeper_monitor(retained_data()->processes);
     return DECLINED;
 }
 
@@ -358,7 +359,7 @@ static void finwait2_child_status(server_rec *s, pid_t pid, ap_generation_t gen,
 static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
 {
     if (child.board) {
-        fw2_keeper_in_child(kept);
+        fw2_keeper_in_child(closer_process);
     }
 }
 

@@ -40,9 +40,9 @@ APLOG_USE_MODULE(finwait2);
 #define STOP_PATIENCE (900 * (apr_interval_time_t)1000)
 #define STOP_STEP     (10 * (apr_interval_time_t)1000)
 
-struct fw2_kept {
-    fw2_keeper *keeper; /* the list that has this process */
-    fw2_kept *next;     /* the process of the former configuration */
+struct fw2_closer_process {
+    fw2_closer_processes *list; /* the list that has this process */
+    fw2_closer_process *next;   /* the process of the former configuration */
     apr_pool_t *pool;
     apr_proc_t proc;    /* pid 0: the process does not run */
     apr_time_t started; /* last start; fw2_clock_now()'s; 0: never started */
@@ -61,59 +61,62 @@ static void maintain(int reason, void *data, int status);
 
 /* Remove an ended process from the list, and free its board, which only former
  * configurations use. */
-static void remove_ended(fw2_kept *kept)
+static void remove_ended(fw2_closer_process *process)
 {
-    fw2_kept **at = kept->keeper;
+    fw2_closer_process **at = process->list;
 
-    while (*at != kept) {
+    while (*at != process) {
         at = &(*at)->next;
     }
-    *at = kept->next;
-    apr_pool_destroy(kept->pool);
+    *at = process->next;
+    apr_pool_destroy(process->pool);
 }
 
-static void register_process(fw2_kept *kept, apr_pool_t *pconf)
+static void register_process(fw2_closer_process *process, apr_pool_t *pconf)
 {
-    apr_proc_other_child_register(&kept->proc, maintain, kept, NULL, pconf);
+    apr_proc_other_child_register(&process->proc, maintain, process, NULL,
+                                  pconf);
 }
 
 /* Have the MPM report the end of former configurations' processes to this
  * module again. While the module was unloaded, httpd itself waited for them. */
-static void adopt(fw2_kept *kept, apr_pool_t *pconf)
+static void adopt(fw2_closer_process *process, apr_pool_t *pconf)
 {
     ap_generation_t generation;
-    fw2_kept *next;
+    fw2_closer_process *next;
 
-    for (; kept; kept = next) {
-        next = kept->next;
-        if (kept->proc.pid
-            && ap_unregister_extra_mpm_process(kept->proc.pid, &generation)) {
-            register_process(kept, pconf);
+    for (; process; process = next) {
+        next = process->next;
+        if (process->proc.pid
+            && ap_unregister_extra_mpm_process(process->proc.pid,
+                                               &generation)) {
+            register_process(process, pconf);
         }
         else {
-            remove_ended(kept);
+            remove_ended(process);
         }
     }
 }
 
-apr_pool_t *fw2_keeper_pool(const fw2_kept *kept)
+apr_pool_t *fw2_keeper_pool(const fw2_closer_process *process)
 {
-    return kept->pool;
+    return process->pool;
 }
 
-fw2_setup *fw2_keeper_setup(fw2_kept *kept)
+fw2_setup *fw2_keeper_setup(fw2_closer_process *process)
 {
-    return &kept->setup;
+    return &process->setup;
 }
 
-const fw2_board **fw2_keeper_boards(fw2_keeper keeper, int *n, apr_pool_t *pool)
+const fw2_board **fw2_keeper_boards(fw2_closer_processes processes, int *n,
+                                    apr_pool_t *pool)
 {
     apr_array_header_t *boards = apr_array_make(pool, 2, sizeof(fw2_board *));
-    const fw2_kept *kept;
+    const fw2_closer_process *process;
 
-    for (kept = keeper; kept; kept = kept->next) {
-        if (kept->setup.board) {
-            APR_ARRAY_PUSH(boards, const fw2_board *) = kept->setup.board;
+    for (process = processes; process; process = process->next) {
+        if (process->setup.board) {
+            APR_ARRAY_PUSH(boards, const fw2_board *) = process->setup.board;
         }
     }
     *n = boards->nelts;
@@ -166,18 +169,18 @@ static void rename_command(const process_rec *process)
 /* Run the closer process, after the fork; does not return. The process leaves
  * the parent's process group, because prefork ends a graceful stop with SIGTERM
  * to the whole group. */
-static void run_process(fw2_kept *kept)
+static void run_process(fw2_closer_process *process)
 {
     apr_pool_t *pool;
 
     (void)setpgid(0, 0);
-    rename_command(kept->main_server->process);
-    apr_pool_create(&pool, kept->pool);
-    fw2_process_prepare(&kept->setup);
+    rename_command(process->main_server->process);
+    apr_pool_create(&pool, process->pool);
+    fw2_process_prepare(&process->setup);
     if (!drop_privileges(pool)) {
         _exit(1);
     }
-    fw2_process_run(&kept->setup, pool);
+    fw2_process_run(&process->setup, pool);
     _exit(0);
 }
 
@@ -197,57 +200,59 @@ static pid_t fork_without_signals(void)
     return pid;
 }
 
-static void warn_not_started(fw2_kept *kept, apr_status_t rv)
+static void warn_not_started(fw2_closer_process *process, apr_status_t rv)
 {
-    if (!kept->warned) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, kept->main_server,
+    if (!process->warned) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, process->main_server,
                      "cannot start the process finwait2, which lingers for "
                      "httpd and counts for its page. httpd goes on and lingers "
                      "itself, as without mod_finwait2; another attempt follows "
                      "about every ten seconds");
     }
-    kept->warned = 1;
+    process->warned = 1;
 }
 
-static void start(fw2_kept *kept)
+static void start(fw2_closer_process *process)
 {
     apr_time_t now = fw2_clock_now();
-    apr_interval_time_t since = now - kept->started;
+    apr_interval_time_t since = now - process->started;
     pid_t pid;
 
-    kept->setup.delay =
-        kept->started && since < START_INTERVAL ? START_INTERVAL - since : 0;
+    process->setup.delay =
+        process->started && since < START_INTERVAL ? START_INTERVAL - since : 0;
     pid = fork_without_signals();
     if (!pid) {
-        run_process(kept);
+        run_process(process);
     }
     if (pid < 0) {
-        warn_not_started(kept, errno);
+        warn_not_started(process, errno);
         return;
     }
-    kept->proc.pid = pid;
-    kept->started = now + kept->setup.delay;
-    kept->warned = 0;
-    kept->setup.marks = 0; /* the next process continues this one's history */
-    if (kept->setup.inherit) {
-        kept->setup.inherit = 0;
-        fw2_counters_forget(kept->setup.counters);
+    process->proc.pid = pid;
+    process->started = now + process->setup.delay;
+    process->warned = 0;
+    process->setup.marks = 0; /* the next process continues its history */
+    if (process->setup.inherit) {
+        process->setup.inherit = 0;
+        fw2_counters_forget(process->setup.counters);
     }
-    fw2_board_started(kept->setup.board, (apr_uint64_t)pid);
-    register_process(kept, kept->pconf);
+    fw2_board_started(process->setup.board, (apr_uint64_t)pid);
+    register_process(process, process->pconf);
 }
 
 /* True if the configuration needs a closer process: sockets are handed off, or
  * the page is on. */
-static int is_needed(const fw2_kept *kept)
+static int is_needed(const fw2_closer_process *process)
 {
-    return kept->setup.lingers || kept->setup.pages;
+    return process->setup.lingers || process->setup.pages;
 }
 
-void fw2_keeper_monitor(fw2_keeper keeper)
+void fw2_keeper_monitor(fw2_closer_processes processes)
 {
-    if (keeper && keeper->pconf && !keeper->proc.pid && is_needed(keeper)) {
-        start(keeper);
+    fw2_closer_process *newest = processes;
+
+    if (newest && newest->pconf && !newest->proc.pid && is_needed(newest)) {
+        start(newest);
     }
 }
 
@@ -261,20 +266,20 @@ static int is_stopping(void)
            || state == AP_MPMQ_STOPPING;
 }
 
-static void handle_death(fw2_kept *kept)
+static void handle_death(fw2_closer_process *process)
 {
-    pid_t pid = kept->proc.pid;
+    pid_t pid = process->proc.pid;
 
-    kept->proc.pid = 0;
-    fw2_board_abandon(kept->setup.board);
-    if (kept->pconf && !is_stopping()) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, kept->main_server,
+    process->proc.pid = 0;
+    fw2_board_abandon(process->setup.board);
+    if (process->pconf && !is_stopping()) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, process->main_server,
                      "the process finwait2 (pid %" APR_PID_T_FMT
                      ") has ended unasked; another one is started. Clients of "
                      "the connections that it held may miss the end of their "
                      "response",
                      pid);
-        start(kept);
+        start(process);
     }
 }
 
@@ -368,19 +373,19 @@ static int has_children(void)
  * then, unless GracefulShutdownTimeout is over. */
 static void maintain(int reason, void *data, int status)
 {
-    fw2_kept *kept = data;
+    fw2_closer_process *process = data;
 
     switch (reason) {
     case APR_OC_REASON_DEATH:
     case APR_OC_REASON_LOST:
-        apr_proc_other_child_unregister(kept);
-        handle_death(kept);
+        apr_proc_other_child_unregister(process);
+        handle_death(process);
         break;
     case APR_OC_REASON_RESTART:
-        kept->stopping = kept->stopping || stop_asked || has_children()
-                         || ap_unixd_mpm_get_retained_data()->is_ungraceful;
-        if (kept->stopping) {
-            kill(kept->proc.pid, FW2_SIGNAL_STOP);
+        process->stopping = process->stopping || stop_asked || has_children()
+                            || ap_unixd_mpm_get_retained_data()->is_ungraceful;
+        if (process->stopping) {
+            kill(process->proc.pid, FW2_SIGNAL_STOP);
         }
         break;
     default:
@@ -391,29 +396,29 @@ static void maintain(int reason, void *data, int status)
 /* ---------------------------------------------- the configuration's end -- */
 
 /* Wait for a process without blocking. True if it has ended. */
-static int reap(fw2_kept *kept)
+static int reap(fw2_closer_process *process)
 {
-    if (kept->proc.pid && waitpid(kept->proc.pid, NULL, WNOHANG)) {
-        kept->proc.pid = 0;
+    if (process->proc.pid && waitpid(process->proc.pid, NULL, WNOHANG)) {
+        process->proc.pid = 0;
     }
-    return !kept->proc.pid;
+    return !process->proc.pid;
 }
 
-static int all_gone(fw2_kept *kept)
+static int all_gone(fw2_closer_process *process)
 {
     int gone = 1;
 
-    for (; kept; kept = kept->next) {
-        gone = reap(kept) && gone;
+    for (; process; process = process->next) {
+        gone = reap(process) && gone;
     }
     return gone;
 }
 
-static void signal_all(const fw2_kept *kept, int signal)
+static void signal_all(const fw2_closer_process *process, int signal)
 {
-    for (; kept; kept = kept->next) {
-        if (kept->proc.pid) {
-            kill(kept->proc.pid, signal);
+    for (; process; process = process->next) {
+        if (process->proc.pid) {
+            kill(process->proc.pid, signal);
         }
     }
 }
@@ -427,15 +432,16 @@ static apr_time_t graceful_since(void)
 }
 
 /* Return how long processes may go on during a graceful stop. */
-static apr_interval_time_t graceful_patience(const fw2_kept *kept)
+static apr_interval_time_t graceful_patience(const fw2_closer_process *process)
 {
     apr_interval_time_t longest = 0;
 
     if (ap_graceful_shutdown_timeout) {
         return apr_time_from_sec(ap_graceful_shutdown_timeout);
     }
-    for (; kept; kept = kept->next) {
-        longest = kept->setup.longest > longest ? kept->setup.longest : longest;
+    for (; process; process = process->next) {
+        longest =
+            process->setup.longest > longest ? process->setup.longest : longest;
     }
     return longest + WAIT_MARGIN;
 }
@@ -443,46 +449,47 @@ static apr_interval_time_t graceful_patience(const fw2_kept *kept)
 /* Wait until all processes have ended by themselves, or the time is over. Forks
  * of other modules may still have the children's end of a queue open, so a
  * signal tells the processes that no child sends any more. */
-static void wait_gracefully(fw2_kept *kept)
+static void wait_gracefully(fw2_closer_processes processes)
 {
-    apr_time_t until = graceful_since() + graceful_patience(kept);
+    apr_time_t until = graceful_since() + graceful_patience(processes);
 
-    signal_all(kept, FW2_SIGNAL_LAST);
-    while (!all_gone(kept) && !stop_asked && fw2_clock_now() < until) {
+    signal_all(processes, FW2_SIGNAL_LAST);
+    while (!all_gone(processes) && !stop_asked && fw2_clock_now() < until) {
         apr_sleep(5 * STOP_STEP);
     }
 }
 
-static void signal_and_wait(fw2_kept *kept, int signal)
+static void signal_and_wait(fw2_closer_processes processes, int signal)
 {
     apr_time_t until = fw2_clock_now() + STOP_PATIENCE;
 
-    signal_all(kept, signal);
-    while (!all_gone(kept) && fw2_clock_now() < until) {
+    signal_all(processes, signal);
+    while (!all_gone(processes) && fw2_clock_now() < until) {
         apr_sleep(STOP_STEP);
     }
 }
 
-static void end_all(fw2_kept *kept)
+static void end_all(fw2_closer_process *process)
 {
-    if (!kept->stopping && !stop_asked && !kept->one_process
+    if (!process->stopping && !stop_asked && !process->one_process
         && !has_children()) {
-        wait_gracefully(kept);
+        wait_gracefully(process);
     }
-    signal_and_wait(kept, FW2_SIGNAL_STOP);
-    signal_and_wait(kept, SIGKILL); /* for a process stopped by SIGSTOP */
+    signal_and_wait(process, FW2_SIGNAL_STOP);
+    signal_and_wait(process, SIGKILL); /* for a process stopped by SIGSTOP */
 }
 
 /* Let all processes go on without the parent. The new configuration may be
  * without this module, so httpd itself waits for the processes meanwhile. */
-static void leave_all(fw2_kept *kept)
+static void leave_all(fw2_closer_process *process)
 {
-    for (; kept; kept = kept->next) {
-        kept->pconf = NULL;
-        kept->main_server = NULL;
-        if (kept->proc.pid) {
-            kill(kept->proc.pid, FW2_SIGNAL_RETIRE);
-            ap_register_extra_mpm_process(kept->proc.pid, kept->generation);
+    for (; process; process = process->next) {
+        process->pconf = NULL;
+        process->main_server = NULL;
+        if (process->proc.pid) {
+            kill(process->proc.pid, FW2_SIGNAL_RETIRE);
+            ap_register_extra_mpm_process(process->proc.pid,
+                                          process->generation);
         }
     }
 }
@@ -520,66 +527,67 @@ static void close_queue(fw2_queue *queue)
  * nothing. */
 static apr_status_t end_configuration(void *data)
 {
-    fw2_kept *kept = data;
+    fw2_closer_process *process = data;
     const ap_unixd_mpm_retained_data *mpm = ap_unixd_mpm_get_retained_data();
 
-    if (getpid() != kept->setup.parent) {
+    if (getpid() != process->setup.parent) {
         return APR_SUCCESS;
     }
-    if (mpm->restart_pending && !mpm->is_ungraceful && !kept->one_process) {
-        leave_all(kept);
+    if (mpm->restart_pending && !mpm->is_ungraceful && !process->one_process) {
+        leave_all(process);
     }
     else {
-        end_all(kept);
+        end_all(process);
     }
     if (mpm->restart_pending) { /* at a stop the exit closes it */
-        close_queue(&kept->setup.queue);
+        close_queue(&process->setup.queue);
     }
     unwrap_handlers();
     return APR_SUCCESS;
 }
 
-fw2_kept *fw2_keeper_add(fw2_keeper *keeper, server_rec *main_server,
-                         apr_pool_t *pool, apr_pool_t *pconf)
+fw2_closer_process *fw2_keeper_add(fw2_closer_processes *processes,
+                                   server_rec *main_server, apr_pool_t *pool,
+                                   apr_pool_t *pconf)
 {
     apr_pool_t *own;
-    fw2_kept *kept;
+    fw2_closer_process *process;
     int generation = 0;
 
-    adopt(*keeper, pconf);
+    adopt(*processes, pconf);
     apr_pool_create(&own, pool);
-    kept = apr_pcalloc(own, sizeof(*kept));
-    kept->pconf = pconf;
-    kept->pool = own;
-    kept->keeper = keeper;
-    kept->one_process = ap_exists_config_define("ONE_PROCESS")
-                        || ap_exists_config_define("DEBUG");
-    kept->setup.parent = getpid();
-    kept->setup.queue.send = kept->setup.queue.receive = -1;
-    kept->main_server = main_server;
+    process = apr_pcalloc(own, sizeof(*process));
+    process->pconf = pconf;
+    process->pool = own;
+    process->list = processes;
+    process->one_process = ap_exists_config_define("ONE_PROCESS")
+                           || ap_exists_config_define("DEBUG");
+    process->setup.parent = getpid();
+    process->setup.queue.send = process->setup.queue.receive = -1;
+    process->main_server = main_server;
     ap_mpm_query(AP_MPMQ_GENERATION, &generation);
-    kept->generation = generation;
-    kept->next = *keeper;
-    *keeper = kept;
-    apr_pool_pre_cleanup_register(pconf, kept, end_configuration);
-    return kept;
+    process->generation = generation;
+    process->next = *processes;
+    *processes = process;
+    apr_pool_pre_cleanup_register(pconf, process, end_configuration);
+    return process;
 }
 
-void fw2_keeper_start(fw2_kept *kept)
+void fw2_keeper_start(fw2_closer_process *process)
 {
-    if (is_needed(kept)) {
-        start(kept);
+    if (is_needed(process)) {
+        start(process);
     }
 }
 
-void fw2_keeper_in_child(fw2_kept *kept)
+void fw2_keeper_in_child(fw2_closer_process *process)
 {
-    if (getpid() != kept->setup.parent) { /* unlike with httpd -X */
-        fw2_queue_keep_sender(&kept->setup.queue);
+    if (getpid() != process->setup.parent) { /* unlike with httpd -X */
+        fw2_queue_keep_sender(&process->setup.queue);
     }
 }
 
 apr_size_t fw2_keeper_footprint(void)
 {
-    return sizeof(fw2_kept);
+    return sizeof(fw2_closer_process);
 }

@@ -28,11 +28,11 @@
 /** The closer process of one configuration. The data has a pool of its own and
  *  lives until the process has ended, also while this module is unloaded in a
  *  restart. */
-typedef struct fw2_kept fw2_kept;
+typedef struct fw2_closer_process fw2_closer_process;
 
 /** The closer processes of all configurations, the newest first; retained by
  *  httpd. NULL: none. */
-typedef fw2_kept *fw2_keeper;
+typedef fw2_closer_process *fw2_closer_processes;
 
 /**
  * Add a closer process for a new configuration, not yet started, and adopt the
@@ -41,19 +41,20 @@ typedef fw2_kept *fw2_keeper;
  * @param pconf The configuration's pool.
  * @return Never NULL.
  */
-fw2_kept *fw2_keeper_add(fw2_keeper *keeper, server_rec *main_server,
-                         apr_pool_t *pool, apr_pool_t *pconf);
+fw2_closer_process *fw2_keeper_add(fw2_closer_processes *processes,
+                                   server_rec *main_server, apr_pool_t *pool,
+                                   apr_pool_t *pconf);
 
 /** Return a pool that lives until the closer process has ended. */
-apr_pool_t *fw2_keeper_pool(const fw2_kept *kept);
+apr_pool_t *fw2_keeper_pool(const fw2_closer_process *process);
 
 /** Return the setup of the closer process, which the caller fills in before
  *  fw2_keeper_start(). */
-fw2_setup *fw2_keeper_setup(fw2_kept *kept);
+fw2_setup *fw2_keeper_setup(fw2_closer_process *process);
 
 /** Start the closer process, if the configuration needs it. After a failure
  *  httpd goes on without the process, and another attempt follows. */
-void fw2_keeper_start(fw2_kept *kept);
+void fw2_keeper_start(fw2_closer_process *process);
 
 /** Wrap the MPM's signal handlers. To be called in the child_status hook, when
  *  the MPM has set them. */
@@ -61,14 +62,14 @@ void fw2_keeper_signals(void);
 
 /** Start the closer process if it does not run. To be called in the monitor
  *  hook. */
-void fw2_keeper_monitor(fw2_keeper keeper);
+void fw2_keeper_monitor(fw2_closer_processes processes);
 
 /**
  * Return the boards of all processes in the list, the newest first.
  * @param n On return, the number of boards.
  * @return From the pool; constant in the children.
  */
-const fw2_board **fw2_keeper_boards(fw2_keeper keeper, int *n,
+const fw2_board **fw2_keeper_boards(fw2_closer_processes processes, int *n,
                                     apr_pool_t *pool);
 
 /** Return the size of the data that is retained of each process. */
@@ -76,6 +77,6 @@ apr_size_t fw2_keeper_footprint(void);
 
 /** Close the closer process's end of the queue. To be called in each child,
  *  once. */
-void fw2_keeper_in_child(fw2_kept *kept);
+void fw2_keeper_in_child(fw2_closer_process *process);
 
 #endif /* FW2_KEEPER_H */
