@@ -158,7 +158,7 @@ static void evict_down_to(fw2_closer *closer, int most)
     }
 }
 
-/* -------------------------------------------------- looking at sockets -- */
+/* ---------------------------------------------------- checking sockets -- */
 
 /* Add a socket to the epoll set, or remove a throttled socket, which is read by
  * the clock only. */
@@ -181,9 +181,9 @@ static void epoll_update(fw2_closer *closer, int slot, apr_time_t now)
     }
 }
 
-static void look_at(fw2_closer *closer, int slot, apr_time_t now)
+static void check_slot(fw2_closer *closer, int slot, apr_time_t now)
 {
-    fw2_ending ending = fw2_held_look(&closer->held[slot], now);
+    fw2_ending ending = fw2_held_check(&closer->held[slot], now);
 
     if (ending != FW2_ENDINGS) {
         slot_end(closer, slot, ending);
@@ -193,12 +193,12 @@ static void look_at(fw2_closer *closer, int slot, apr_time_t now)
     fw2_heap_move(&closer->heap, slot);
 }
 
-static void look_at_due(fw2_closer *closer)
+static void check_due(fw2_closer *closer)
 {
     apr_time_t now = fw2_clock_now();
 
     while (closer->heap.n && closer->held[closer->heap.slots[0]].due <= now) {
-        look_at(closer, closer->heap.slots[0], now);
+        check_slot(closer, closer->heap.slots[0], now);
     }
 }
 
@@ -210,7 +210,7 @@ void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handover *handover)
     int slot;
 
     fw2_held_begin(&held, fd, handover, now);
-    ending = fw2_held_look(&held, now);
+    ending = fw2_held_check(&held, now);
     if (ending != FW2_ENDINGS) {
         fw2_held_close(&held);
         report(closer, &held, FW2_NO_SLOT, ending);
@@ -260,7 +260,7 @@ static unsigned int handle_event(fw2_closer *closer,
     }
     if (closer->held[slot].fd >= 0
         && closer->held[slot].generation == generation) {
-        look_at(closer, slot, fw2_clock_now());
+        check_slot(closer, slot, fw2_clock_now());
     }
     return 0;
 }
@@ -276,7 +276,7 @@ unsigned int fw2_closer_wait(fw2_closer *closer, apr_time_t until,
     for (i = 0; i < n; i++) {
         ready |= handle_event(closer, &events[i]);
     }
-    look_at_due(closer);
+    check_due(closer);
     return ready;
 }
 

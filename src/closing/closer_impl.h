@@ -17,10 +17,10 @@ typedef struct fw2_held {
     apr_uint32_t generation; /**< number of sockets that the slot has had; an
                                   event of an older one is ignored */
     fw2_handover handover;
-    apr_time_t heard; /**< when the client last sent something, or all data was
-                           acknowledged */
-    apr_time_t moved; /**< when the client last acknowledged something */
-    apr_time_t due;   /**< when to check the socket even without an event */
+    apr_time_t idle_since; /**< when the client last sent something, or all data
+                                was acknowledged */
+    apr_time_t last_acked; /**< when the client last acknowledged something */
+    apr_time_t due;       /**< when to check the socket even without an event */
     apr_uint64_t drained; /**< bytes read and discarded */
     int unacked; /**< bytes that the client has not acknowledged; our FIN is one
                       of them */
@@ -44,7 +44,7 @@ void fw2_held_begin(fw2_held *held, int fd, const fw2_handover *handover,
  * `due`.
  * @return How the linger ended, or FW2_ENDINGS if it goes on.
  */
-fw2_ending fw2_held_look(fw2_held *held, apr_time_t now);
+fw2_ending fw2_held_check(fw2_held *held, apr_time_t now);
 
 /** Discard all unread bytes of a socket that is closed before its linger is
  *  over; unread bytes would cause a reset at once. */

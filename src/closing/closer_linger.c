@@ -73,7 +73,7 @@ static int read_info(const fw2_held *held, struct tcp_info *info)
 /* Return when the client last sent something, for bytes that were found now.
  * The bytes of a coalesced client do not wake the process, so they may have
  * arrived earlier. */
-static apr_time_t last_heard(const fw2_held *held, apr_time_t now)
+static apr_time_t last_sent(const fw2_held *held, apr_time_t now)
 {
     struct tcp_info info;
 
@@ -138,7 +138,7 @@ static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
     }
     held->drained += (apr_uint64_t)got;
     /* With bytes left unread, the client counts as not idle. */
-    held->heard = (apr_size_t)got == size ? now : last_heard(held, now);
+    held->idle_since = (apr_size_t)got == size ? now : last_sent(held, now);
     held->until = FW2_UNTIL_CLOSED;
     slow_down(held);
     *more = 1;
@@ -158,13 +158,13 @@ static int note_progress(fw2_held *held, apr_time_t now)
         return 0;
     }
     if (unacked < held->unacked) {
-        held->moved = now;
+        held->last_acked = now;
     }
     held->unacked = unacked;
     if (unacked) {
         return 0;
     }
-    held->heard = now;
+    held->idle_since = now;
     return 1;
 }
 
@@ -188,7 +188,7 @@ static int is_dead(const fw2_held *held)
 static apr_time_t total_end(const fw2_held *held)
 {
     apr_time_t total = held->handover.begun + held->handover.linger_total;
-    apr_time_t shorter = held->moved + held->handover.once_acked;
+    apr_time_t shorter = held->last_acked + held->handover.once_acked;
 
     return held->handover.once_acked && !held->unacked && shorter < total
                ? shorter
@@ -203,13 +203,13 @@ static fw2_ending ending_by_time(fw2_held *held, apr_time_t now)
     const fw2_handover *wanted = &held->handover;
 
     if (is_ack_timed(held)) {
-        held->abort = now - held->moved >= wanted->user_timeout;
+        held->abort = now - held->last_acked >= wanted->user_timeout;
         return held->abort ? FW2_SILENCE : FW2_ENDINGS;
     }
     if (now >= total_end(held)) {
         return FW2_TOTAL;
     }
-    if (!held->unacked && now - held->heard >= wanted->linger_idle) {
+    if (!held->unacked && now - held->idle_since >= wanted->linger_idle) {
         return FW2_SILENCE;
     }
     return FW2_ENDINGS;
@@ -227,10 +227,10 @@ static apr_time_t next_limit(const fw2_held *held, apr_time_t now)
 {
     const fw2_handover *wanted = &held->handover;
     apr_time_t total = total_end(held);
-    apr_time_t idle = held->heard + wanted->linger_idle;
+    apr_time_t idle = held->idle_since + wanted->linger_idle;
 
     if (is_ack_timed(held)) {
-        apr_time_t user = held->moved + wanted->user_timeout;
+        apr_time_t user = held->last_acked + wanted->user_timeout;
         apr_time_t check =
             now + between(PROGRESS_MIN, wanted->user_timeout / 8, PROGRESS_MAX);
 
@@ -253,12 +253,13 @@ static apr_time_t acked_end(const fw2_held *held)
         return 0;
     }
     if (held->until == FW2_UNTIL_ACKED || read_info(held, &info)) {
-        return held->heard;
+        return held->idle_since;
     }
-    return held->heard + between(0, info.tcpi_rtt + DELAYED_ACK, ANSWER_MAX);
+    return held->idle_since
+           + between(0, info.tcpi_rtt + DELAYED_ACK, ANSWER_MAX);
 }
 
-static apr_time_t next_look(const fw2_held *held, apr_time_t now, int more)
+static apr_time_t next_check(const fw2_held *held, apr_time_t now, int more)
 {
     apr_time_t limit = next_limit(held, now);
 
@@ -289,7 +290,7 @@ static fw2_ending drain_and_check(fw2_held *held, apr_time_t now, int *more)
     return closed && !is_dead(held) ? FW2_ENDINGS : ending;
 }
 
-fw2_ending fw2_held_look(fw2_held *held, apr_time_t now)
+fw2_ending fw2_held_check(fw2_held *held, apr_time_t now)
 {
     int more;
     fw2_ending ending = drain_and_check(held, now, &more);
@@ -303,7 +304,7 @@ fw2_ending fw2_held_look(fw2_held *held, apr_time_t now)
         return FW2_ACKED;
     }
     ending = ending_by_time(held, now);
-    held->due = next_look(held, now, more);
+    held->due = next_check(held, now, more);
     if (over && over < held->due) {
         held->due = over;
     }
@@ -327,7 +328,7 @@ void fw2_held_begin(fw2_held *held, int fd, const fw2_handover *handover,
     if (held->handover.begun > now || held->handover.begun <= 0) {
         held->handover.begun = now;
     }
-    held->heard = held->moved = held->due = now;
+    held->idle_since = held->last_acked = held->due = now;
     held->unacked = INT_MAX;
     held->until = handover->until & 3;
 }

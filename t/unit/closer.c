@@ -160,7 +160,7 @@ static void test_answered(void)
 
 static int interrupted;
 
-/* Between a read that finds nothing and the look at the send queue, the client
+/* Between a read that finds nothing and the check of the send queue, the client
  * acknowledges all data and sends one byte. */
 static void acknowledge_and_send(void)
 {
@@ -451,7 +451,7 @@ static void test_linger_seconds(void)
     for (i = 0; i < 3; i++) {
         ids[i] = zero_window(&sent[i]);
         set_linger(connections[ids[i]].server, 60);
-        if (i == 2) { /* the linger is over at the first look */
+        if (i == 2) { /* the linger is over at the first check */
             shutdown(connections[ids[i]].client, SHUT_WR);
             await_input(connections[ids[i]].server);
         }

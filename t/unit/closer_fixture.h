@@ -141,7 +141,7 @@ static void on_ended(void *context, const fw2_ended *ended)
 /* ------------------------------------------ between closer and kernel ----- */
 
 static struct {
-    int recvs;         /**< reads of sockets that were looked at */
+    int recvs;         /**< reads of sockets that were checked */
     int asked;         /**< how many bytes the last one asked for */
     int copies;        /**< reads that copied what is to be discarded */
     int epoll;         /**< the closer's epoll descriptor; 0: not seen yet */
@@ -159,7 +159,7 @@ static void (*after_recv)(void);
 ssize_t recv(int fd, void *bytes, size_t len, int flags)
 {
     /* A read of INT_MAX bytes is the last one of a socket that has to go. */
-    int looks = flags & MSG_TRUNC && len != INT_MAX;
+    int checks = flags & MSG_TRUNC && len != INT_MAX;
     void (*work)(void) = after_recv;
     ssize_t got = syscall(SYS_recvfrom, fd, bytes, len, flags, NULL, NULL);
     int error = errno;
@@ -167,11 +167,11 @@ ssize_t recv(int fd, void *bytes, size_t len, int flags)
     if (flags & MSG_TRUNC && bytes) {
         calls.copies++;
     }
-    if (looks) {
+    if (checks) {
         calls.recvs++;
         calls.asked = (int)len;
     }
-    if (looks && got < 0 && work) {
+    if (checks && got < 0 && work) {
         after_recv = NULL;
         work();
     }

@@ -143,7 +143,7 @@ static void test_watch_beside_sockets(void)
     AWAIT_ASLEEP((ready |= run_for(0), count_ended_by(FW2_PEER_CLOSED) == 200));
     AWAIT_ASLEEP((ready |= run_for(0), ready));
     is_int(ready, WATCH(2), "a descriptor is ready beside many sockets");
-    is_int(count_ended_by(FW2_PEER_CLOSED), 200, "all sockets are looked at");
+    is_int(count_ended_by(FW2_PEER_CLOSED), 200, "all sockets are checked");
     close(fd);
     finish("a descriptor beside many sockets");
 }
