@@ -118,9 +118,9 @@ static void report(fw2_closer *closer, const fw2_held *held, int slot,
                    fw2_ending ending)
 {
     fw2_ended ended;
-    apr_interval_time_t lingered = fw2_clock_now() - held->handover.begun;
+    apr_interval_time_t lingered = fw2_clock_now() - held->handoff.begun;
 
-    ended.tag = held->handover.tag;
+    ended.tag = held->handoff.tag;
     ended.ending = ending;
     ended.slot = slot;
     ended.lingered = lingered > 0 ? lingered : 0;
@@ -202,14 +202,14 @@ static void check_due(fw2_closer *closer)
     }
 }
 
-void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handover *handover)
+void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handoff *handoff)
 {
     apr_time_t now = fw2_clock_now();
     fw2_held held;
     fw2_ending ending;
     int slot;
 
-    fw2_held_begin(&held, fd, handover, now);
+    fw2_held_begin(&held, fd, handoff, now);
     ending = fw2_held_check(&held, now);
     if (ending != FW2_ENDINGS) {
         fw2_held_close(&held);
@@ -219,7 +219,7 @@ void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handover *handover)
     evict_down_to(closer, closer->limit - 1);
     slot = slot_reserve(closer);
     slot_fill(closer, slot, &held);
-    closer->observer.held(closer->observer.context, &handover->tag, slot);
+    closer->observer.held(closer->observer.context, &handoff->tag, slot);
     epoll_update(closer, slot, now);
     fw2_heap_move(&closer->heap, slot);
 }
@@ -306,7 +306,7 @@ apr_time_t fw2_closer_oldest(const fw2_closer *closer)
 {
     return closer->oldest == FW2_NO_SLOT
                ? 0
-               : closer->held[closer->oldest].handover.begun;
+               : closer->held[closer->oldest].handoff.begun;
 }
 
 void fw2_closer_limit(fw2_closer *closer, int most)
@@ -365,7 +365,7 @@ apr_status_t fw2_closer_watch(fw2_closer *closer, int fd, int watch)
     return APR_ENOTIMPL;
 }
 
-void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handover *handover)
+void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handoff *handoff)
 {
 }
 

@@ -21,7 +21,7 @@
  * One thread of the closer process calls all functions, and the closer calls
  * the observer in this thread. Only fw2_closer_wait() blocks.
  *
- * The room depends on APR, the kernel, outcome and handover, and not on httpd
+ * The room depends on APR, the kernel, outcome and handoff, and not on httpd
  * or shared memory.
  */
 
@@ -30,7 +30,7 @@
 #include "apr_time.h"
 
 #include "base/outcome.h"
-#include "shared/handover.h"
+#include "shared/handoff.h"
 
 /** The facts about an ended linger that the observer receives. */
 typedef struct fw2_ended {
@@ -88,8 +88,7 @@ apr_status_t fw2_closer_watch(fw2_closer *closer, int fd, int watch);
  * that has been held longest is evicted.
  * @param fd Owned by the closer from now on.
  */
-void fw2_closer_accept(fw2_closer *closer, int fd,
-                       const fw2_handover *handover);
+void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handoff *handoff);
 
 /**
  * Sleep until a socket or a watched descriptor has an event, a socket is due,

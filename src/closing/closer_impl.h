@@ -16,7 +16,7 @@ typedef struct fw2_held {
     int fd;                  /**< the socket; below 0: the slot is free */
     apr_uint32_t generation; /**< number of sockets that the slot has had; an
                                   event of an older one is ignored */
-    fw2_handover handover;
+    fw2_handoff handoff;
     apr_time_t idle_since; /**< when the client last sent something, or all data
                                 was acknowledged */
     apr_time_t last_acked; /**< when the client last acknowledged something */
@@ -36,7 +36,7 @@ typedef struct fw2_held {
 } fw2_held;
 
 /** Begin a linger on these terms. */
-void fw2_held_begin(fw2_held *held, int fd, const fw2_handover *handover,
+void fw2_held_begin(fw2_held *held, int fd, const fw2_handoff *handoff,
                     apr_time_t now);
 
 /**

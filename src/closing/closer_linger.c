@@ -110,10 +110,10 @@ static fw2_ending ending_of_error(int error)
 /* Return the most bytes to drain now: one byte beyond linger_bytes at most. */
 static apr_size_t drain_size(const fw2_held *held)
 {
-    apr_int64_t left = held->handover.linger_bytes - (apr_int64_t)held->drained;
+    apr_int64_t left = held->handoff.linger_bytes - (apr_int64_t)held->drained;
     apr_size_t size = held->throttled ? THROTTLE_BYTES : DRAIN_BYTES;
 
-    return held->handover.linger_bytes != FW2_BYTES_UNLIMITED
+    return held->handoff.linger_bytes != FW2_BYTES_UNLIMITED
                    && left < (apr_int64_t)size
                ? (apr_size_t)left + 1
                : size;
@@ -142,8 +142,8 @@ static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
     held->until = FW2_UNTIL_CLOSED;
     slow_down(held);
     *more = 1;
-    return held->handover.linger_bytes != FW2_BYTES_UNLIMITED
-                   && held->drained > (apr_uint64_t)held->handover.linger_bytes
+    return held->handoff.linger_bytes != FW2_BYTES_UNLIMITED
+                   && held->drained > (apr_uint64_t)held->handoff.linger_bytes
                ? FW2_BYTES
                : FW2_ENDINGS;
 }
@@ -171,7 +171,7 @@ static int note_progress(fw2_held *held, apr_time_t now)
 /* True if the linger waits for acknowledgements with a user timeout. */
 static int is_ack_timed(const fw2_held *held)
 {
-    return held->unacked && held->handover.user_timeout;
+    return held->unacked && held->handoff.user_timeout;
 }
 
 /* True if the connection is closed on both sides. */
@@ -187,10 +187,10 @@ static int is_dead(const fw2_held *held)
  * never truncates a response. */
 static apr_time_t total_end(const fw2_held *held)
 {
-    apr_time_t total = held->handover.begun + held->handover.linger_total;
-    apr_time_t shorter = held->last_acked + held->handover.once_acked;
+    apr_time_t total = held->handoff.begun + held->handoff.linger_total;
+    apr_time_t shorter = held->last_acked + held->handoff.once_acked;
 
-    return held->handover.once_acked && !held->unacked && shorter < total
+    return held->handoff.once_acked && !held->unacked && shorter < total
                ? shorter
                : total;
 }
@@ -200,7 +200,7 @@ static apr_time_t total_end(const fw2_held *held)
  * nothing. */
 static fw2_ending ending_by_time(fw2_held *held, apr_time_t now)
 {
-    const fw2_handover *wanted = &held->handover;
+    const fw2_handoff *wanted = &held->handoff;
 
     if (is_ack_timed(held)) {
         held->abort = now - held->last_acked >= wanted->user_timeout;
@@ -225,7 +225,7 @@ static apr_interval_time_t between(apr_interval_time_t least,
 /* Return when a time limit is next to be checked, if no event comes before. */
 static apr_time_t next_limit(const fw2_held *held, apr_time_t now)
 {
-    const fw2_handover *wanted = &held->handover;
+    const fw2_handoff *wanted = &held->handoff;
     apr_time_t total = total_end(held);
     apr_time_t idle = held->idle_since + wanted->linger_idle;
 
@@ -318,24 +318,24 @@ void fw2_held_discard(fw2_held *held)
     held->drained += got > 0 ? (apr_uint64_t)got : 0;
 }
 
-void fw2_held_begin(fw2_held *held, int fd, const fw2_handover *handover,
+void fw2_held_begin(fw2_held *held, int fd, const fw2_handoff *handoff,
                     apr_time_t now)
 {
     memset(held, 0, sizeof(*held));
     held->fd = fd;
-    held->handover = *handover;
+    held->handoff = *handoff;
     /* Another process sent this time, so it may be in the future. */
-    if (held->handover.begun > now || held->handover.begun <= 0) {
-        held->handover.begun = now;
+    if (held->handoff.begun > now || held->handoff.begun <= 0) {
+        held->handoff.begun = now;
     }
     held->idle_since = held->last_acked = held->due = now;
     held->unacked = INT_MAX;
-    held->until = handover->until & 3;
+    held->until = handoff->until & 3;
 }
 
 void fw2_held_close(const fw2_held *held)
 {
-    struct linger linger = { held->abort || held->handover.reset, 0 };
+    struct linger linger = { held->abort || held->handoff.reset, 0 };
 
     /* The process that handed the socket off may have set SO_LINGER with
      * seconds, which would block close() even of a non-blocking descriptor

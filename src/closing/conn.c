@@ -381,26 +381,26 @@ static void fall_back(conn_rec *c, const fw2_conn *conn, apr_status_t rv,
     }
 }
 
-static void fill_handover(conn_rec *c, const fw2_conn *conn,
-                          fw2_handover *handover)
+static void fill_handoff(conn_rec *c, const fw2_conn *conn,
+                         fw2_handoff *handoff)
 {
     const fw2_policy *policy = &conn->end.policy;
 
-    memset(handover, 0, sizeof(*handover)); /* the gaps are sent, too */
-    handover->tag.vhost = (fw2_vhost_id)conn->end.vhost;
-    handover->tag.cause = conn->cause;
-    handover->tag.net =
+    memset(handoff, 0, sizeof(*handoff)); /* the gaps are sent, too */
+    handoff->tag.vhost = (fw2_vhost_id)conn->end.vhost;
+    handoff->tag.cause = conn->cause;
+    handoff->tag.net =
         conn->agent ? fw2_clients_net(c->client_addr) : FW2_NO_NET;
-    handover->until = until_of(conn, policy);
-    handover->reset = policy->socket_linger == FW2_SOCKET_LINGER_RESET;
-    handover->linger_idle = fw2_policy_idle(policy, is_sending(c, conn));
-    handover->linger_total = policy->linger_total;
-    handover->linger_bytes = policy->linger_bytes;
-    handover->user_timeout = policy->user_timeout;
+    handoff->until = until_of(conn, policy);
+    handoff->reset = policy->socket_linger == FW2_SOCKET_LINGER_RESET;
+    handoff->linger_idle = fw2_policy_idle(policy, is_sending(c, conn));
+    handoff->linger_total = policy->linger_total;
+    handoff->linger_bytes = policy->linger_bytes;
+    handoff->user_timeout = policy->user_timeout;
     if (apr_table_get(c->notes, "short-lingering-close")) {
-        handover->once_acked = SHORT_LINGER;
+        handoff->once_acked = SHORT_LINGER;
     }
-    handover->begun = fw2_clock_now();
+    handoff->begun = fw2_clock_now();
 }
 
 /* Set SO_LINGER. With seconds in it, the process that closes the last
@@ -416,16 +416,16 @@ static void set_lingering(fw2_conn *conn, int seconds)
 static int hand_off(conn_rec *c, fw2_conn *conn)
 {
     int seconds = conn->has.so_linger;
-    fw2_handover handover;
+    fw2_handoff handoff;
     fw2_refusal why;
     apr_status_t rv = APR_SUCCESS;
 
     if (fw2_board_accepts(conn->child->board, &why)) {
-        fill_handover(c, conn, &handover);
+        fill_handoff(c, conn, &handoff);
         if (seconds > 0) {
             set_lingering(conn, FW2_SOCKET_LINGER_OFF);
         }
-        rv = fw2_queue_send(conn->child->queue, fd_of(conn), &handover,
+        rv = fw2_queue_send(conn->child->queue, fd_of(conn), &handoff,
                             agent_of(conn), &why);
         if (rv == APR_SUCCESS) {
             return 1;

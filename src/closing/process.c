@@ -205,12 +205,12 @@ static void accept_socket(process *p, const fw2_received *received)
         drop_invalid(p, received->fd);
     }
     else if (received->truncated) {
-        fw2_counters_ended(p->setup->counters, received->handover.tag.vhost,
+        fw2_counters_ended(p->setup->counters, received->handoff.tag.vhost,
                            FW2_EVICTED, 0, 0);
     }
     else {
         p->arriving = *received->agent ? received->agent : "(none)";
-        fw2_closer_accept(p->closer, received->fd, &received->handover);
+        fw2_closer_accept(p->closer, received->fd, &received->handoff);
         p->arriving = NULL; /* its memory ends with the batch */
     }
 }

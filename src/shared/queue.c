@@ -30,7 +30,7 @@
 typedef struct {
     apr_uint32_t magic;
     apr_uint32_t unused;
-    fw2_handover handover;
+    fw2_handoff handoff;
     char agent[FW2_AGENT_SIZE];
 } message;
 
@@ -132,7 +132,7 @@ static fw2_refusal refusal_of(int error)
 }
 
 apr_status_t fw2_queue_send(const fw2_queue *queue, int fd,
-                            const fw2_handover *handover, const char *agent,
+                            const fw2_handoff *handoff, const char *agent,
                             fw2_refusal *why)
 {
     apr_size_t size = offsetof(message, agent);
@@ -145,7 +145,7 @@ apr_status_t fw2_queue_send(const fw2_queue *queue, int fd,
     }
     m.magic = MAGIC_SOCKET;
     m.unused = 0;
-    m.handover = *handover;
+    m.handoff = *handoff;
     if (agent) {
         size += (apr_size_t)(apr_cpystrn(m.agent, agent, sizeof(m.agent))
                              - m.agent);
@@ -185,7 +185,7 @@ static int is_within(apr_int64_t least, apr_int64_t value, apr_int64_t most)
     return value >= least && value <= most;
 }
 
-static int is_valid(const fw2_handover *h, apr_uint32_t vhosts)
+static int is_valid(const fw2_handoff *h, apr_uint32_t vhosts)
 {
     return h->tag.vhost < vhosts && h->tag.cause < FW2_CAUSES
            && h->until < FW2_UNTILS && h->reset <= 1
@@ -216,10 +216,9 @@ void fw2_queue_parse(const void *bytes, apr_size_t n, apr_uint32_t vhosts,
     if (magic != MAGIC_SOCKET || n < agent) {
         return;
     }
-    memcpy(&received->handover,
-           (const char *)bytes + offsetof(message, handover),
-           sizeof(received->handover));
-    if (is_valid(&received->handover, vhosts)) {
+    memcpy(&received->handoff, (const char *)bytes + offsetof(message, handoff),
+           sizeof(received->handoff));
+    if (is_valid(&received->handoff, vhosts)) {
         n = n - agent < FW2_AGENT_SIZE ? n - agent : FW2_AGENT_SIZE - 1;
         memcpy(received->agent, (const char *)bytes + agent, n);
         received->agent[n] = '\0';
@@ -331,7 +330,7 @@ apr_status_t fw2_queue_create(fw2_queue *queue)
 }
 
 apr_status_t fw2_queue_send(const fw2_queue *queue, int fd,
-                            const fw2_handover *handover, const char *agent,
+                            const fw2_handoff *handoff, const char *agent,
                             fw2_refusal *why)
 {
     *why = FW2_CANNOT_LINGER;

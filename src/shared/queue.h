@@ -16,7 +16,7 @@
  * The closer process trusts no message: fw2_queue_parse() accepts only messages
  * that a child of httpd can send.
  *
- * The room depends on APR, clients, handover and policy, and not on httpd.
+ * The room depends on APR, clients, handoff and policy, and not on httpd.
  */
 
 #include "apr_errno.h"
@@ -24,7 +24,7 @@
 
 #include "shared/clients.h"
 #include "base/outcome.h"
-#include "shared/handover.h"
+#include "shared/handoff.h"
 
 /** The descriptors of a queue; -1: closed. */
 typedef struct fw2_queue {
@@ -45,7 +45,7 @@ typedef struct fw2_received {
     int fd;        /**< a descriptor, which the receiver owns; -1: none */
     int truncated; /**< 1: a descriptor was sent, but this process had no room
                         for one */
-    fw2_handover handover;
+    fw2_handoff handoff;
     char agent[FW2_AGENT_SIZE]; /**< the User-Agent, NUL-terminated; "" if none
                                      was sent */
 } fw2_received;
@@ -79,7 +79,7 @@ void fw2_queue_keep_receiver(fw2_queue *queue);
  * @return APR_SUCCESS, or the system's error: the caller has to linger.
  */
 apr_status_t fw2_queue_send(const fw2_queue *queue, int fd,
-                            const fw2_handover *handover, const char *agent,
+                            const fw2_handoff *handoff, const char *agent,
                             fw2_refusal *why);
 
 /**

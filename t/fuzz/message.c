@@ -10,7 +10,7 @@
 
 #define VHOSTS 5
 
-/* The two words before the handover. */
+/* The two words before the handoff. */
 #define HEAD_SIZE (2 * sizeof(apr_uint32_t))
 
 /* Read a message into memory that is filled with one byte. */
@@ -35,7 +35,7 @@ static void expect_between(apr_int64_t least, apr_int64_t value,
     EXPECT(value <= most);
 }
 
-static void expect_limits(const fw2_handover *h)
+static void expect_limits(const fw2_handoff *h)
 {
     EXPECT(h->tag.vhost < VHOSTS);
     EXPECT(h->tag.cause < FW2_CAUSES);
@@ -51,16 +51,16 @@ static void expect_limits(const fw2_handover *h)
     }
 }
 
-/* The handover and the User-Agent are the message's own bytes. */
+/* The handoff and the User-Agent are the message's own bytes. */
 static void expect_bytes(const fw2_received *received, const uint8_t *data,
                          size_t size)
 {
     size_t n = strlen(received->agent), rest = HEAD_SIZE;
 
-    EXPECT(size >= HEAD_SIZE + sizeof(received->handover));
-    EXPECT(!memcmp(&received->handover, data + HEAD_SIZE,
-                   sizeof(received->handover)));
-    rest = size - HEAD_SIZE - sizeof(received->handover);
+    EXPECT(size >= HEAD_SIZE + sizeof(received->handoff));
+    EXPECT(!memcmp(&received->handoff, data + HEAD_SIZE,
+                   sizeof(received->handoff)));
+    rest = size - HEAD_SIZE - sizeof(received->handoff);
     EXPECT(rest <= FW2_AGENT_SIZE && n <= rest);
     EXPECT(!memcmp(received->agent, data + size - rest, n));
     /* A User-Agent ends early only at a NUL, or where no room is left. */
@@ -77,9 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     EXPECT(read_over(0, data, size, 0).kind != FW2_MESSAGE_SOCKET);
     switch (first.kind) {
     case FW2_MESSAGE_SOCKET:
-        EXPECT(
-            !memcmp(&first.handover, &second.handover, sizeof(first.handover)));
-        expect_limits(&first.handover);
+        EXPECT(!memcmp(&first.handoff, &second.handoff, sizeof(first.handoff)));
+        expect_limits(&first.handoff);
         expect_bytes(&first, data, size);
         break;
     case FW2_MESSAGE_ASK:

@@ -124,12 +124,12 @@ static void forward(long milliseconds)
  * acknowledge the FIN, in no time. */
 static int acknowledged_in_no_time(void)
 {
-    fw2_handover handover = until_acked();
+    fw2_handoff handoff = until_acked();
     int id = connected();
 
     clock_gettime(CLOCK_MONOTONIC, &stopped);
-    handover.until = FW2_UNTIL_ANSWERED;
-    hand_off_copy(id, handover);
+    handoff.until = FW2_UNTIL_ANSWERED;
+    hand_off_copy(id, handoff);
     AWAIT(!unacknowledged(connections[id].server));
     run_for(0);
     return id;
@@ -190,27 +190,27 @@ static void test_byte_with_last_ack(void)
 
 static void test_idle(void)
 {
-    fw2_handover handover = lingering(50 * MSEC, NEVER);
+    fw2_handoff handoff = lingering(50 * MSEC, NEVER);
     int id;
 
     begin(8);
-    id = handed_off(handover);
+    id = handed_off(handoff);
     ends_after(id, FW2_SILENCE, 0, "an idle client");
-    handover.until = FW2_UNTIL_ACKED;
+    handoff.until = FW2_UNTIL_ACKED;
     id = connected();
     client_sends(id, 3);
     await_input(connections[id].server);
-    hand_off(id, handover);
+    hand_off(id, handoff);
     ends_after(id, FW2_SILENCE, 3, "a client that sends once");
-    handover = lingering(NEVER, 50 * MSEC);
-    ends(handed_off(handover), FW2_TOTAL, "the total time ends a linger");
-    handover = lingering(NEVER, NEVER);
-    handover.once_acked = 50 * MSEC;
-    ends(handed_off(handover), FW2_TOTAL,
+    handoff = lingering(NEVER, 50 * MSEC);
+    ends(handed_off(handoff), FW2_TOTAL, "the total time ends a linger");
+    handoff = lingering(NEVER, NEVER);
+    handoff.once_acked = 50 * MSEC;
+    ends(handed_off(handoff), FW2_TOTAL,
          "the time after all data is acknowledged ends a linger sooner");
-    handover = lingering(NEVER, 50 * MSEC);
-    handover.once_acked = NEVER;
-    ends(handed_off(handover), FW2_TOTAL,
+    handoff = lingering(NEVER, 50 * MSEC);
+    handoff.once_acked = NEVER;
+    ends(handed_off(handoff), FW2_TOTAL,
          "the time after all data is acknowledged never prolongs a linger");
     finish("idle");
 }
@@ -281,27 +281,27 @@ static void test_begun_impossible(void)
 
 static void test_bytes(void)
 {
-    fw2_handover handover = lingering(NEVER, NEVER);
+    fw2_handoff handoff = lingering(NEVER, NEVER);
     int id;
 
-    handover.linger_bytes = 100000;
+    handoff.linger_bytes = 100000;
     begin(8);
-    id = handed_off(handover);
+    id = handed_off(handoff);
     client_sends(id, 100000);
     client_closes(id);
     ends_after(id, FW2_PEER_CLOSED, 100000, "as many bytes as allowed");
     id = connected();
     client_sends(id, 100001);
     AWAIT(unread(connections[id].server) == 100001);
-    hand_off(id, handover);
+    hand_off(id, handoff);
     ended_at_once(id, FW2_BYTES, "one byte more than allowed");
     is_int((long long)seen.of[id].how.drained, 100001,
            "no more bytes are drained");
-    id = handed_off(handover);
+    id = handed_off(handoff);
     client_sends(id, 64 * MB);
     ends(id, FW2_BYTES, "a flood");
-    handover.linger_bytes = 0;
-    id = handed_off(handover);
+    handoff.linger_bytes = 0;
+    id = handed_off(handoff);
     client_sends(id, 1);
     ends_after(id, FW2_BYTES, 1, "one byte where none is allowed");
     finish("bytes");
@@ -311,16 +311,16 @@ static void test_bytes(void)
 
 static void test_zero_window(void)
 {
-    fw2_handover handover = lingering(20 * MSEC, 100 * MSEC);
+    fw2_handoff handoff = lingering(20 * MSEC, 100 * MSEC);
     long sent, sent_to_other;
     int id, other;
 
     begin(8);
     id = zero_window(&sent);
-    hand_off(id, handover);
-    handover.user_timeout = 100 * MSEC;
+    hand_off(id, handoff);
+    handoff.user_timeout = 100 * MSEC;
     other = zero_window(&sent_to_other);
-    hand_off(other, handover);
+    hand_off(other, handoff);
     ends(id, FW2_TOTAL, "a client that does not read");
     is_int(client_reads(id), sent,
            "the kernel goes on, and the client gets all data");
@@ -332,15 +332,15 @@ static void test_zero_window(void)
 /* Bytes that come after we have closed would draw a reset. */
 static void test_shorter_total(void)
 {
-    fw2_handover handover = lingering(NEVER, NEVER);
+    fw2_handoff handoff = lingering(NEVER, NEVER);
     long sent;
     int id;
 
-    handover.once_acked = 20 * MSEC;
+    handoff.once_acked = 20 * MSEC;
     begin(4);
     id = zero_window(&sent);
-    hand_off(id, handover);
-    ends(handed_off(handover), FW2_TOTAL,
+    hand_off(id, handoff);
+    ends(handed_off(handoff), FW2_TOTAL,
          "a client with all data acknowledged has the shorter total");
     ok(!is_ended(id), "a client accepted before it, without all data, has not");
     client_sends(id, 10);
@@ -354,13 +354,13 @@ static void test_shorter_total(void)
 static int closed_behind_zero_window(apr_interval_time_t user_timeout,
                                      long *sent)
 {
-    fw2_handover handover = lingering(NEVER, NEVER);
+    fw2_handoff handoff = lingering(NEVER, NEVER);
     int id = zero_window(sent);
 
     shutdown(connections[id].client, SHUT_WR);
     await_input(connections[id].server);
-    handover.user_timeout = user_timeout;
-    hand_off(id, handover);
+    handoff.user_timeout = user_timeout;
+    hand_off(id, handoff);
     return id;
 }
 
@@ -414,21 +414,21 @@ static long read_slowly(int id, long all, apr_interval_time_t within)
 
 static void test_slow_reader(void)
 {
-    fw2_handover handover = lingering(20 * MSEC, 50 * MSEC);
+    fw2_handoff handoff = lingering(20 * MSEC, 50 * MSEC);
     long sent;
     int id;
 
-    handover.user_timeout = 500 * MSEC;
+    handoff.user_timeout = 500 * MSEC;
     begin(8);
-    handover.until = FW2_UNTIL_ACKED;
+    handoff.until = FW2_UNTIL_ACKED;
     id = zero_window(&sent);
-    hand_off(id, handover);
+    hand_off(id, handoff);
     is_int(read_slowly(id, sent, 1500 * MSEC), sent,
            "a slow reader gets all data, though all times are over");
     ends(id, FW2_ACKED, "the last acknowledgement ends the linger");
-    handover.until = FW2_UNTIL_CLOSED;
+    handoff.until = FW2_UNTIL_CLOSED;
     id = zero_window(&sent);
-    hand_off(id, handover);
+    hand_off(id, handoff);
     is_int(client_reads(id), sent, "a quick reader gets all data");
     ok(!strcmp(ending_of(id), "silence") || !strcmp(ending_of(id), "total"),
        "a quick reader is idle afterwards: %s", ending_of(id));
@@ -442,7 +442,7 @@ static void test_slow_reader(void)
  * close() would block for a minute here. */
 static void test_linger_seconds(void)
 {
-    fw2_handover handover = lingering(20 * MSEC, 100 * MSEC);
+    fw2_handoff handoff = lingering(20 * MSEC, 100 * MSEC);
     apr_time_t begun = fw2_clock_now();
     long sent[3];
     int ids[3], i;
@@ -455,7 +455,7 @@ static void test_linger_seconds(void)
             shutdown(connections[ids[i]].client, SHUT_WR);
             await_input(connections[ids[i]].server);
         }
-        hand_off(ids[i], i ? handover : lingering(NEVER, NEVER));
+        hand_off(ids[i], i ? handoff : lingering(NEVER, NEVER));
     }
     ends(ids[0], FW2_EVICTED, "SO_LINGER with seconds, evicted");
     ended_at_once(ids[2], FW2_PEER_CLOSED, "SO_LINGER with seconds, at once");
@@ -469,29 +469,29 @@ static void test_linger_seconds(void)
 
 static void test_reset(void)
 {
-    fw2_handover handover = lingering(20 * MSEC, 100 * MSEC);
+    fw2_handoff handoff = lingering(20 * MSEC, 100 * MSEC);
     long sent;
     int id;
 
     begin(4);
-    id = handed_off(handover);
+    id = handed_off(handoff);
     ends(id, FW2_SILENCE, "an idle client, without a reset");
     is_int(tcp_state(connections[id].client), TCP_CLOSE_WAIT,
            "the client's connection is half-closed");
-    handover.reset = 1;
-    id = handed_off(handover);
+    handoff.reset = 1;
+    id = handed_off(handoff);
     ends(id, FW2_SILENCE, "an idle client, with a reset");
     AWAIT(tcp_state(connections[id].client) == TCP_CLOSE);
     is_int(socket_option(connections[id].client, SO_ERROR), EPIPE,
            "the client's connection is reset");
     id = zero_window(&sent);
-    hand_off(id, handover);
+    hand_off(id, handoff);
     ends(id, FW2_TOTAL, "a client that does not read, with a reset");
     is_int(client_reads(id), -ECONNRESET, "the client's connection is reset");
     id = zero_window(&sent);
     shutdown(connections[id].client, SHUT_WR);
     await_input(connections[id].server);
-    hand_off(id, handover);
+    hand_off(id, handoff);
     ended_at_once(id, FW2_PEER_CLOSED, "a client that has closed, with reset");
     is_int(client_reads(id), -ECONNRESET, "the client's connection is reset");
     finish("resets");

@@ -373,31 +373,31 @@ static void original_closes(int id)
 
 /* -------------------------------------------------------------- handoff -- */
 
-/** Return a handover with these times and without bounds. */
-static fw2_handover lingering(apr_interval_time_t idle,
-                              apr_interval_time_t total)
+/** Return a handoff with these times and without bounds. */
+static fw2_handoff lingering(apr_interval_time_t idle,
+                             apr_interval_time_t total)
 {
-    fw2_handover handover;
+    fw2_handoff handoff;
 
-    memset(&handover, 0, sizeof(handover));
-    handover.linger_idle = idle;
-    handover.linger_total = total;
-    handover.linger_bytes = FW2_BYTES_UNLIMITED;
-    handover.user_timeout = FW2_USER_TIMEOUT_SYSTEM;
-    return handover;
+    memset(&handoff, 0, sizeof(handoff));
+    handoff.linger_idle = idle;
+    handoff.linger_total = total;
+    handoff.linger_bytes = FW2_BYTES_UNLIMITED;
+    handoff.user_timeout = FW2_USER_TIMEOUT_SYSTEM;
+    return handoff;
 }
 
-/** Return a handover that ends when all data is acknowledged. */
-TAP_UNUSED static fw2_handover until_acked(void)
+/** Return a handoff that ends when all data is acknowledged. */
+TAP_UNUSED static fw2_handoff until_acked(void)
 {
-    fw2_handover handover = lingering(NEVER, NEVER);
+    fw2_handoff handoff = lingering(NEVER, NEVER);
 
-    handover.until = FW2_UNTIL_ACKED;
-    return handover;
+    handoff.until = FW2_UNTIL_ACKED;
+    return handoff;
 }
 
 /** Send our FIN and have a duplicate accepted, as SCM_RIGHTS makes one. */
-TAP_UNUSED static void hand_off_begun(int id, fw2_handover handover,
+TAP_UNUSED static void hand_off_begun(int id, fw2_handoff handoff,
                                       apr_time_t begun)
 {
     observed *o = &seen.of[id];
@@ -408,40 +408,40 @@ TAP_UNUSED static void hand_off_begun(int id, fw2_handover handover,
     if (fd < 0) {
         bail("a duplicate");
     }
-    handover.tag = tag_of(id);
-    handover.begun = begun;
+    handoff.tag = tag_of(id);
+    handoff.begun = begun;
     o->fd = fd;
     o->accepted++;
     closer_runs = 1;
-    fw2_closer_accept(closer, fd, &handover);
+    fw2_closer_accept(closer, fd, &handoff);
     closer_runs = 0;
     check_count();
 }
 
-static void hand_off_copy(int id, fw2_handover handover)
+static void hand_off_copy(int id, fw2_handoff handoff)
 {
-    hand_off_begun(id, handover, fw2_clock_now());
+    hand_off_begun(id, handoff, fw2_clock_now());
 }
 
-static void hand_off(int id, fw2_handover handover)
+static void hand_off(int id, fw2_handoff handoff)
 {
-    hand_off_copy(id, handover);
+    hand_off_copy(id, handoff);
     original_closes(id);
 }
 
 /** Connect a client, and hand the connection off at once. */
-static int handed_off(fw2_handover handover)
+static int handed_off(fw2_handoff handoff)
 {
     int id = connected();
 
-    hand_off(id, handover);
+    hand_off(id, handoff);
     return id;
 }
 
-TAP_UNUSED static void hand_off_many(fw2_handover handover, int n)
+TAP_UNUSED static void hand_off_many(fw2_handoff handoff, int n)
 {
     while (n-- > 0) {
-        handed_off(handover);
+        handed_off(handoff);
     }
 }
 

@@ -16,11 +16,11 @@
 /* --------------------------------------------------- coalesced wake-ups -- */
 
 /* Hand off a client that sends until its bytes no longer wake the closer. */
-static int coalesced(fw2_handover handover)
+static int coalesced(fw2_handoff handoff)
 {
     int id = connected();
 
-    hand_off_copy(id, handover);
+    hand_off_copy(id, handoff);
     client_sends(id, 2 * MB);
     AWAIT(socket_option(connections[id].server, SO_RCVLOWAT) > 1);
     AWAIT(!unacknowledged(connections[id].client));
@@ -103,7 +103,7 @@ static void *send_flood(void *data)
     return NULL;
 }
 
-static void start_flood(flood *f, fw2_handover handover)
+static void start_flood(flood *f, fw2_handoff handoff)
 {
     int buffer = 64 * KB;
 
@@ -112,7 +112,7 @@ static void start_flood(flood *f, fw2_handover handover)
     f->sent = f->stop = 0;
     calls.asked = 0;
     setsockopt(f->fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof(buffer));
-    hand_off_copy(f->id, handover);
+    hand_off_copy(f->id, handoff);
     if (pthread_create(&f->thread, NULL, send_flood, f)) {
         bail("a thread");
     }
@@ -190,7 +190,7 @@ static void is_throttled(const flood *f, const char *name)
 
 static void test_flood_is_bounded(void)
 {
-    fw2_handover handover = lingering(NEVER, NEVER);
+    fw2_handoff handoff = lingering(NEVER, NEVER);
     flood f;
 
     begin(1);
@@ -198,8 +198,8 @@ static void test_flood_is_bounded(void)
     ends(f.id, FW2_TOTAL, "a flood for its total time");
     is_throttled(&f, "a flood for its total time");
     stop_flood(&f);
-    handover.linger_bytes = (apr_int64_t)FLOOD + 4 * MB;
-    start_flood(&f, handover);
+    handoff.linger_bytes = (apr_int64_t)FLOOD + 4 * MB;
+    start_flood(&f, handoff);
     ends_after(f.id, FW2_BYTES, (long long)FLOOD + 4 * MB + 1,
                "a flood of its bytes");
     is_throttled(&f, "a flood of its bytes");
@@ -232,12 +232,12 @@ static void test_flood_is_ended(void)
 
 /* Hand off a client that has sent a flood, and now sends nothing; its original
  * stays open. */
-static int flooded(fw2_handover handover)
+static int flooded(fw2_handoff handoff)
 {
     int id = connected();
 
     calls.asked = 0;
-    hand_off_copy(id, handover);
+    hand_off_copy(id, handoff);
     client_sends(id, FLOOD + 3 * MB);
     await_throttled();
     AWAIT(!unacknowledged(connections[id].client)
@@ -247,7 +247,7 @@ static int flooded(fw2_handover handover)
 
 static void test_after_a_flood(void)
 {
-    fw2_handover handover = lingering(NEVER, NEVER);
+    fw2_handoff handoff = lingering(NEVER, NEVER);
     long sent;
     int id;
 
@@ -257,12 +257,12 @@ static void test_after_a_flood(void)
     usleep(2000 * 1000);      /* for that long the client is idle */
     ends_after(id, FW2_SILENCE, (long long)FLOOD + 3 * MB + 400000,
                "a flood, then idle: all is read before the linger ends");
-    id = flooded(handover);
+    id = flooded(handoff);
     client_resets(id);
     ends(id, FW2_PEER_RESET, "a flood, then a reset");
-    handover.user_timeout = 1000 * MSEC;
+    handoff.user_timeout = 1000 * MSEC;
     id = zero_window(&sent);
-    hand_off(id, handover);
+    hand_off(id, handoff);
     client_sends(id, FLOOD + 3 * MB);
     ends(id, FW2_SILENCE, "a flood that acknowledges nothing");
     is_int(client_reads(id), -ECONNRESET, "the client is reset");

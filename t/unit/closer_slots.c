@@ -260,15 +260,15 @@ static void test_late_original(void)
 
 #define KINDS 7
 
-static fw2_handover handover_of(int kind)
+static fw2_handoff handoff_of(int kind)
 {
-    fw2_handover handover = lingering(NEVER, NEVER);
+    fw2_handoff handoff = lingering(NEVER, NEVER);
 
-    handover.until = kind == 0 ? FW2_UNTIL_ACKED : FW2_UNTIL_CLOSED;
-    handover.linger_idle = kind == 3 ? 100 * MSEC : NEVER;
-    handover.linger_bytes = kind == 5 ? 1000 : FW2_BYTES_UNLIMITED;
-    handover.once_acked = kind == 6 ? 100 * MSEC : 0;
-    return handover;
+    handoff.until = kind == 0 ? FW2_UNTIL_ACKED : FW2_UNTIL_CLOSED;
+    handoff.linger_idle = kind == 3 ? 100 * MSEC : NEVER;
+    handoff.linger_bytes = kind == 5 ? 1000 : FW2_BYTES_UNLIMITED;
+    handoff.once_acked = kind == 6 ? 100 * MSEC : 0;
+    return handoff;
 }
 
 static void client_acts(int id, int kind)
@@ -294,7 +294,7 @@ static void hand_off_crowd(int n)
         if (id % 2) {
             client_acts(id, id % KINDS);
         }
-        hand_off(id, handover_of(id % KINDS));
+        hand_off(id, handoff_of(id % KINDS));
         if (!(id % 2)) {
             client_acts(id, id % KINDS);
         }

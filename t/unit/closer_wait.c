@@ -152,11 +152,11 @@ static void test_watch_beside_sockets(void)
 
 /* Hand off a socket, and wait until the client has acknowledged our FIN, and
  * the closer knows. */
-static int held_acked(fw2_handover handover)
+static int held_acked(fw2_handoff handoff)
 {
     int id = connected();
 
-    hand_off_copy(id, handover);
+    hand_off_copy(id, handoff);
     AWAIT_ASLEEP(!unacknowledged(connections[id].server));
     original_closes(id);
     settle();
@@ -338,7 +338,7 @@ static const char *without_epoll(void)
 {
     static const syscall_rule rule = { SYS_epoll_ctl, 1, EPOLL_CTL_ADD,
                                        ENOSPC };
-    fw2_handover handover = lingering(20 * MSEC, NEVER);
+    fw2_handoff handoff = lingering(20 * MSEC, NEVER);
     int id, behind_window;
     long sent;
 
@@ -348,8 +348,8 @@ static const char *without_epoll(void)
     NEED(fw2_closer_watch(closer, listener, 0) == ENOSPC);
     id = handed_off(lingering(NEVER, NEVER));
     behind_window = zero_window(&sent);
-    handover.until = FW2_UNTIL_ACKED;
-    hand_off(behind_window, handover); /* it is not idle yet */
+    handoff.until = FW2_UNTIL_ACKED;
+    hand_off(behind_window, handoff); /* it is not idle yet */
     NEED(!strcmp(ending_of(handed_off(until_acked())), "acked"));
     NEED(in_epoll() == 1);
     NEED(!strcmp(ending_of(handed_off(lingering(100 * MSEC, NEVER))),

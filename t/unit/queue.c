@@ -114,9 +114,9 @@ static int drain(void)
 
 /* ------------------------------------------------------------- messages -- */
 
-static fw2_handover handover(void)
+static fw2_handoff handoff(void)
 {
-    fw2_handover h;
+    fw2_handoff h;
 
     memset(&h, 0, sizeof(h));
     h.tag.vhost = VHOSTS - 1;
@@ -155,7 +155,7 @@ static int send_raw(const void *bytes, size_t n, const int *fds, int nfds)
 }
 
 /* Return the bytes of a message that a child sends. */
-static size_t message_of(const fw2_handover *h, const char *agent,
+static size_t message_of(const fw2_handoff *h, const char *agent,
                          unsigned char bytes[1000])
 {
     fw2_refusal why;
@@ -185,7 +185,7 @@ static fw2_message_kind kind_of(const void *bytes, size_t n, fw2_received *to)
 
 static void test_arrives(void)
 {
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     fw2_refusal why = FW2_REFUSALS;
     int ends[2], got;
     char byte;
@@ -203,8 +203,8 @@ static void test_arrives(void)
     ok(received[0].kind == FW2_MESSAGE_SOCKET && !received[0].truncated
            && got >= 0,
        "the message that arrives has a socket");
-    ok(!memcmp(&received[0].handover, &h, sizeof(h)),
-       "the handover arrives as it was sent");
+    ok(!memcmp(&received[0].handoff, &h, sizeof(h)),
+       "the handoff arrives as it was sent");
     is_str(received[0].agent, "agent/1", "the User-Agent arrives");
     ok(fcntl(got, F_GETFD) & FD_CLOEXEC,
        "no program that the receiver starts has the descriptor");
@@ -220,7 +220,7 @@ static void test_arrives(void)
 static void test_agents(void)
 {
     static const size_t lengths[] = { 0, 1, 126, 127, 128, 300 };
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     fw2_refusal why;
     char agent[301];
     unsigned int i;
@@ -249,7 +249,7 @@ static void test_agents(void)
 
 static void test_full(void)
 {
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     fw2_refusal why = FW2_REFUSALS;
     int sent = 0, buffer = 0;
     socklen_t size = sizeof(buffer);
@@ -273,7 +273,7 @@ static void test_full(void)
 
 static void test_refusals(void)
 {
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     fw2_refusal why = FW2_REFUSALS;
     int n = open_descriptors();
 
@@ -301,7 +301,7 @@ static void test_refusals(void)
 
 static void test_end(void)
 {
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     fw2_refusal why;
     int i;
 
@@ -328,7 +328,7 @@ static void test_end(void)
  * whether the socket arrives before the end, and nothing stays open. */
 static int survives_empty(int before, int after, int gone)
 {
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     int n, i, all = 0, sockets = 0, opened;
     fw2_refusal why;
 
@@ -386,7 +386,7 @@ static void test_empty(void)
 static void test_two_descriptors(void)
 {
     unsigned char bytes[1000];
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     size_t n = message_of(&h, "agent", bytes);
     int first[2], second[2], both[2], opened;
     struct pollfd end;
@@ -420,7 +420,7 @@ static void test_two_descriptors(void)
 static void test_no_descriptor(void)
 {
     unsigned char bytes[1000];
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     size_t n = message_of(&h, "agent", bytes);
 
     begin();
@@ -451,7 +451,7 @@ static int without_descriptors(int (*work)(void))
 
 static void test_truncated(void)
 {
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     fw2_refusal why;
     int ends[2];
     char byte;
@@ -482,7 +482,7 @@ static void test_truncated(void)
 static void test_magic(void)
 {
     unsigned char bytes[1000];
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     size_t n = message_of(&h, "agent", bytes);
     fw2_received to;
     int i, valid = 0;
@@ -501,7 +501,7 @@ static void test_magic(void)
 static void test_lengths(void)
 {
     unsigned char bytes[1000] = { 0 };
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     size_t least = message_of(&h, NULL, bytes), n;
     fw2_received to;
     int valid = 0, invalid = 0;
@@ -535,14 +535,14 @@ static void test_lengths(void)
 
 typedef struct {
     const char *name;
-    size_t offset; /* of an apr_int64_t in a handover */
+    size_t offset; /* of an apr_int64_t in a handoff */
     apr_int64_t value;
     int valid;
 } limit_case;
 
 #define LIMIT(field, value, valid)                                             \
     {                                                                          \
-#field " of " #value, APR_OFFSETOF(fw2_handover, field), (value),      \
+#field " of " #value, APR_OFFSETOF(fw2_handoff, field), (value),       \
             (valid)                                                            \
     }
 #define LINGER(field)                                                          \
@@ -578,8 +578,8 @@ static const limit_case limits[] = {
     LIMIT(user_timeout, APR_INT64_MAX, 0),
 };
 
-/* True if a handover is accepted from end to end. */
-static int is_accepted(const fw2_handover *h)
+/* True if a handoff is accepted from end to end. */
+static int is_accepted(const fw2_handoff *h)
 {
     fw2_refusal why;
     int accepted;
@@ -595,11 +595,11 @@ static int is_accepted(const fw2_handover *h)
 
 static void test_limits(void)
 {
-    fw2_handover h;
+    fw2_handoff h;
     unsigned int i;
 
     for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-        h = handover();
+        h = handoff();
         memcpy((char *)&h + limits[i].offset, &limits[i].value,
                sizeof(limits[i].value));
         is_int(is_accepted(&h), limits[i].valid, limits[i].name);
@@ -608,7 +608,7 @@ static void test_limits(void)
 
 static void test_tags(void)
 {
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
 
     h.tag.vhost = 0;
     ok(is_accepted(&h), "the first virtual host is valid");
@@ -616,27 +616,27 @@ static void test_tags(void)
     ok(!is_accepted(&h), "a virtual host behind the last is invalid");
     h.tag.vhost = ~(apr_uint32_t)0;
     ok(!is_accepted(&h), "the largest number is no virtual host");
-    h = handover();
+    h = handoff();
     h.tag.cause = FW2_CAUSES - 1;
     ok(is_accepted(&h), "the last cause is valid");
     h.tag.cause = FW2_CAUSES;
     ok(!is_accepted(&h), "a cause behind the last is invalid");
     h.tag.cause = ~(apr_uint32_t)0;
     ok(!is_accepted(&h), "the largest number is no cause");
-    h = handover();
+    h = handoff();
     h.until = FW2_UNTILS - 1;
     ok(is_accepted(&h), "the last way to end a linger is valid");
     h.until = FW2_UNTILS;
     ok(!is_accepted(&h), "a way to end a linger behind the last is invalid");
-    h = handover();
+    h = handoff();
     h.reset = 1;
     ok(is_accepted(&h), "a reset is valid");
     h.reset = 0x100;
     ok(!is_accepted(&h), "reset is 0 or 1");
 }
 
-/* True if a handover is within the limits, which are written out here. */
-static int is_valid(const fw2_handover *h)
+/* True if a handoff is within the limits, which are written out here. */
+static int is_valid(const fw2_handoff *h)
 {
     const apr_int64_t ms = 1000, hour = 3600 * 1000 * ms;
 
@@ -692,7 +692,7 @@ static size_t make_random(unsigned char bytes[1000], const unsigned char *valid,
 static void test_random(void)
 {
     unsigned char valid[1000], bytes[1000];
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     size_t n = message_of(&h, "an agent", valid);
     int i, sockets = 0, wrong = 0;
     fw2_received to;
@@ -706,7 +706,7 @@ static void test_random(void)
         switch (kind_of(bytes, size, &to)) {
         case FW2_MESSAGE_SOCKET:
             sockets++;
-            wrong += !is_valid(&to.handover);
+            wrong += !is_valid(&to.handoff);
             break;
         case FW2_MESSAGE_ASK:
             wrong += size != 4;
@@ -864,7 +864,7 @@ static void test_long_ask(void)
 
 static int send_many(void *data)
 {
-    fw2_handover h = handover();
+    fw2_handoff h = handoff();
     fw2_refusal why;
     char agent[32];
     int i;
@@ -889,13 +889,13 @@ static int send_many(void *data)
 static int is_next(const fw2_received *one, int *next)
 {
     char agent[32];
-    int sender = (int)one->handover.tag.vhost;
+    int sender = (int)one->handoff.tag.vhost;
 
     if (one->kind != FW2_MESSAGE_SOCKET || sender >= SENDERS) {
         return 0;
     }
     apr_snprintf(agent, sizeof(agent), "agent %d", next[sender]);
-    return one->handover.tag.net == (apr_uint64_t)next[sender]++
+    return one->handoff.tag.net == (apr_uint64_t)next[sender]++
            && !strcmp(one->agent, agent) && is_same(one->fd, any_fd);
 }
 

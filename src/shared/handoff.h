@@ -1,10 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#ifndef FW2_HANDOVER_H
-#define FW2_HANDOVER_H
+#ifndef FW2_HANDOFF_H
+#define FW2_HANDOFF_H
 
 /*
- * handover: the terms on which a child hands a socket off. The room is a header
+ * handoff: the terms on which a child hands a socket off. The room is a header
  * only.
  *
  * The room depends on APR and policy, and not on httpd.
@@ -33,7 +33,7 @@ typedef struct fw2_tag {
 
 /** The terms on which a socket is handed off: a plain value without pointers,
  *  which passes from one process to another. Times are in microseconds. */
-typedef struct fw2_handover {
+typedef struct fw2_handoff {
     fw2_tag tag;
     apr_uint32_t until;       /**< an fw2_until */
     apr_uint32_t reset;       /**< 1: SO_LINGER with 0 s is configured */
@@ -44,6 +44,6 @@ typedef struct fw2_handover {
     apr_int64_t once_acked;   /**< the longest linger after all data is
                                    acknowledged; 0: no such limit */
     apr_time_t begun;         /**< when our FIN was sent; fw2_clock_now()'s */
-} fw2_handover;
+} fw2_handoff;
 
-#endif /* FW2_HANDOVER_H */
+#endif /* FW2_HANDOFF_H */
