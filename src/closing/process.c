@@ -42,7 +42,7 @@
 #define AUTO_SLOTS 65536
 
 /* The most pages that wait for a count at the same time. */
-#define ASKS 32
+#define PIPES 32
 
 /* The queue's number among the watched descriptors. */
 #define QUEUE 0
@@ -59,10 +59,10 @@ typedef struct {
     apr_time_t batch;     /* when to receive messages; 0: at the next event */
     apr_time_t published_oldest; /* time of the FIN on the oldest socket */
     apr_time_t
-        end_by;      /* latest end of the process; 0: a child may still send */
-    int queue_ended; /* 1: the queue is empty and no child can send */
-    int asks[ASKS];  /* pipes of pages that wait for a count */
-    int nasks;
+        end_by;       /* latest end of the process; 0: a child may still send */
+    int queue_ended;  /* 1: the queue is empty and no child can send */
+    int pipes[PIPES]; /* pipes of pages that wait for a count */
+    int npipes;
     int retired; /* 1: a newer process counts and samples */
 } process;
 
@@ -215,13 +215,13 @@ static void accept_socket(process *p, const fw2_received *received)
     }
 }
 
-static void accept_ask(process *p, const fw2_received *received)
+static void accept_count_request(process *p, const fw2_received *received)
 {
     if (received->fd < 0) {
         drop_invalid(p, -1);
     }
-    else if (p->nasks < ASKS && !p->retired) {
-        p->asks[p->nasks++] = received->fd;
+    else if (p->npipes < PIPES && !p->retired) {
+        p->pipes[p->npipes++] = received->fd;
     }
     else {
         close_foreign(received->fd); /* the page shows the last count */
@@ -234,8 +234,8 @@ static void accept_message(process *p, const fw2_received *received)
     case FW2_MESSAGE_SOCKET:
         accept_socket(p, received);
         break;
-    case FW2_MESSAGE_ASK:
-        accept_ask(p, received);
+    case FW2_MESSAGE_COUNT_REQUEST:
+        accept_count_request(p, received);
         break;
     default:
         drop_invalid(p, received->fd);
@@ -352,13 +352,13 @@ static void sleep_and_work(process *p)
 
 /* ---------------------------------------------------------- publishing -- */
 
-static void answer_asks(process *p)
+static void answer_count_requests(process *p)
 {
-    if (p->nasks) {
+    if (p->npipes) {
         fw2_publisher_count(&p->publisher, held_count(p));
     }
-    while (p->nasks) {
-        close_foreign(p->asks[--p->nasks]);
+    while (p->npipes) {
+        close_foreign(p->pipes[--p->npipes]);
     }
 }
 
@@ -403,14 +403,14 @@ static void work(process *p)
         if (!p->end_by && senders_gone(p)) {
             receive_last(p);
         }
-        answer_asks(p);
+        answer_count_requests(p);
         fw2_publisher_sample(&p->publisher, held_count(p));
         publish_oldest(p);
     }
     (void)receive_queued(p, -1);
     while (p->closer && fw2_closer_end_oldest(p->closer, FW2_STOPPED)) {
     }
-    answer_asks(p);
+    answer_count_requests(p);
     fw2_board_abandon(p->setup->board);
 }
 

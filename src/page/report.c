@@ -300,7 +300,8 @@ void fw2_report_make(fw2_report *report, const fw2_sources *sources,
     int answered;
 
     fw2_board_state_read(sources->boards[0], &state);
-    answered = state.running && fw2_queue_ask(sources->queue, COUNT_TIMEOUT);
+    answered =
+        state.running && fw2_queue_request_count(sources->queue, COUNT_TIMEOUT);
     fw2_report_last(report, sources, pool);
     report->closer.answered = answered;
 }

@@ -20,8 +20,8 @@
 #include "base/clock.h"
 
 /* The first word of each message: a version of its layout below. */
-#define MAGIC_SOCKET 0x46573202U
-#define MAGIC_ASK    0x46573203U
+#define MAGIC_SOCKET        0x46573202U
+#define MAGIC_COUNT_REQUEST 0x46573203U
 
 /* The most bytes in the queue. The kernel counts about 1 kB for a message. */
 #define QUEUE_BYTES (8 * 1024 * 1024)
@@ -157,10 +157,11 @@ apr_status_t fw2_queue_send(const fw2_queue *queue, int fd,
     return error;
 }
 
-int fw2_queue_ask(const fw2_queue *queue, apr_interval_time_t patience)
+int fw2_queue_request_count(const fw2_queue *queue,
+                            apr_interval_time_t patience)
 {
     apr_time_t until = fw2_clock_now() + patience, now;
-    apr_uint32_t magic = MAGIC_ASK;
+    apr_uint32_t magic = MAGIC_COUNT_REQUEST;
     struct pollfd answer;
     int ends[2], sent, answered = 0;
 
@@ -210,8 +211,8 @@ void fw2_queue_parse(const void *bytes, apr_size_t n, apr_uint32_t vhosts,
         return;
     }
     memcpy(&magic, bytes, sizeof(magic));
-    if (magic == MAGIC_ASK && n == sizeof(magic)) {
-        received->kind = FW2_MESSAGE_ASK;
+    if (magic == MAGIC_COUNT_REQUEST && n == sizeof(magic)) {
+        received->kind = FW2_MESSAGE_COUNT_REQUEST;
     }
     if (magic != MAGIC_SOCKET || n < agent) {
         return;
@@ -337,7 +338,8 @@ apr_status_t fw2_queue_send(const fw2_queue *queue, int fd,
     return APR_ENOTIMPL;
 }
 
-int fw2_queue_ask(const fw2_queue *queue, apr_interval_time_t patience)
+int fw2_queue_request_count(const fw2_queue *queue,
+                            apr_interval_time_t patience)
 {
     return 0;
 }

@@ -34,9 +34,9 @@ typedef struct fw2_queue {
 
 /** The kind of a message. */
 typedef enum {
-    FW2_MESSAGE_INVALID, /**< a message that no child of httpd sends */
-    FW2_MESSAGE_SOCKET,  /**< a socket to linger on */
-    FW2_MESSAGE_ASK      /**< a pipe to close when a count is published */
+    FW2_MESSAGE_INVALID,      /**< a message that no child of httpd sends */
+    FW2_MESSAGE_SOCKET,       /**< a socket to linger on */
+    FW2_MESSAGE_COUNT_REQUEST /**< a pipe to close when a count is published */
 } fw2_message_kind;
 
 /** A message that was received. */
@@ -87,7 +87,8 @@ apr_status_t fw2_queue_send(const fw2_queue *queue, int fd,
  * blocks for `patience` microseconds at most.
  * @return False if no answer came.
  */
-int fw2_queue_ask(const fw2_queue *queue, apr_interval_time_t patience);
+int fw2_queue_request_count(const fw2_queue *queue,
+                            apr_interval_time_t patience);
 
 /**
  * Receive queued messages. The closer process; does not block.

@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         expect_limits(&first.handoff);
         expect_bytes(&first, data, size);
         break;
-    case FW2_MESSAGE_ASK:
+    case FW2_MESSAGE_COUNT_REQUEST:
         EXPECT(size == sizeof(apr_uint32_t) && !first.agent[0]);
         break;
     default:

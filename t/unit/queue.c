@@ -708,7 +708,7 @@ static void test_random(void)
             sockets++;
             wrong += !is_valid(&to.handoff);
             break;
-        case FW2_MESSAGE_ASK:
+        case FW2_MESSAGE_COUNT_REQUEST:
             wrong += size != 4;
             break;
         default:
@@ -779,11 +779,11 @@ static void test_no_connection(void)
     ok(!fw2_queue_is_closing(-1), "no descriptor is not closing");
 }
 
-/* --------------------------------------------------------------- asking -- */
+/* ------------------------------------------------- requests for a count -- */
 
 static fw2_shared *published; /* by the process that answers */
 
-/* Wait for an ask, publish, and close its pipe. */
+/* Wait for a request, publish, and close its pipe. */
 static int answer(void *data)
 {
     struct pollfd end = { queue.receive, POLLIN, 0 };
@@ -791,7 +791,8 @@ static int answer(void *data)
     (void)data;
     fw2_queue_keep_receiver(&queue);
     if (poll(&end, 1, 60000) != 1 || receive() != 1
-        || received[0].kind != FW2_MESSAGE_ASK || received[0].fd < 0) {
+        || received[0].kind != FW2_MESSAGE_COUNT_REQUEST
+        || received[0].fd < 0) {
         return 1;
     }
     usleep(20000);
@@ -800,7 +801,7 @@ static int answer(void *data)
     return 0;
 }
 
-static void test_ask(void)
+static void test_count_request(void)
 {
     int opened;
     pid_t pid;
@@ -809,11 +810,13 @@ static void test_ask(void)
     opened = open_descriptors();
     published = shared_memory(sizeof(*published));
     pid = child_start(answer, NULL);
-    ok(fw2_queue_ask(&queue, apr_time_from_sec(60)), "an ask is answered");
+    ok(fw2_queue_request_count(&queue, apr_time_from_sec(60)),
+       "a request for a count is answered");
     is_int((long long)fw2_sync_read(published), 1,
-           "an ask is answered after the count is published");
+           "a request for a count is answered after the count is published");
     is_int(child_wait(pid), 0, "another process answers");
-    is_int(open_descriptors(), opened, "an ask leaves nothing open");
+    is_int(open_descriptors(), opened,
+           "a request for a count leaves nothing open");
 }
 
 static void test_no_answer(void)
@@ -821,40 +824,44 @@ static void test_no_answer(void)
     apr_time_t begun = fw2_clock_now();
 
     begin();
-    ok(!fw2_queue_ask(&queue, 20000), "an ask is given up without an answer");
-    ok(fw2_clock_now() - begun >= 20000, "an ask waits for as long as it may");
-    is_int(receive(), 1, "an ask that was given up is queued still");
-    ok(received[0].kind == FW2_MESSAGE_ASK && received[0].fd >= 0,
-       "an ask that was given up has its pipe");
+    ok(!fw2_queue_request_count(&queue, 20000),
+       "a request for a count is given up without an answer");
+    ok(fw2_clock_now() - begun >= 20000,
+       "a request for a count waits for as long as it may");
+    is_int(receive(), 1,
+           "a request for a count that was given up is queued still");
+    ok(received[0].kind == FW2_MESSAGE_COUNT_REQUEST && received[0].fd >= 0,
+       "a request for a count that was given up has its pipe");
     close(received[0].fd);
-    ok(!fw2_queue_ask(&queue, 0), "an ask without patience has no answer");
+    ok(!fw2_queue_request_count(&queue, 0),
+       "a request for a count without patience has no answer");
     drain();
     fw2_queue_keep_sender(&queue);
-    ok(!fw2_queue_ask(&queue, apr_time_from_sec(600)),
-       "an ask is given up at once without a receiver");
+    ok(!fw2_queue_request_count(&queue, apr_time_from_sec(600)),
+       "a request for a count is given up at once without a receiver");
     fw2_queue_close(&queue);
-    ok(!fw2_queue_ask(&queue, apr_time_from_sec(600)),
-       "an ask is given up at once without a queue");
+    ok(!fw2_queue_request_count(&queue, apr_time_from_sec(600)),
+       "a request for a count is given up at once without a queue");
 }
 
-/* Test that an ask consists of its magic alone. */
-static void test_long_ask(void)
+/* Test that a request for a count consists of its magic alone. */
+static void test_long_count_request(void)
 {
     unsigned char bytes[1000];
     fw2_received to;
     ssize_t n;
 
     begin();
-    (void)fw2_queue_ask(&queue, 0);
+    (void)fw2_queue_request_count(&queue, 0);
     n = recv(queue.receive, bytes, sizeof(bytes) - 1, 0);
-    is_int(n, 4, "an ask is four bytes");
-    is_int(kind_of(bytes, 4, &to), FW2_MESSAGE_ASK,
-           "the four bytes of an ask are an ask");
+    is_int(n, 4, "a request for a count is four bytes");
+    is_int(kind_of(bytes, 4, &to), FW2_MESSAGE_COUNT_REQUEST,
+           "the four bytes of a request for a count are one");
     bytes[4] = 0;
     is_int(kind_of(bytes, 5, &to), FW2_MESSAGE_INVALID,
-           "an ask of five bytes is invalid");
+           "a request for a count of five bytes is invalid");
     is_int(kind_of(bytes, 3, &to), FW2_MESSAGE_INVALID,
-           "an ask of three bytes is invalid");
+           "a request for a count of three bytes is invalid");
 }
 
 /* --------------------------------------------------------- many senders -- */
@@ -950,9 +957,9 @@ int main(void)
     test_random();
     test_live();
     test_no_connection();
-    test_ask();
+    test_count_request();
     test_no_answer();
-    test_long_ask();
+    test_long_count_request();
     test_many();
     fw2_queue_close(&queue);
     apr_terminate();

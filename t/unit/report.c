@@ -303,7 +303,7 @@ static void test_not_counted(void)
 
 /* ------------------------------------------------------------ a process -- */
 
-/* Answer one ask with a count of so many. */
+/* Answer one request with a count of so many. */
 static int answer(void *data)
 {
     fw2_received received[FW2_RECEIVE_MAX];
