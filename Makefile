@@ -54,8 +54,8 @@ all: $(MODULE) ## build the module (SANITIZE=address,undefined or thread)
 # libtool, which is left out. An httpd that runs with the module of before keeps
 # its file: the new one only takes the name.
 $(MODULE): $(SOURCES) $(HEADERS) Makefile build/flags
-	@command -v $(APXS) > /dev/null || { echo >&2 'make: APXS=$(APXS) is no \
-	program; give the path of apxs, which comes with httpd'; exit 1; }
+	@command -v $(APXS) > /dev/null || { echo >&2 'make: APXS=$(APXS) is no' \
+	    'program; give the path of apxs, which comes with httpd'; exit 1; }
 	@echo '$(APXS): $(MODULE) $(SAN)'
 	@mkdir -p .libs build/module
 	@$(APXS) -c $(CC_FLAGS:%=-Wc,%) $(LD_FLAGS:%=-Wl,%) \

@@ -68,6 +68,10 @@ subtest 'Debian: a link enables it' => sub {
     is $status, 0, 'make uninstall, while it is enabled' or diag $said;
     is_deeply [files($dir), glob "$dir/elsewhere/*"], [], 'nothing is left';
     ok starts($dir), 'httpd starts without it';
+    ($status, $said) = run($dir, 'uninstall', LIBEXECDIR => "$dir/elsewhere");
+    is $status, 0, 'make uninstall once more';
+    like $said, qr/^Nothing to remove: there is no \S+mod_finwait2\.so\.$/,
+        'the message says that there is nothing to remove';
 };
 
 subtest 'Red Hat: each file counts' => sub {
@@ -106,6 +110,20 @@ subtest 'httpd\'s own: httpd.conf names each file' => sub {
     ($status, $said) = run($dir, 'uninstall');
     is $status, 0, 'make uninstall without those lines' or diag $said;
     is_deeply [files($dir)], [], 'nothing is left';
+};
+
+# A dpkg of this test's own that knows the file.
+subtest 'a file of a package' => sub {
+    my $dir = root('');
+    is((run($dir, 'install'))[0], 0, 'the module is there');
+    my @before = files($dir);
+    script("$dir/bin/dpkg", 'echo "libapache2-mod-finwait2: $2"');
+    my ($status, $said) = run($dir, 'uninstall',
+                              PATH => "$dir/bin:$ENV{PATH}");
+    isnt $status, 0, 'make uninstall is refused';
+    like $said, qr/belongs to the package libapache2-mod-finwait2: remove that/,
+        'the message names the package';
+    is_deeply [files($dir)], \@before, 'nothing was removed';
 };
 
 subtest 'DESTDIR' => sub {

@@ -107,6 +107,9 @@ for_each_mpm {
     is_deeply [map { @{ $json->{$_} } } qw(agents nets idle_nets)], [],
         'Off: no client is listed';
     is $json->{clients}{left_open}, undef, 'Off: the number is not known';
+    like $httpd->get('/finwait-status')->{content},
+        qr{Clients are not listed\. <code>FinWait2StatusPeers On</code>},
+        'Off: the page names the switch';
     leaves_open($httpd, 'PORT2', 'unseen/1.0');
     $httpd->graceful($CONF);
     leaves_open($httpd, 'PORT2', 'after/1.0');

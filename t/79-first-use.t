@@ -27,7 +27,9 @@ system('cp', '-R', qw(Makefile README.md LICENSE CHANGES conf debian docs
 system("find \Q$COPY\E -name '*.[ls]*o' -delete") == 0 or die 'find failed';
 
 # A make of its own group, its words in a file: its number.
-sub begin (@arguments) {
+sub begin (@arguments) { return begin_program('make', @arguments) }
+
+sub begin_program (@command) {
     my $n   = @groups;
     my $pid = fork // die "fork: $!";
     if (!$pid) {
@@ -37,7 +39,7 @@ sub begin (@arguments) {
         open STDIN,  '<', '/dev/null';
         open STDOUT, '>', "$SCRATCH/output$n";
         open STDERR, '>&', \*STDOUT;
-        { exec 'make', @arguments }
+        { exec @command }
         POSIX::_exit(127);
     }
     push @groups, { pid => $pid };
@@ -97,6 +99,13 @@ subtest 'two at once in a fresh copy' => sub {
     is $home->{status}, 200, 'GET / is answered';
     like $home->{content}, qr{href="/finwait-status}, 'with the way to the page';
     is answer('/finwait-status')->{status}, 200, 'the page is answered';
+    my ($clients) = $home->{content} =~ m{<pre>(.*?)</pre>}s;
+    my $n = begin_program('sh', '-c', 'exec ' . $clients =~ s/&gt;/>/gr);
+    wait_for {
+        my $auto = answer('/finwait-status?auto')->{content};
+        ($auto =~ /^HalfClosed: (\d+)$/m)[0] >= 10;
+    } 60, 'ten half-closed connections by the command that the page shows';
+    ok !ended($n), 'the command of the first page works as it stands there';
     my $none = begin('run', "PORT=$PORT");
     like +(ends($none, 'make'))[-1], qr/cannot listen .* \(Address already in use/,
         'a port that is taken is refused';

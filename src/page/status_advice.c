@@ -79,7 +79,7 @@ static int is_offer(const fw2_advice *advice)
 static void write_offer(const fw2_page *page, const fw2_advice *advice)
 {
     ap_rputs("<div id=want>", page->r);
-    write_line(page->r, "<strong>For fewer orphans:</strong> ", advice);
+    write_line(page->r, "<strong>Want fewer?</strong> ", advice);
     write_text(page->r, "<strong>Risk:</strong> ", advice->words.risk);
     ap_rputs("</div>\n", page->r);
 }
@@ -139,7 +139,7 @@ static void write_reasons(const fw2_page *page)
     list = append_reason(page, list, "clients", facts->idle_net_share,
                          facts->idle_net);
     if (*list && facts->by_server > 0) {
-        ap_rprintf(page->r, "<p id=why><strong>Main causes:</strong> %s</p>\n",
+        ap_rprintf(page->r, "<p id=why><strong>Why?</strong> %s</p>\n",
                    list);
     }
 }

@@ -107,7 +107,7 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
         return;
     }
     ap_rprintf(r,
-               "<p>If no more connections close, all are gone %s "
+               "<p>If nothing new closes: gone %s "
                "<strong>%s</strong>%s.</p>\n",
                when, fw2_clock_text(r->pool, apr_time_now() + left, "%H:%M:%S"),
                report->remaining.unbounded > 0

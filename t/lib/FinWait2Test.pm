@@ -570,7 +570,7 @@ sub ss_holder ($line) {
 
 sub ss_count (%which) {
     my $state = $which{state} // 'fin-wait-2';
-    my @lines = `ss -tanHoe state $state 'sport = :$which{port}'`;
+    my @lines = `ss -tanHoe state $state 'sport = :$which{port}' 2>/dev/null`;
     die "ss failed: $?" if $?;
     my %held  = (process => 0, kernel => 0, timewait => 0);
     for (@lines) {
