@@ -139,8 +139,7 @@ static void write_reasons(const fw2_page *page)
     list = append_reason(page, list, "clients", facts->idle_net_share,
                          facts->idle_net);
     if (*list && facts->by_server > 0) {
-        ap_rprintf(page->r, "<p id=why><strong>Why?</strong> %s</p>\n",
-                   list);
+        ap_rprintf(page->r, "<p id=why><strong>Why?</strong> %s</p>\n", list);
     }
 }
 
