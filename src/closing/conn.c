@@ -39,7 +39,7 @@ static fw2_conn *conn_of(const conn_rec *c)
     return ap_get_module_config(c->conn_config, &finwait2_module);
 }
 
-int fw2_conn_was_asked(fw2_conn *conn)
+int fw2_conn_has_request(fw2_conn *conn)
 {
     return apr_atomic_read32(&conn->requests) > 0;
 }
@@ -109,7 +109,7 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd, const fw2_child *child)
     conn->child = child;
     conn->has = fw2_vhosts_carried(child->listeners, at);
     fw2_conn_owner_begin(conn, c, &owner);
-    conn->answer = FW2_CAUSES;
+    conn->response_cause = FW2_CAUSES;
     if (child->agents) {
         conn->agent = apr_palloc(c->pool, FW2_AGENT_SIZE);
     }
@@ -256,15 +256,15 @@ void fw2_conn_logged(request_rec *r)
         conn->body = FW2_BODY_BROKEN;
     }
     conn->tunnel = is_tunnel(final_request(r));
-    if (conn->tunnel || fw2_conn_drops(r)) {
+    if (conn->tunnel || fw2_conn_drop_status(r)) {
         conn->may_send_more = 1;
     }
     conn->promised = r->connection->keepalive == AP_CONN_KEEPALIVE
                          ? fw2_clock_now() + fw2_keepalive_promise(r)
                          : 0;
-    conn->answer = fw2_conn_answer_cause(r);
-    if (conn->answer < FW2_CAUSE_OTHER) {
-        note_cause(r, conn->answer);
+    conn->response_cause = fw2_conn_response_cause(r);
+    if (conn->response_cause < FW2_CAUSE_OTHER) {
+        note_cause(r, conn->response_cause);
     }
 }
 
@@ -318,7 +318,7 @@ static void write_rest(conn_rec *c, fw2_conn *conn)
 
 static fw2_protocol protocol_of(conn_rec *c, fw2_conn *conn)
 {
-    if (!fw2_conn_was_asked(conn)) {
+    if (!fw2_conn_has_request(conn)) {
         return FW2_NEITHER;
     }
     if (fw2_conn_is_http2(c)) {
@@ -332,7 +332,7 @@ static void count_end(conn_rec *c, fw2_conn *conn)
     fw2_closed closed = { .cause = conn->cause,
                           .protocol = conn->protocol,
                           .tls = fw2_sync_read(&conn->tls) != 0,
-                          .probe = !fw2_conn_was_asked(conn),
+                          .probe = !fw2_conn_has_request(conn),
                           .idle = fw2_conn_idle(conn) };
 
     fw2_counters_closed(conn->child->counters, (fw2_vhost_id)conn->end.vhost,

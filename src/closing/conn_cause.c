@@ -21,9 +21,9 @@ static int is_stopping(void)
            && state == AP_MPMQ_STOPPING;
 }
 
-/* ------------------------------------------------- what an answer said */
+/* --------------------------------------------------- the last response */
 
-int fw2_conn_drops(const request_rec *r)
+int fw2_conn_drop_status(const request_rec *r)
 {
     for (; r; r = r->next) {
         if (ap_status_drops_connection(r->status)) {
@@ -59,10 +59,10 @@ static int is_over_limit(const request_rec *r)
            && r->connection->keepalives > r->server->keep_alive_max;
 }
 
-fw2_cause fw2_conn_answer_cause(const request_rec *r)
+fw2_cause fw2_conn_response_cause(const request_rec *r)
 {
     const conn_rec *c = r->connection;
-    int status = fw2_conn_drops(r);
+    int status = fw2_conn_drop_status(r);
 
     while (r->next) {
         r = r->next;
@@ -118,7 +118,7 @@ static int is_idle(conn_rec *c)
 static int is_late(conn_rec *c, fw2_conn *conn)
 {
     if (conn->response_pending
-        || (c->aborted && !conn->tunnel && fw2_conn_was_asked(conn))) {
+        || (c->aborted && !conn->tunnel && fw2_conn_has_request(conn))) {
         return 1;
     }
     return !fw2_conn_is_http2(c) && c->keepalive != AP_CONN_KEEPALIVE
@@ -130,7 +130,7 @@ static int is_late(conn_rec *c, fw2_conn *conn)
  * client has caused any other close, even if its FIN has not arrived yet. */
 static int is_closed_by_client(conn_rec *c, fw2_conn *conn)
 {
-    return !fw2_conn_was_asked(conn) && fw2_conn_is_http1(c) && !c->aborted;
+    return !fw2_conn_has_request(conn) && fw2_conn_is_http1(c) && !c->aborted;
 }
 
 fw2_cause fw2_conn_cause(conn_rec *c, fw2_conn *conn)
@@ -138,8 +138,8 @@ fw2_cause fw2_conn_cause(conn_rec *c, fw2_conn *conn)
     if (conn->peer_closed) {
         return FW2_CAUSE_PEER;
     }
-    if (conn->answer != FW2_CAUSES) {
-        return conn->answer;
+    if (conn->response_cause != FW2_CAUSES) {
+        return conn->response_cause;
     }
     if (conn->eof_seen) {
         return FW2_CAUSE_PEER;

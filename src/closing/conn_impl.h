@@ -40,24 +40,24 @@ typedef struct fw2_conn {
                                  FW2_AGENT_SIZE bytes; NULL: not wanted */
     apr_uint32_t agent_set; /**< 1: a thread writes `agent`, 2: `agent` is
                                  written; atomic */
-    fw2_cause answer;       /**< the cause for which the last response announced
-                                 the end of the connection, or FW2_CAUSES if it
-                                 did not */
-    apr_time_t promised;    /**< the monotonic time until which the last
-                                 response promises to keep the connection; 0: no
-                                 promise, or a request came later */
-    fw2_body body;          /**< how far the last request's body was read */
-    int pipelined;          /**< 1: the client has sent more than httpd read for
-                                 a request */
-    int tunnel;             /**< 1: the last request made the connection a
-                                 tunnel */
-    int may_send_more;      /**< 1: the client may send more, because the last
-                                 request had a body, became a tunnel, or made
-                                 httpd drop the connection */
-    int response_pending;   /**< 1: event gave up writing a response */
-    int eof_seen;           /**< 1: the client's end of input was read, which in
-                                 TLS comes before the FIN */
-    int peer_closed;        /**< 1: the client's FIN or reset has arrived */
+    /** The cause for which the last response announced the end of the
+     *  connection, or FW2_CAUSES if it did not. */
+    fw2_cause response_cause;
+    apr_time_t promised;  /**< the monotonic time until which the last
+                               response promises to keep the connection; 0: no
+                               promise, or a request came later */
+    fw2_body body;        /**< how far the last request's body was read */
+    int pipelined;        /**< 1: the client has sent more than httpd read for
+                               a request */
+    int tunnel;           /**< 1: the last request made the connection a
+                               tunnel */
+    int may_send_more;    /**< 1: the client may send more, because the last
+                               request had a body, became a tunnel, or made
+                               httpd drop the connection */
+    int response_pending; /**< 1: event gave up writing a response */
+    int eof_seen;         /**< 1: the client's end of input was read, which in
+                               TLS comes before the FIN */
+    int peer_closed;      /**< 1: the client's FIN or reset has arrived */
     const fw2_child *child;
     int closing;           /**< 1: the end is counted, and these are set: */
     fw2_owner end;         /**< the owner at the end */
@@ -87,7 +87,7 @@ void fw2_conn_owner_request(fw2_conn *conn, const request_rec *r);
 int fw2_conn_owner_answered(fw2_conn *conn, const request_rec *r);
 
 /** True if a request was read on this connection. */
-int fw2_conn_was_asked(fw2_conn *conn);
+int fw2_conn_has_request(fw2_conn *conn);
 
 /** True if the protocol is HTTP/2. */
 int fw2_conn_is_http2(conn_rec *c);
@@ -106,12 +106,12 @@ void fw2_conn_body_expect(fw2_conn *conn, request_rec *r);
 
 /** Return the status with which httpd drops the connection, of this request or
  *  of an internal redirect of it; 0 if there is none. */
-int fw2_conn_drops(const request_rec *r);
+int fw2_conn_drop_status(const request_rec *r);
 
 /** Return the cause for which the response to this request is the connection's
  *  last one; FW2_CAUSES if the response is not the last, or if the client did
  *  not read it. To be called when the request is logged. */
-fw2_cause fw2_conn_answer_cause(const request_rec *r);
+fw2_cause fw2_conn_response_cause(const request_rec *r);
 
 /** Return the cause of the connection's end. To be called when all its requests
  *  are logged. */
