@@ -59,8 +59,8 @@ void fw2_counting_reset(fw2_counting *counting)
     if (counting->peers) {
         fw2_peers_reset(counting->peers);
     }
-    if (counting->foreign) {
-        fw2_foreign_reset(counting->foreign);
+    if (counting->elsewhere) {
+        fw2_elsewhere_reset(counting->elsewhere);
     }
     memset(counting->tallies, 0,
            (apr_size_t)counting->n * sizeof(*counting->tallies));
@@ -87,8 +87,8 @@ static void count_listener(fw2_counting *counting, int i, const fw2_row *row)
         i >= 0
         && !memcmp(counting->endpoints[i].addr, row->addr, sizeof(row->addr));
 
-    if (counting->foreign) {
-        fw2_foreign_listener(counting->foreign, row, own);
+    if (counting->elsewhere) {
+        fw2_elsewhere_listener(counting->elsewhere, row, own);
     }
     if (own) {
         counting->tallies[i].backlog += row->rqueue;
@@ -199,8 +199,8 @@ void fw2_counting_row(fw2_counting *counting, const fw2_row *row)
         counting->tallies[i].n[state][row->holder]++;
         count_closing(counting, state, row);
     }
-    else if (counting->foreign) {
-        fw2_foreign_closing(counting->foreign, row, is_half_closed(state));
+    else if (counting->elsewhere) {
+        fw2_elsewhere_closing(counting->elsewhere, row, is_half_closed(state));
     }
 }
 
@@ -321,10 +321,11 @@ static void count_all(fw2_count *count, fw2_counting *counting, int peers,
 {
     counting->orphan_rest = orphan_rest();
     counting->peers = peers > 0 ? fw2_peers_make(scratch) : NULL;
-    counting->foreign = fw2_foreign_make(scratch);
+    counting->elsewhere = fw2_elsewhere_make(scratch);
     count->backend = count_from_best(counting, count, scratch);
-    fw2_foreign_sum(count->backend < FW2_SOCKSTAT ? counting->foreign : NULL,
-                    &count->elsewhere);
+    fw2_elsewhere_sum(count->backend < FW2_SOCKSTAT ? counting->elsewhere
+                                                    : NULL,
+                      &count->elsewhere);
     count->complete = counting->complete;
     count->left = counting->left;
     count->undelivered = counting->undelivered;
@@ -346,7 +347,7 @@ void fw2_sockdiag_count(const fw2_endpoint *endpoints, int n, int peers,
     memset(count, 0, sizeof(*count));
     count->backend = FW2_NETLINK;
     count->complete = 1;
-    fw2_foreign_sum(NULL, &count->elsewhere);
+    fw2_elsewhere_sum(NULL, &count->elsewhere);
     count->tallies = apr_palloc(pool, (apr_size_t)n * sizeof(fw2_tally));
     if (n > 0) {
         counting.endpoints = endpoints;

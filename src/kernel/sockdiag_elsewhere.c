@@ -16,7 +16,7 @@
 
 #define PORTS 65536
 
-struct fw2_foreign {
+struct fw2_elsewhere_table {
     apr_int64_t rows; /* closing sockets, half-closed or not */
     apr_int64_t n[FW2_ROLES];
     fw2_peer_table *ports;            /* half-closed sockets by role and port */
@@ -26,21 +26,21 @@ struct fw2_foreign {
 
 const char *const fw2_role_names[FW2_ROLES] = { "server", "client" };
 
-fw2_foreign *fw2_foreign_make(apr_pool_t *pool)
+fw2_elsewhere_table *fw2_elsewhere_make(apr_pool_t *pool)
 {
-    fw2_foreign *foreign = apr_palloc(pool, sizeof(*foreign));
+    fw2_elsewhere_table *table = apr_palloc(pool, sizeof(*table));
 
-    foreign->ports = fw2_peers_make(pool);
-    return foreign;
+    table->ports = fw2_peers_make(pool);
+    return table;
 }
 
-void fw2_foreign_reset(fw2_foreign *foreign)
+void fw2_elsewhere_reset(fw2_elsewhere_table *table)
 {
-    fw2_peer_table *ports = foreign->ports;
+    fw2_peer_table *ports = table->ports;
 
-    memset(foreign, 0, sizeof(*foreign));
-    foreign->ports = ports;
-    foreign->queue.drops = -1;
+    memset(table, 0, sizeof(*table));
+    table->ports = ports;
+    table->queue.drops = -1;
     fw2_peers_reset(ports);
 }
 
@@ -51,11 +51,12 @@ static int is_full(const fw2_row *row)
     return row->rqueue > 0 && row->rqueue >= row->wqueue;
 }
 
-void fw2_foreign_listener(fw2_foreign *foreign, const fw2_row *row, int own)
+void fw2_elsewhere_listener(fw2_elsewhere_table *table, const fw2_row *row,
+                            int own)
 {
-    fw2_elsewhere *queue = &foreign->queue;
+    fw2_elsewhere *queue = &table->queue;
 
-    foreign->listens[row->port / 8] |= (unsigned char)(1U << row->port % 8);
+    table->listens[row->port / 8] |= (unsigned char)(1U << row->port % 8);
     if (own) {
         return;
     }
@@ -67,52 +68,53 @@ void fw2_foreign_listener(fw2_foreign *foreign, const fw2_row *row, int own)
     }
 }
 
-/* Count a socket under its role and port. The table counts by address, so the
+/* Count a socket under its role and port. `ports` counts by address, so the
  * role and the port are written as an address. */
-static void add_port(fw2_foreign *foreign, fw2_role role, apr_uint16_t port)
+static void add_port(fw2_elsewhere_table *table, fw2_role role,
+                     apr_uint16_t port)
 {
     unsigned char key[16],
         v4[4] = { 0, (unsigned char)role, (unsigned char)(port >> 8),
                   (unsigned char)port };
 
     fw2_endpoint_map(key, v4);
-    fw2_peers_add(foreign->ports, key);
+    fw2_peers_add(table->ports, key);
 }
 
-void fw2_foreign_closing(fw2_foreign *foreign, const fw2_row *row,
-                         int half_closed)
+void fw2_elsewhere_closing(fw2_elsewhere_table *table, const fw2_row *row,
+                           int half_closed)
 {
-    fw2_role role = foreign->listens[row->port / 8] & 1U << row->port % 8
+    fw2_role role = table->listens[row->port / 8] & 1U << row->port % 8
                         ? FW2_SERVER
                         : FW2_CLIENT;
 
-    foreign->rows++;
+    table->rows++;
     if (half_closed) {
-        foreign->n[role]++;
-        add_port(foreign, role,
-                 role == FW2_SERVER ? row->port : row->peer_port);
+        table->n[role]++;
+        add_port(table, role, role == FW2_SERVER ? row->port : row->peer_port);
     }
 }
 
-int fw2_foreign_is_crowd(const fw2_foreign *foreign)
+int fw2_elsewhere_is_crowd(const fw2_elsewhere_table *table)
 {
-    return foreign->rows > CROWD;
+    return table->rows > CROWD;
 }
 
-void fw2_foreign_sum(const fw2_foreign *foreign, fw2_elsewhere *elsewhere)
+void fw2_elsewhere_sum(const fw2_elsewhere_table *table,
+                       fw2_elsewhere *elsewhere)
 {
     fw2_peers ports;
     int i;
 
-    if (!foreign) {
+    if (!table) {
         memset(elsewhere, 0, sizeof(*elsewhere));
         elsewhere->half_closed = elsewhere->outgoing = elsewhere->drops = -1;
         return;
     }
-    *elsewhere = foreign->queue;
-    elsewhere->half_closed = foreign->n[FW2_SERVER] + foreign->n[FW2_CLIENT];
-    elsewhere->outgoing = foreign->n[FW2_CLIENT];
-    fw2_peers_top(foreign->ports, FW2_PORTS_MAX, &ports);
+    *elsewhere = table->queue;
+    elsewhere->half_closed = table->n[FW2_SERVER] + table->n[FW2_CLIENT];
+    elsewhere->outgoing = table->n[FW2_CLIENT];
+    fw2_peers_top(table->ports, FW2_PORTS_MAX, &ports);
     elsewhere->n = ports.n;
     for (i = 0; i < ports.n; i++) {
         const unsigned char *key = ports.top[i].addr + 12;

@@ -52,8 +52,8 @@ typedef struct fw2_row {
 /** Half-closed sockets by client. */
 typedef struct fw2_peer_table fw2_peer_table;
 
-/** Sockets that are at no endpoint. */
-typedef struct fw2_foreign fw2_foreign;
+/** Sockets that are at no endpoint; summed up in an fw2_elsewhere. */
+typedef struct fw2_elsewhere_table fw2_elsewhere_table;
 
 /** A count under way. */
 typedef struct fw2_counting {
@@ -62,8 +62,9 @@ typedef struct fw2_counting {
     fw2_tally *tallies;
     fw2_left left;
     fw2_undelivered undelivered;
-    fw2_peer_table *peers; /**< NULL: clients are not counted */
-    fw2_foreign *foreign;  /**< NULL: sockets at no endpoint are not counted */
+    fw2_peer_table *peers;          /**< NULL: clients are not counted */
+    fw2_elsewhere_table *elsewhere; /**< NULL: sockets at no endpoint are not
+                                         counted */
     /** The time that an orphan in FIN_WAIT_2 lives after its timer went off. */
     apr_interval_time_t orphan_rest;
     apr_interval_time_t begun;  /**< by the thread's CPU clock */
@@ -77,8 +78,8 @@ fw2_holder fw2_holder_of(unsigned int timer, apr_uint64_t inode);
 /** Reset all numbers to 0 or unknown, and `complete` to 1. */
 void fw2_counting_reset(fw2_counting *counting);
 
-/** Count a row at its endpoint, or in `foreign` if it is at none. Rows in other
- *  states than LISTEN and fw2_state's are left out. */
+/** Count a row at its endpoint, or in `elsewhere` if it is at none. Rows in
+ *  other states than LISTEN and fw2_state's are left out. */
 void fw2_counting_row(fw2_counting *counting, const fw2_row *row);
 
 /** True if the budget is used up. The count is then marked as not complete, and
@@ -99,10 +100,10 @@ void fw2_peers_add(fw2_peer_table *table, const unsigned char addr[16]);
 void fw2_peers_top(const fw2_peer_table *table, int most, fw2_peers *peers);
 
 /** Make a table of 200 KB. The caller resets it before use. */
-fw2_foreign *fw2_foreign_make(apr_pool_t *pool);
+fw2_elsewhere_table *fw2_elsewhere_make(apr_pool_t *pool);
 
 /** Remove all sockets. */
-void fw2_foreign_reset(fw2_foreign *foreign);
+void fw2_elsewhere_reset(fw2_elsewhere_table *table);
 
 /**
  * Count a listening socket. Both sources list all listening sockets of a family
@@ -111,18 +112,20 @@ void fw2_foreign_reset(fw2_foreign *foreign);
  * every connection is known when its row arrives.
  * @param own True if the socket belongs to an endpoint.
  */
-void fw2_foreign_listener(fw2_foreign *foreign, const fw2_row *row, int own);
+void fw2_elsewhere_listener(fw2_elsewhere_table *table, const fw2_row *row,
+                            int own);
 
 /** Count a closing socket that is at no endpoint. */
-void fw2_foreign_closing(fw2_foreign *foreign, const fw2_row *row,
-                         int half_closed);
+void fw2_elsewhere_closing(fw2_elsewhere_table *table, const fw2_row *row,
+                           int half_closed);
 
 /** True if there are so many closing sockets that a source with a filter shall
  *  leave them out. */
-int fw2_foreign_is_crowd(const fw2_foreign *foreign);
+int fw2_elsewhere_is_crowd(const fw2_elsewhere_table *table);
 
-/** Sum up the sockets. @param foreign NULL: the sums are not known. */
-void fw2_foreign_sum(const fw2_foreign *foreign, fw2_elsewhere *elsewhere);
+/** Sum up the sockets. @param table NULL: the sums are not known. */
+void fw2_elsewhere_sum(const fw2_elsewhere_table *table,
+                       fw2_elsewhere *elsewhere);
 
 /**
  * Count all sockets that a source shows.

@@ -193,7 +193,7 @@ static apr_size_t request_build(unsigned char request[REQUEST_MAX],
     struct nlmsghdr header;
 
     len += body_build(request + len, family);
-    if (!counting->foreign) {
+    if (!counting->elsewhere) {
         len += filter_attach(request + len, counting, scratch);
     }
     memset(&header, 0, sizeof(header));
@@ -387,7 +387,7 @@ static apr_status_t datagram_read(fw2_counting *counting, int fd,
 
 static int is_crowded(const fw2_counting *counting)
 {
-    return counting->foreign && fw2_foreign_is_crowd(counting->foreign);
+    return counting->elsewhere && fw2_elsewhere_is_crowd(counting->elsewhere);
 }
 
 static apr_status_t dump_read(fw2_counting *counting, int fd,
@@ -470,7 +470,7 @@ apr_status_t fw2_netlink_count(fw2_counting *counting, const char **attempt,
     apr_status_t rv = dump_families(counting, attempt, scratch);
 
     if (rv == APR_SUCCESS && is_crowded(counting)) {
-        counting->foreign = NULL;
+        counting->elsewhere = NULL;
         fw2_counting_reset(counting);
         rv = dump_families(counting, attempt, scratch);
     }
