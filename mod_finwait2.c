@@ -144,7 +144,7 @@ static fw2_clients *prepare_clients(server_rec *main_server)
 
     if (!fw2_config_status_peers(main_server)) {
         if (retained->clients) {
-            fw2_clients_forget(retained->clients);
+            fw2_clients_erase(retained->clients);
         }
         return NULL;
     }

@@ -54,7 +54,7 @@ apr_status_t fw2_clients_create(fw2_clients **clients, apr_pool_t *pool)
     return APR_SUCCESS;
 }
 
-void fw2_clients_forget(fw2_clients *clients)
+void fw2_clients_erase(fw2_clients *clients)
 {
     memset(clients->record, 0, clients->size);
 }

@@ -99,7 +99,7 @@ typedef struct fw2_clients fw2_clients;
 apr_status_t fw2_clients_create(fw2_clients **clients, apr_pool_t *pool);
 
 /** Erase the published lists. The parent, while no process publishes. */
-void fw2_clients_forget(fw2_clients *clients);
+void fw2_clients_erase(fw2_clients *clients);
 
 /** Begin with the lists that a former process published. The closer process,
  *  once. */

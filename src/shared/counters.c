@@ -163,7 +163,7 @@ apr_status_t fw2_counters_prepare(fw2_counters **counters,
     if (rv == APR_SUCCESS) {
         set_ids(*counters, names, ids, n);
         if (former) {
-            fw2_counters_forget(former);
+            fw2_counters_unmap_former(former);
         }
         (*counters)->former = former;
         (*counters)->layout = former ? former->layout + 1 : 0;
@@ -171,7 +171,7 @@ apr_status_t fw2_counters_prepare(fw2_counters **counters,
     return rv;
 }
 
-void fw2_counters_forget(fw2_counters *counters)
+void fw2_counters_unmap_former(fw2_counters *counters)
 {
     if (counters->former) {
         apr_pool_destroy(counters->former->pool);

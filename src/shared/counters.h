@@ -107,7 +107,7 @@ void fw2_counters_inherit(fw2_counters *counters);
 
 /** Unmap the replaced counters; children that still use the replaced counters
  *  keep their own mapping. The parent, after a closer process has inherited. */
-void fw2_counters_forget(fw2_counters *counters);
+void fw2_counters_unmap_former(fw2_counters *counters);
 
 /** Count a connection that ended, once. */
 void fw2_counters_closed(fw2_counters *counters, fw2_vhost_id vhost,

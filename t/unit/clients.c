@@ -50,9 +50,9 @@ static void end_some(const char *agent, const char *address, int n,
 }
 
 /* Begin without any client, in a new closer process's memory. */
-static void forget(void)
+static void erase(void)
 {
-    fw2_clients_forget(clients);
+    fw2_clients_erase(clients);
     fw2_clients_begin(clients, pool);
 }
 
@@ -166,7 +166,7 @@ static void test_names(void)
 {
     char endless[1001], first[FW2_AGENT_SIZE];
 
-    forget();
+    erase();
     memset(endless, 'x', sizeof(endless) - 1);
     endless[sizeof(endless) - 1] = '\0';
     end_some("", "192.0.2.1", 7, FW2_ACKED, 0);
@@ -214,7 +214,7 @@ static void test_hostile_agents(void)
     char agent[300];
     int i, j, wrong = 0;
 
-    forget();
+    erase();
     for (i = 0; i < HOSTILE; i++) {
         end_some(hostile[i], "192.0.2.1", HOSTILE - i, FW2_ACKED, 0);
     }
@@ -262,7 +262,7 @@ static void test_many(void)
 {
     const fw2_client *client;
 
-    forget();
+    erase();
     end_crowd();
     look();
     is_int(seen.top[FW2_AGENTS].n, FW2_CLIENTS_MAX,
@@ -292,7 +292,7 @@ static void test_guarantee(void)
     apr_int64_t all = 0;
     int i, missing = 0, wrong = 0;
 
-    forget();
+    erase();
     for (i = 0; i < 50000; i++) {
         apr_uint64_t at =
             random_number() % NETS * (random_number() % NETS) / NETS;
@@ -318,7 +318,7 @@ static void test_guarantee(void)
 
 static void test_periods(void)
 {
-    forget();
+    erase();
     end_some("old", "192.0.2.1", 5, FW2_ACKED, 0);
     ahead += 601;
     end_some("new", "192.0.2.2", 2, FW2_ACKED, 0);
@@ -355,7 +355,7 @@ static void test_full_periods(void)
 {
     int i;
 
-    forget();
+    erase();
     for (i = 0; i < 2 * FW2_CLIENTS_MAX; i++) {
         if (i == FW2_CLIENTS_MAX) {
             ahead += 700;
@@ -373,7 +373,7 @@ static void test_full_periods(void)
 
 static void test_damaged_period(void)
 {
-    forget();
+    erase();
     end_some("old", "192.0.2.1", 5, FW2_ACKED, 0);
     ahead += 100000;
     end_some("future", "192.0.2.1", 5, FW2_ACKED, 0);
@@ -384,14 +384,14 @@ static void test_damaged_period(void)
        "a period of the future is forgotten");
 }
 
-static void test_forget(void)
+static void test_erase(void)
 {
-    forget();
+    erase();
     end_some("gone", "192.0.2.1", 5, FW2_ACKED, 0);
     look();
     is_int(seen.top[FW2_AGENTS].n, 1, "a client is published");
-    fw2_clients_forget(clients);
-    ok(!read_published(), "nothing is published after lists are forgotten");
+    fw2_clients_erase(clients);
+    ok(!read_published(), "nothing is published after lists are erased");
     fw2_clients_begin(clients, pool);
     end_some("new", "192.0.2.1", 1, FW2_ACKED, 0);
     look();
@@ -414,7 +414,7 @@ static void test_next_process(void)
 {
     int first = 10, second = 5;
 
-    forget();
+    erase();
     is_int(child_wait(child_start(end_and_publish, &first)), 0,
            "a process publishes lists, and ends");
     ok(read_published() && agent_at(0)->left_open == 10,
@@ -468,7 +468,7 @@ static void test_beside_writer(void)
     int i, found = 0, mixtures = 0;
     pid_t pid;
 
-    forget();
+    erase();
     pid = child_start(publish_forever, published);
     ok(wait_until(published, 100), "a process publishes without a pause");
     for (i = 0; i < 1000000 && found < 300; i++) {
@@ -488,7 +488,7 @@ static void test_killed(void)
     apr_int64_t all = 0;
     int i, unread = 0, mixtures = 0, fewer = 0;
 
-    forget();
+    erase();
     for (i = 0; i < 50; i++) {
         apr_uint64_t before = fw2_sync_read(published);
         pid_t pid = child_start(publish_forever, published);
@@ -524,7 +524,7 @@ int main(void)
     test_periods();
     test_full_periods();
     test_damaged_period();
-    test_forget();
+    test_erase();
     test_next_process();
     test_beside_writer();
     test_killed();

@@ -248,7 +248,7 @@ static void test_trend_grows(void)
     is_int(child_wait(child_start(inherit_trend, &now)), 0,
            "a closer process inherits trends");
     is_str(trend(), "2, 2:4", "the trend of a name outlives the growth");
-    fw2_counters_forget(counters);
+    fw2_counters_unmap_former(counters);
 }
 
 /* ---------------------------------------------------------------- names -- */
@@ -303,7 +303,7 @@ static void test_same_memory(void)
     is_int(fw2_counters_layout(counters), layout,
            "the layout stays while names keep their ids");
     fw2_counters_inherit(counters);
-    fw2_counters_forget(counters);
+    fw2_counters_unmap_former(counters);
     prepare(third, 1);
     ok(ids[0] == a && totals_of(a).endings[FW2_ACKED] == 7,
        "a name that comes back has its totals still");
@@ -357,9 +357,9 @@ static void test_growth(void)
     ok(!fw2_counters_fallback(counters, FW2_CANNOT_LINGER, now + 2)
            && !fw2_counters_fallback(counters, FW2_QUEUE_FULL, now + 2),
        "a log line before the growth counts after it");
-    fw2_counters_forget(counters);
+    fw2_counters_unmap_former(counters);
     fw2_counters_inherit(counters);
-    fw2_counters_forget(counters);
+    fw2_counters_unmap_former(counters);
     is_int(totals_of(ids[89]).endings[FW2_ACKED], 8,
            "nothing is inherited twice");
     is_int(totals_of(ids[0]).endings[FW2_STOPPED], 0,
@@ -389,9 +389,10 @@ static void test_former_children(void)
     pid = child_start(use_former, step);
     grow();
     fw2_counters_inherit(counters);
-    fw2_counters_forget(counters);
+    fw2_counters_unmap_former(counters);
     fw2_sync_write(step, 1);
-    is_int(child_wait(pid), 0, "children of before add to forgotten counters");
+    is_int(child_wait(pid), 0,
+           "children of before add to counters that the parent unmapped");
     is_int(totals_of(ids[89]).endings[FW2_ACKED], 1,
            "new counters do not have what such children add");
 }
@@ -409,7 +410,7 @@ static void test_two_growths(void)
     is_int(fw2_counters_prepare(&counters, make_names(0, 200), more, 200, pool),
            APR_SUCCESS, "counters grow twice");
     fw2_counters_inherit(counters);
-    fw2_counters_forget(counters);
+    fw2_counters_unmap_former(counters);
     is_int(totals_of(more[0]).endings[FW2_ACKED], 0,
            "other names have no totals after two growths");
     prepare(names, 1);
@@ -443,7 +444,7 @@ static apr_interval_time_t time_for(int n)
         bail_out("no shared memory");
     }
     fw2_counters_inherit(counters);
-    fw2_counters_forget(counters);
+    fw2_counters_unmap_former(counters);
     begun = fw2_clock_cpu() - begun;
     pool = own;
     apr_pool_destroy(scratch);

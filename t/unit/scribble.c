@@ -786,8 +786,8 @@ static void test_inherit(void)
     fw2_counters_inherit(counters);
     wrong += !is_untouched(&former);
     read_counters();
-    fw2_counters_forget(counters);
-    ok(!find_mapping(&former), "forgotten counters are not mapped any more, "
+    fw2_counters_unmap_former(counters);
+    ok(!find_mapping(&former), "the former counters are not mapped any more, "
                                "whatever is written there");
     free(former.copy);
     read_counters();
