@@ -77,7 +77,7 @@ static int is_accepted_socket(conn_rec *c, const fw2_conn *conn)
 static void apply_policy(conn_rec *c, fw2_conn *conn, const fw2_policy *policy)
 {
     fw2_sockopts want = fw2_sockopts_of(policy);
-    apr_status_t rv = fw2_sockopts_apply(fd_of(conn), &conn->has, want);
+    apr_status_t rv = fw2_sockopts_apply(fd_of(conn), &conn->options, want);
 
     if (rv != APR_SUCCESS) {
         ap_log_cerror(APLOG_MARK, APLOG_DEBUG, rv, c,
@@ -107,7 +107,7 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd, const fw2_child *child)
     conn = apr_pcalloc(c->pool, sizeof(*conn));
     conn->csd = csd;
     conn->child = child;
-    conn->has = fw2_vhosts_carried(child->listeners, at);
+    conn->options = fw2_vhosts_inherited_options(child->listeners, at);
     fw2_conn_owner_begin(conn, c, &owner);
     conn->response_cause = FW2_CAUSES;
     if (child->agents) {
@@ -407,15 +407,15 @@ static void fill_handoff(conn_rec *c, const fw2_conn *conn,
  * descriptor blocks, so the closer process must not receive such a socket. */
 static void set_lingering(fw2_conn *conn, int seconds)
 {
-    fw2_sockopts want = conn->has;
+    fw2_sockopts want = conn->options;
 
     want.so_linger = seconds;
-    (void)fw2_sockopts_apply(fd_of(conn), &conn->has, want);
+    (void)fw2_sockopts_apply(fd_of(conn), &conn->options, want);
 }
 
 static int hand_off(conn_rec *c, fw2_conn *conn)
 {
-    int seconds = conn->has.so_linger;
+    int seconds = conn->options.so_linger;
     fw2_handoff handoff;
     fw2_refusal why;
     apr_status_t rv = APR_SUCCESS;

@@ -26,7 +26,7 @@ typedef enum {
 
 typedef struct fw2_conn {
     apr_socket_t *csd;      /**< the accepted socket; httpd's */
-    fw2_sockopts has;       /**< the socket's present options */
+    fw2_sockopts options;   /**< the socket's present options */
     fw2_record *owner;      /**< the fw2_owner of the last request; any thread
                                  may read it */
     apr_uint32_t owning;    /**< 1: a thread writes `owner`; atomic, since

@@ -161,7 +161,7 @@ static void add_listener(fw2_listeners *all, apr_socket_t *socket,
         return;
     }
     all->names[all->n] = fw2_endpoint_text(pool, at);
-    all->carries[all->n] =
+    all->options[all->n] =
         set_on_listener(fd, all->names[all->n], agreed_at(at, s), s);
     all->n++;
 }
@@ -183,7 +183,7 @@ const fw2_listeners *fw2_vhosts_listen(const server_rec *main_server,
     n = (apr_size_t)reversed->nelts;
     all->endpoints = apr_pcalloc(pool, n * sizeof(*all->endpoints));
     all->names = apr_pcalloc(pool, n * sizeof(*all->names));
-    all->carries = apr_pcalloc(pool, n * sizeof(*all->carries));
+    all->options = apr_pcalloc(pool, n * sizeof(*all->options));
     for (i = reversed->nelts; i-- > 0;) {
         add_listener(all, APR_ARRAY_IDX(reversed, i, apr_socket_t *),
                      main_server, pool);
@@ -202,10 +202,11 @@ int fw2_vhosts_accepted_at(const fw2_listeners *listeners, const conn_rec *c)
                              c->local_addr->port);
 }
 
-fw2_sockopts fw2_vhosts_carried(const fw2_listeners *listeners, int at)
+fw2_sockopts fw2_vhosts_inherited_options(const fw2_listeners *listeners,
+                                          int at)
 {
     return ap_num_listen_buckets > 1 ? fw2_sockopts_system
-                                     : listeners->carries[at];
+                                     : listeners->options[at];
 }
 
 static const char *name_of(const server_rec *s, apr_pool_t *pool)

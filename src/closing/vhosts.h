@@ -23,7 +23,7 @@ typedef struct fw2_listeners {
     int n;
     fw2_endpoint *endpoints; /**< their addresses, for fw2_sockdiag_count() */
     const char **names;      /**< their addresses as Listen spells them */
-    fw2_sockopts *carries;   /**< the options set on the sockets */
+    fw2_sockopts *options;   /**< the options set on the sockets */
 } fw2_listeners;
 
 /**
@@ -53,7 +53,8 @@ int fw2_vhosts_accepted_at(const fw2_listeners *listeners, const conn_rec *c);
  * is then the system's options.
  * @param at The listener, from fw2_vhosts_accepted_at().
  */
-fw2_sockopts fw2_vhosts_carried(const fw2_listeners *listeners, int at);
+fw2_sockopts fw2_vhosts_inherited_options(const fw2_listeners *listeners,
+                                          int at);
 
 /**
  * Return the servers' names, for example `www.example.com:80`, in the order of

@@ -58,26 +58,27 @@ static apr_status_t set_so_linger(int fd, int seconds)
     return APR_SUCCESS;
 }
 
-apr_status_t fw2_sockopts_apply(int fd, fw2_sockopts *has, fw2_sockopts want)
+apr_status_t fw2_sockopts_apply(int fd, fw2_sockopts *present,
+                                fw2_sockopts want)
 {
     apr_status_t rv;
 
-    if (!has || has->linger2 != want.linger2) {
+    if (!present || present->linger2 != want.linger2) {
         rv = set_linger2(fd, want.linger2);
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        if (has) {
-            has->linger2 = want.linger2;
+        if (present) {
+            present->linger2 = want.linger2;
         }
     }
-    if (!has || has->so_linger != want.so_linger) {
+    if (!present || present->so_linger != want.so_linger) {
         rv = set_so_linger(fd, want.so_linger);
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        if (has) {
-            has->so_linger = want.so_linger;
+        if (present) {
+            present->so_linger = want.so_linger;
         }
     }
     return APR_SUCCESS;

@@ -39,15 +39,16 @@ int fw2_sockopts_equal(fw2_sockopts a, fw2_sockopts b);
  * @param fd A TCP socket in any state, which stays the caller's. Sockets that a
  *           listening socket accepts inherit both options (sk_clone_lock();
  *           measured).
- * @param has The socket's present options, updated with each option that was
- *            set, even if the call fails then. NULL: not known; both options
- *            are set.
+ * @param present The socket's present options, updated with each option that
+ *                was set, even if the call fails then. NULL: not known; both
+ *                options are set.
  * @param want The options to set.
  * @return APR_SUCCESS; APR_ENOTIMPL where this platform lacks the option;
  *         otherwise the system's error: EOPNOTSUPP and ENOPROTOOPT mean that
  *         the socket is not plain TCP (a Unix socket, MPTCP).
  */
-apr_status_t fw2_sockopts_apply(int fd, fw2_sockopts *has, fw2_sockopts want);
+apr_status_t fw2_sockopts_apply(int fd, fw2_sockopts *present,
+                                fw2_sockopts want);
 
 /** True if this platform can limit an orphan's life by socket
  *  (TCP_LINGER2). */
