@@ -40,8 +40,8 @@ typedef struct {
 
 /* A directive: the place, the spelling and the range of its value. */
 typedef struct {
-    apr_size_t offset;     /* of an apr_int64_t in fw2_config */
-    apr_int64_t fallback;  /* the default */
+    apr_size_t offset; /* of an apr_int64_t in fw2_config */
+    apr_int64_t default_value;
     const fw2_word *words; /* ended by a NULL word */
     /* Parse a number; return the reason of an error, or NULL. May itself be
      * NULL, for a directive with words only. */
@@ -186,71 +186,25 @@ static const fw2_word sample_words[] = { { "Off", FW2_SAMPLE_OFF },
                                          { NULL, 0 } };
 static const fw2_word no_words[] = { { NULL, 0 } };
 
-enum {
-    ENGINE,
-    LINGER,
-    LINGER_IDLE,
-    LINGER_TOTAL,
-    LINGER_BYTES,
-    TIMEOUT,
-    USER_TIMEOUT,
-    SOCKET_LINGER,
-    KEEPALIVE_TIMEOUT,
-    KEEPALIVE_ADVERTISE,
-    LINGER_SLOTS,
-    STATUS,
-    STATUS_PEERS,
-    SAMPLE,
-    ROWS
-};
-
 #define SERVER(field) .offset = APR_OFFSETOF(fw2_config, field)
 #define POLICY(field) SERVER(policy.field)
 #define TIME(unit_, min_, max_)                                                \
     .parse = parse_time, .unit = (unit_), .min = (min_), .max = (max_)
 
+enum {
+#define DIRECTIVE(id, ...) id,
+#include "closing/config_directives.h"
+    ROWS
+};
+
+#define CONTEXT_MAIN_SERVER GLOBAL_ONLY
+#define CONTEXT_SERVERS     0
+#define CONTEXT_SECTIONS    0
+
 static const fw2_directive rows[ROWS] = {
-    [ENGINE] = { POLICY(engine), .fallback = 1, .words = on_off },
-    [LINGER] = { POLICY(linger), .fallback = FW2_LINGER_AUTO,
-                 .words = linger_words },
-    [LINGER_IDLE] = { POLICY(linger_idle), .fallback = FW2_IDLE_AUTO,
-                      .words = idle_words,
-                      TIME(1, FW2_LINGER_MIN, FW2_LINGER_MAX) },
-    [LINGER_TOTAL] = { POLICY(linger_total), .fallback = 30 * SECOND,
-                       .words = no_words,
-                       TIME(1, FW2_LINGER_MIN, FW2_LINGER_MAX) },
-    [LINGER_BYTES] = { POLICY(linger_bytes), .fallback = FW2_BYTES_UNLIMITED,
-                       .words = bytes_words, .parse = parse_size, .unit = 1,
-                       .min = 1, .max = APR_INT64_MAX },
-    [TIMEOUT] = { POLICY(timeout), .fallback = FW2_TIMEOUT_SYSTEM,
-                  .words = timeout_words, TIME(SECOND, 1, FW2_TIMEOUT_MAX),
-                  .refuse = refuse_timeout },
-    [USER_TIMEOUT] = { POLICY(user_timeout),
-                       .fallback = FW2_USER_TIMEOUT_SYSTEM,
-                       .words = user_timeout_words,
-                       TIME(1, FW2_USER_TIMEOUT_MIN, FW2_USER_TIMEOUT_MAX),
-                       .refuse = refuse_user_timeout },
-    [SOCKET_LINGER] = { POLICY(socket_linger),
-                        .fallback = FW2_SOCKET_LINGER_OFF,
-                        .words = socket_linger_words, TIME(SECOND, 1, 3600),
-                        .warn = warn_socket_linger },
-    [KEEPALIVE_TIMEOUT] = { POLICY(keepalive_timeout),
-                            .fallback = FW2_KEEPALIVE_INHERIT,
-                            .words = keepalive_words,
-                            TIME(1, 0, 86400 * SECOND) },
-    [KEEPALIVE_ADVERTISE] = { POLICY(advertise),
-                              .fallback = FW2_ADVERTISE_INHERIT,
-                              .words = advertise_words,
-                              TIME(SECOND, 1, 86400) },
-    [LINGER_SLOTS] = { SERVER(slots), .fallback = FW2_SLOTS_AUTO,
-                       .words = slots_words, .parse = parse_count, .unit = 1,
-                       .min = 1, .max = 1 << 20, .context = GLOBAL_ONLY },
-    [STATUS] = { SERVER(status), .fallback = 0, .words = on_off,
-                 .context = GLOBAL_ONLY },
-    [STATUS_PEERS] = { SERVER(peers), .fallback = 0, .words = on_off,
-                       .context = GLOBAL_ONLY },
-    [SAMPLE] = { SERVER(sample), .fallback = 5 * SECOND, .words = sample_words,
-                 TIME(1, SECOND, 3600 * SECOND), .context = GLOBAL_ONLY },
+#define DIRECTIVE(id, name, where, allowed, ...)                               \
+    [id] = { .context = CONTEXT_##where, __VA_ARGS__ },
+#include "closing/config_directives.h"
 };
 
 static fw2_config *config_of(const server_rec *s)
@@ -269,7 +223,7 @@ void *fw2_config_create(apr_pool_t *pool, server_rec *s)
     int row;
 
     for (row = 0; row < ROWS; row++) {
-        *value_of(conf, row) = rows[row].fallback;
+        *value_of(conf, row) = rows[row].default_value;
     }
     conf->vhost = NO_VHOST;
     return conf;
@@ -379,7 +333,7 @@ static const char *set_value(cmd_parms *cmd, void *section, const char *arg)
 {
     fw2_config *conf = cmd->path ? section : config_of(cmd->server);
     const fw2_directive *row = cmd->info;
-    apr_int64_t value = row->fallback;
+    apr_int64_t value = row->default_value;
     const char *why;
 
     why = ap_check_cmd_context(cmd,
@@ -405,60 +359,18 @@ static const char *set_value(cmd_parms *cmd, void *section, const char *arg)
     return NULL;
 }
 
-#define DIRECTIVE(name, row, allowed)                                          \
-    AP_INIT_TAKE1(name, set_value, (void *)&rows[row], RSRC_CONF, allowed)
+#define OVERRIDE_MAIN_SERVER RSRC_CONF
+#define OVERRIDE_SERVERS     RSRC_CONF
+/* These directives take effect at the end of a connection, and the last request
+ * decides. */
+#define OVERRIDE_SECTIONS (RSRC_CONF | ACCESS_CONF)
 
-/* A directive that is also allowed in sections: it takes effect at the end of a
- * connection, and the last request decides. */
-#define SECTIONAL(name, row, allowed)                                          \
-    AP_INIT_TAKE1(name, set_value, (void *)&rows[row],                         \
-                  RSRC_CONF | ACCESS_CONF, allowed)
-
-/* The directives, in the order of the rows. The text is the help of `httpd -L`
- * and the list after "Allowed" in an error. */
+/* In the order of the rows. */
 const command_rec fw2_config_commands[] = {
-    DIRECTIVE("FinWait2Engine", ENGINE,
-              "On (the default), or Off to leave a server's connections "
-              "alone"),
-    SECTIONAL("FinWait2Linger", LINGER,
-              "auto (the default), always, off, or httpd: which process "
-              "lingers on a closed connection, and until when"),
-    SECTIONAL("FinWait2LingerIdle", LINGER_IDLE,
-              "auto (the default), or a time from 10ms to 1h: the longest "
-              "silence while lingering"),
-    SECTIONAL("FinWait2LingerTotal", LINGER_TOTAL,
-              "a time from 10ms to 1h (30s is the default): the longest "
-              "linger altogether"),
-    SECTIONAL("FinWait2LingerBytes", LINGER_BYTES,
-              "unlimited (the default), or a size such as 65536, 64K, 16M or "
-              "1G: the most bytes drained from one connection"),
-    SECTIONAL("FinWait2Timeout", TIMEOUT,
-              "system (the default), none, 1s to 60s, or 120s: how long the "
-              "kernel keeps a connection that the client does not close"),
-    SECTIONAL("FinWait2UserTimeout", USER_TIMEOUT,
-              "system (the default), or a time from 100ms to 1h: how long the "
-              "client of a closing connection may acknowledge nothing"),
-    SECTIONAL("FinWait2SocketLinger", SOCKET_LINGER,
-              "off (the default), reset, or 1s to 1h: SO_LINGER of accepted "
-              "connections"),
-    DIRECTIVE("FinWait2KeepAliveTimeout", KEEPALIVE_TIMEOUT,
-              "inherit (the default, httpd's KeepAliveTimeout), or 0 to 24h "
-              "in ms, s, min or h"),
-    DIRECTIVE("FinWait2KeepAliveAdvertise", KEEPALIVE_ADVERTISE,
-              "inherit (the default, the real time), off, or 1s to 24h in "
-              "whole seconds: the time that responses promise in Keep-Alive"),
-    DIRECTIVE("FinWait2LingerSlots", LINGER_SLOTS,
-              "auto (the default, 65536 or what descriptors allow), or 1 to "
-              "1048576: how many connections the whole server may linger on"),
-    DIRECTIVE("FinWait2Status", STATUS,
-              "On, or Off (the default): whether the handler finwait-status "
-              "answers"),
-    DIRECTIVE("FinWait2StatusPeers", STATUS_PEERS,
-              "On, or Off (the default): whether its page shows the clients' "
-              "addresses"),
-    DIRECTIVE("FinWait2Sample", SAMPLE,
-              "Off, or a time from 1s to 1h (5s is the default): how often "
-              "the page's history gets a sample"),
+#define DIRECTIVE(id, name, where, allowed, ...)                               \
+    AP_INIT_TAKE1(name, set_value, (void *)&rows[id], OVERRIDE_##where,        \
+                  allowed),
+#include "closing/config_directives.h"
     { NULL }
 };
 

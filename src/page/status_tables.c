@@ -677,16 +677,17 @@ void fw2_write_clients(const fw2_page *page)
     if (!n && !report->clients.over) {
         return;
     }
-    ap_rputs("<section id=clients class=card><h2>Clients that do not close"
-             "</h2>\n",
-             page->r);
     if (!n && report->clients.over < 0) {
-        ap_rputs("<p class=soft>Clients are not listed. <code>"
+        ap_rputs("<section id=unlisted class=card><h2>Clients that do not close"
+                 "</h2>\n<p>Clients are not listed. <code>"
                  "FinWait2StatusPeers On</code> lists their User-Agents and "
                  "addresses, which are personal data.</p></section>\n",
                  page->r);
         return;
     }
+    ap_rputs("<section id=clients class=card><h2>Clients that do not close"
+             "</h2>\n",
+             page->r);
     if (report->clients.over > 0) {
         ap_rprintf(page->r,
                    "<p class=soft>In the last %s, clients did not close %s. "
