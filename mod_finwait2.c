@@ -130,7 +130,7 @@ static apr_status_t prepare_counters(server_rec *main_server, apr_pool_t *pconf,
 static void warn_missing(const server_rec *s, apr_status_t rv, const char *what)
 {
     ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
-                 "the page has no %s: its shared memory cannot be had. All "
+                 "the page has no %s: cannot allocate its shared memory. All "
                  "else works",
                  what);
 }
