@@ -68,6 +68,16 @@ subtest 'causes and endings' => sub {
         'the manual has each ending';
 };
 
+subtest 'internals.md leads to the place' => sub {
+    my ($table) = slurp('docs/internals.md') =~ /^## Places in the code\n(.*?)^## /ms;
+    my @places = $table =~ /\| `(src\S+)`(?:: `(\w+)`)? \|$/mg;
+    ok @places > 30, 'there are places';
+    while (my ($path, $name) = splice @places, 0, 2) {
+        my $text = -e $path ? slurp($path) : '';
+        ok $text =~ /\b@{[ $name \/\/ '' ]}\b/, $path . ($name ? ": $name" : '');
+    }
+};
+
 # As GitHub makes an anchor of a heading.
 sub anchors ($text) {
     my (%seen, %anchors);
