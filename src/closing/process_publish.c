@@ -170,7 +170,7 @@ static void note_half_closed(fw2_publisher *p)
     const fw2_count *count = &p->last.count;
 
     p->held = p->orphan = FW2_NOT_SAMPLED;
-    if (count->backend == FW2_NETLINK || count->backend == FW2_PROCFS) {
+    if (FW2_BACKEND_HAS_STATES(count->backend)) {
         fw2_half half = fw2_sockdiag_half_closed(count->tallies, p->setup->n);
 
         p->held = half.held;

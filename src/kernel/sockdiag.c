@@ -323,9 +323,9 @@ static void count_all(fw2_count *count, fw2_counting *counting, int peers,
     counting->peers = peers > 0 ? fw2_peers_make(scratch) : NULL;
     counting->elsewhere = fw2_elsewhere_make(scratch);
     count->backend = count_from_best(counting, count, scratch);
-    fw2_elsewhere_sum(count->backend < FW2_SOCKSTAT ? counting->elsewhere
-                                                    : NULL,
-                      &count->elsewhere);
+    fw2_elsewhere_sum(
+        FW2_BACKEND_HAS_STATES(count->backend) ? counting->elsewhere : NULL,
+        &count->elsewhere);
     count->complete = counting->complete;
     count->left = counting->left;
     count->undelivered = counting->undelivered;

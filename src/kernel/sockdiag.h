@@ -53,6 +53,9 @@ typedef enum {
     FW2_BACKENDS
 } fw2_backend;
 
+/** True if a source has states and holders, and so every tally. */
+#define FW2_BACKEND_HAS_STATES(backend) ((backend) < FW2_SOCKSTAT)
+
 /** The names of states, holders and sources on the page and in the metrics. The
  *  states' names are those of node_exporter, so that one metric can be
  *  subtracted from the other. */

@@ -68,8 +68,7 @@ static void report_last_count(fw2_report *report, const fw2_board_count *last,
                               const char *const *names)
 {
     const fw2_count *count = &last->count;
-    int i,
-        counted = count->backend == FW2_NETLINK || count->backend == FW2_PROCFS;
+    int i, counted = FW2_BACKEND_HAS_STATES(count->backend);
 
     report_listeners(report, count, counted, names);
     report_count(report, count, counted);

@@ -6,6 +6,7 @@
 
 #include "apr_shm.h"
 
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "base/record.h"
 
@@ -169,16 +170,6 @@ static void clear_count(fw2_board_count *last, apr_size_t endpoints)
     last->counts = 0;
 }
 
-/* The largest value of a number; a sum of a million values fits into 64
- * bits. */
-#define MOST (APR_INT64_MAX >> 20)
-
-static apr_int64_t within(apr_int64_t least, apr_int64_t value,
-                          apr_int64_t most)
-{
-    return value < least ? least : value > most ? most : value;
-}
-
 /* Clamp all numbers of a structure, or of an array of structures, that consists
  * of numbers only. */
 static void clamp_numbers(void *numbers, apr_size_t bytes, apr_int64_t least)
@@ -186,7 +177,7 @@ static void clamp_numbers(void *numbers, apr_size_t bytes, apr_int64_t least)
     apr_int64_t *number = numbers, *end = number + bytes / sizeof(*number);
 
     for (; number < end; number++) {
-        *number = within(least, *number, MOST);
+        *number = fw2_clamp_number(least, *number, FW2_CLAMP_MOST);
     }
 }
 
@@ -194,35 +185,38 @@ static void clamp_elsewhere(fw2_elsewhere *elsewhere)
 {
     int i;
 
-    elsewhere->half_closed = within(-1, elsewhere->half_closed, MOST);
-    elsewhere->outgoing = within(-1, elsewhere->outgoing, MOST);
-    elsewhere->full = within(0, elsewhere->full, MOST);
-    elsewhere->drops = within(-1, elsewhere->drops, MOST);
-    elsewhere->full_limit = within(-1, elsewhere->full_limit, MOST);
+    elsewhere->half_closed =
+        fw2_clamp_number(-1, elsewhere->half_closed, FW2_CLAMP_MOST);
+    elsewhere->outgoing =
+        fw2_clamp_number(-1, elsewhere->outgoing, FW2_CLAMP_MOST);
+    elsewhere->full = fw2_clamp_number(0, elsewhere->full, FW2_CLAMP_MOST);
+    elsewhere->drops = fw2_clamp_number(-1, elsewhere->drops, FW2_CLAMP_MOST);
+    elsewhere->full_limit =
+        fw2_clamp_number(-1, elsewhere->full_limit, FW2_CLAMP_MOST);
     elsewhere->full_port = (apr_uint16_t)elsewhere->full_port;
-    elsewhere->n = (int)within(0, elsewhere->n, FW2_PORTS_MAX);
+    elsewhere->n = (int)fw2_clamp_number(0, elsewhere->n, FW2_PORTS_MAX);
     for (i = 0; i < elsewhere->n; i++) {
         fw2_port *port = &elsewhere->top[i];
 
         port->role =
             (unsigned int)port->role < FW2_ROLES ? port->role : FW2_CLIENT;
         port->port = (apr_uint16_t)port->port;
-        port->n = within(0, port->n, MOST);
+        port->n = fw2_clamp_number(0, port->n, FW2_CLAMP_MOST);
     }
 }
 
 static void clamp_count(fw2_count *count)
 {
     /* The sum of all sockets' microseconds is never added to another one, so
-     * it may be larger than MOST. */
-    apr_int64_t left = within(0, count->left.sum, APR_INT64_MAX);
+     * it may be larger than FW2_CLAMP_MOST. */
+    apr_int64_t left = fw2_clamp_number(0, count->left.sum, APR_INT64_MAX);
     int i;
 
     if ((unsigned int)count->backend > FW2_NOTHING) {
         count->backend = FW2_NOTHING;
     }
     count->complete = count->complete != 0;
-    count->cost = within(0, count->cost, MOST);
+    count->cost = fw2_clamp_number(0, count->cost, FW2_CLAMP_MOST);
     for (i = 0; i < FW2_BACKENDS; i++) {
         count->refused[i][FW2_REFUSED_MAX - 1] = '\0';
     }
@@ -233,7 +227,8 @@ static void clamp_count(fw2_count *count)
         count->peers.n = 0;
     }
     for (i = 0; i < count->peers.n; i++) {
-        count->peers.top[i].n = within(0, count->peers.top[i].n, MOST);
+        count->peers.top[i].n =
+            fw2_clamp_number(0, count->peers.top[i].n, FW2_CLAMP_MOST);
     }
     clamp_elsewhere(&count->elsewhere);
 }
@@ -250,15 +245,19 @@ static void clamp_last(fw2_board_count *last, apr_size_t endpoints)
     clamp_numbers(&last->before, sizeof(last->before), -1);
     for (i = 0; i < endpoints; i++) {
         clamp_numbers(tallies[i].n, sizeof(tallies[i].n), 0);
-        tallies[i].backlog = within(0, tallies[i].backlog, MOST);
-        tallies[i].backlog_limit = within(-1, tallies[i].backlog_limit, MOST);
-        tallies[i].drops = within(-1, tallies[i].drops, MOST);
+        tallies[i].backlog =
+            fw2_clamp_number(0, tallies[i].backlog, FW2_CLAMP_MOST);
+        tallies[i].backlog_limit =
+            fw2_clamp_number(-1, tallies[i].backlog_limit, FW2_CLAMP_MOST);
+        tallies[i].drops =
+            fw2_clamp_number(-1, tallies[i].drops, FW2_CLAMP_MOST);
     }
-    last->over = within(0, last->over, MOST);
-    last->descriptors = within(-1, last->descriptors, MOST);
-    last->descriptor_limit = within(-1, last->descriptor_limit, MOST);
-    last->cost = within(0, last->cost, MOST);
-    last->counts = within(0, last->counts, MOST);
+    last->over = fw2_clamp_number(0, last->over, FW2_CLAMP_MOST);
+    last->descriptors = fw2_clamp_number(-1, last->descriptors, FW2_CLAMP_MOST);
+    last->descriptor_limit =
+        fw2_clamp_number(-1, last->descriptor_limit, FW2_CLAMP_MOST);
+    last->cost = fw2_clamp_number(0, last->cost, FW2_CLAMP_MOST);
+    last->counts = fw2_clamp_number(0, last->counts, FW2_CLAMP_MOST);
 }
 
 const fw2_board_count *fw2_board_last(const fw2_board *board, apr_pool_t *pool)
@@ -269,7 +268,7 @@ const fw2_board_count *fw2_board_last(const fw2_board *board, apr_pool_t *pool)
         apr_time_t now = fw2_clock_now();
 
         clamp_last(last, board->endpoints);
-        last->at = within(0, last->at, now);
+        last->at = fw2_clamp_number(0, last->at, now);
         last->age = now - last->at;
     }
     else {

@@ -9,6 +9,7 @@
 #include "apr_strings.h"
 
 #include "base/clock.h"
+#include "base/clamp.h"
 #include "base/record.h"
 
 /* The length of a period. The lists show the current period and the former
@@ -59,13 +60,9 @@ void fw2_clients_erase(fw2_clients *clients)
     memset(clients->record, 0, clients->size);
 }
 
-/* The largest value of a number; sums of thousands of values fit into 64
- * bits. */
-#define MOST (APR_INT64_MAX >> 20)
-
 static void clamp_number(apr_int64_t *number)
 {
-    *number = *number < 0 ? 0 : *number > MOST ? MOST : *number;
+    *number = fw2_clamp_number(0, *number, FW2_CLAMP_MOST);
 }
 
 /* Replace all bytes that are not printable ASCII. */

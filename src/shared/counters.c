@@ -8,6 +8,7 @@
 #include "apr_shm.h"
 #include "apr_strings.h"
 
+#include "base/clamp.h"
 #include "base/sync.h"
 
 #define MSEC ((apr_int64_t)1000)
@@ -333,10 +334,6 @@ int fw2_counters_named(const fw2_counters *counters)
     return (int)counters->named;
 }
 
-/* The largest value of a number; a sum of a million values fits into 64
- * bits. */
-#define MOST (APR_INT64_MAX >> 20)
-
 static apr_int64_t read_clamped(const fw2_shared *counter, apr_int64_t most)
 {
     apr_uint64_t value = fw2_sync_read(counter);
@@ -346,7 +343,7 @@ static apr_int64_t read_clamped(const fw2_shared *counter, apr_int64_t most)
 
 static apr_int64_t read_number(const fw2_shared *counter)
 {
-    return read_clamped(counter, MOST);
+    return read_clamped(counter, FW2_CLAMP_MOST);
 }
 
 static void read_numbers(const fw2_shared *counters, apr_int64_t *numbers,
@@ -420,7 +417,7 @@ void fw2_counters_vhost(const fw2_counters *counters, fw2_vhost_id vhost,
     read_numbers(row->endings, totals->endings, FW2_ENDINGS);
     read_numbers(row->linger, totals->linger.n, FW2_BOUNDS + 1);
     /* The sums of microseconds and bytes are never added to other ones, so
-     * they may be larger than MOST. */
+     * they may be larger than FW2_CLAMP_MOST. */
     totals->linger.sum = read_clamped(&row->linger_sum, APR_INT64_MAX);
     totals->drained = read_clamped(&row->drained, APR_INT64_MAX);
 }

@@ -6,6 +6,7 @@
 
 #include "apr_shm.h"
 
+#include "base/clamp.h"
 #include "base/record.h"
 
 apr_status_t fw2_history_create(fw2_history **history, apr_pool_t *pool)
@@ -34,15 +35,6 @@ static void slot_write(fw2_slot *slot, apr_uint64_t number,
     fw2_sync_write(&slot->sum, fw2_record_sum(number, words, FW2_SAMPLE_WORDS));
 }
 
-/* The most of any number; a rate of it still fits into 64 bits. */
-#define MOST (APR_INT64_MAX >> 20)
-
-static apr_int64_t within(apr_int64_t least, apr_int64_t value,
-                          apr_int64_t most)
-{
-    return value < least ? least : value > most ? most : value;
-}
-
 /* Clamp the numbers of a sample, which any process may have written. */
 static void clamp(fw2_sample *sample)
 {
@@ -51,9 +43,10 @@ static void clamp(fw2_sample *sample)
                                      &sample->severity };
     unsigned int i;
 
-    sample->interval = within(0, sample->interval, FW2_HISTORY_DAY);
+    sample->interval = fw2_clamp_number(0, sample->interval, FW2_HISTORY_DAY);
     for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        *numbers[i] = within(FW2_NOT_SAMPLED, *numbers[i], MOST);
+        *numbers[i] =
+            fw2_clamp_number(FW2_NOT_SAMPLED, *numbers[i], FW2_CLAMP_MOST);
     }
 }
 

@@ -1,0 +1,27 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#ifndef FW2_CLAMP_H
+#define FW2_CLAMP_H
+
+/*
+ * clamp: the bounds of numbers that any process may have written into shared
+ * memory. A reader clamps such a number before the number is used.
+ *
+ * The room depends on APR and not on httpd.
+ */
+
+#include "apr.h"
+
+/** The largest value of a number; a sum of a million values fits into 64
+ *  bits. */
+#define FW2_CLAMP_MOST (APR_INT64_MAX >> 20)
+
+/** Return the value, or the bound that the value is beyond. Any thread; does
+ *  not block. */
+static inline apr_int64_t fw2_clamp_number(apr_int64_t least, apr_int64_t value,
+                                           apr_int64_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+#endif /* FW2_CLAMP_H */
