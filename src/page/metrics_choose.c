@@ -33,7 +33,8 @@ static void read_vhost(const fw2_report *report, const fw2_sources *sources,
     const fw2_flow *flow = &report->all.flows[i];
 
     fw2_counters_vhost(sources->counters, (fw2_vhost_id)i, &vhost->totals);
-    fw2_counters_trend(sources->counters, (fw2_vhost_id)i, vhost->trend);
+    vhost->counters = sources->counters;
+    vhost->id = (fw2_vhost_id)i;
     vhost->held = held_of(sources, (fw2_vhost_id)i);
     vhost->rates = report->all.rates[i];
     vhost->settings = &report->all.settings[i];

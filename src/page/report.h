@@ -55,8 +55,9 @@ typedef struct fw2_flow {
 /** The figures of one virtual host. */
 typedef struct fw2_vhost_report {
     fw2_vhost_totals totals;
-    apr_int64_t trend[FW2_TREND]; /**< connections that ended, as in
-                                       fw2_counters_trend() */
+    const fw2_counters *counters; /**< the source of the trend; NULL for a sum
+                                       of virtual hosts */
+    fw2_vhost_id id;              /**< the number among the counters */
     apr_int64_t held;             /**< sockets that closer processes hold */
     fw2_rates rates;
     const fw2_settings *settings;

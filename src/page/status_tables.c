@@ -485,10 +485,11 @@ static apr_int64_t per_minute(apr_int64_t n)
 /* Write the trend as a small line, scaled to its peak. */
 static void write_trend(request_rec *r, const void *row)
 {
-    const apr_int64_t *trend = ((const fw2_vhost_report *)row)->trend;
-    apr_int64_t peak = 0;
+    const fw2_vhost_report *vhost = row;
+    apr_int64_t trend[FW2_TREND], peak = 0;
     int i, drawn = 0;
 
+    fw2_counters_trend(vhost->counters, vhost->id, trend);
     for (i = 0; i < FW2_TREND; i++) {
         peak = trend[i] > peak ? trend[i] : peak;
     }
