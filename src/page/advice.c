@@ -346,6 +346,13 @@ const fw2_verdict *fw2_advice_give(const fw2_facts *facts, apr_pool_t *pool)
     return verdict;
 }
 
+const char *fw2_advice_level(apr_int64_t severity)
+{
+    return severity >= FW2_OK && severity < FW2_LEVELS
+               ? fw2_level_names[severity]
+               : NULL;
+}
+
 const char *fw2_advice_rule(int i)
 {
     const fw2_rule *rule = rule_at(i);

@@ -261,6 +261,10 @@ typedef struct fw2_verdict {
                                    order */
 } fw2_verdict;
 
+/** Return the name of the level that a sample has as its severity; NULL if it
+ *  is no level. */
+const char *fw2_advice_level(apr_int64_t severity);
+
 /** Make all facts unknown. */
 void fw2_advice_clear(fw2_facts *facts);
 

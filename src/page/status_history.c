@@ -17,17 +17,9 @@ static void json_count(request_rec *r, const char *key, apr_int64_t n)
     }
 }
 
-/* Return the name of a level; NULL if it is not known. */
-static const char *level_name(apr_int64_t severity)
-{
-    return severity >= FW2_OK && severity < FW2_LEVELS
-               ? fw2_level_names[severity]
-               : NULL;
-}
-
 static void json_severity(request_rec *r, apr_int64_t severity)
 {
-    const char *name = level_name(severity);
+    const char *name = fw2_advice_level(severity);
     const char *quote = name ? "\"" : "";
 
     ap_rvputs(r, ",\"verdict\":", quote, name ? name : "null", quote, NULL);
@@ -105,7 +97,7 @@ static void csv_count(request_rec *r, apr_int64_t n)
 
 static void csv_sample(request_rec *r, const fw2_sample *at, double rate)
 {
-    const char *level = level_name(at->severity);
+    const char *level = fw2_advice_level(at->severity);
     int restart = (at->marks & FW2_MARK_RESTART) != 0;
     int config = (at->marks & FW2_MARK_CONFIG) != 0;
 

@@ -114,8 +114,7 @@ static apr_uint64_t verdict_mark(const fw2_sample *sample,
                                  const fw2_sample *before)
 {
     return before && before->severity != FW2_NOT_SAMPLED
-                   && sample->severity >= FW2_OK
-                   && sample->severity < FW2_LEVELS
+                   && fw2_advice_level(sample->severity)
                    && sample->severity != before->severity
                ? MARK_LEVEL(sample->severity)
                : 0;
