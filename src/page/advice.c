@@ -8,10 +8,6 @@
 
 const char *const fw2_level_names[FW2_LEVELS] = { "ok", "watch", "danger" };
 
-/* The greatest plausible figure. A greater one is an error of its source; this
- * one, in seconds, still fits in microseconds. */
-#define FACT_MAX APR_INT64_C(1000000000000)
-
 /* The size of a socket in the kernel, in bytes. It is an IPv6 socket, which a
  * dual-stack listener creates for every client. (Measured on Linux 6.18.) */
 #define ORPHAN_BYTES 2496
@@ -23,160 +19,73 @@ const char *const fw2_level_names[FW2_LEVELS] = { "ok", "watch", "danger" };
 /* The least share of the orphans of a virtual host to name it, in percent. */
 #define NAMED_SHARE 10
 
-/* The number of facts without the names, which are the last members. */
-#define FIGURES (APR_OFFSETOF(fw2_facts, vhost) / sizeof(apr_int64_t))
-
-void fw2_advice_clear(fw2_facts *facts)
+int fw2_known(apr_int64_t figure)
 {
-    apr_int64_t *figure = (apr_int64_t *)facts;
-    unsigned int i;
-
-    memset(facts, 0, sizeof(*facts)); /* for the names */
-    for (i = 0; i < FIGURES; i++) {
-        figure[i] = FW2_FACT_UNKNOWN;
-    }
+    return figure >= 0;
 }
 
-/* Return a copy of the facts, with FW2_FACT_UNKNOWN for each figure that is too
- * large or that is below FW2_FACT_NONE. */
-static fw2_facts plausible(const fw2_facts *facts)
+const fw2_policy *fw2_worst_policy(const fw2_report *report)
 {
-    fw2_facts copy = *facts;
-    apr_int64_t *figure = (apr_int64_t *)&copy;
-    unsigned int i;
-
-    for (i = 0; i < FIGURES; i++) {
-        if (figure[i] > FACT_MAX || figure[i] < FW2_FACT_NONE) {
-            figure[i] = FW2_FACT_UNKNOWN;
-        }
-    }
-    return copy;
-}
-
-int fw2_known(apr_int64_t fact)
-{
-    return fact >= 0;
-}
-
-apr_int64_t fw2_share(apr_int64_t part, apr_int64_t whole)
-{
-    double percent;
-
-    if (!fw2_known(part) || whole <= 0) {
-        return FW2_FACT_UNKNOWN;
-    }
-    percent = (double)part * 100 / (double)whole;
-    return percent < 1000 ? (apr_int64_t)percent : 1000;
-}
-
-apr_int64_t fw2_advice_steady_state(apr_int64_t per_minute,
-                                    apr_interval_time_t life)
-{
-    double n;
-
-    if (!fw2_known(per_minute) || !fw2_known(life)) {
-        return FW2_FACT_UNKNOWN;
-    }
-    n = (double)per_minute * (double)life / (double)apr_time_from_sec(60);
-    return n < (double)FACT_MAX ? (apr_int64_t)(n + 0.5) : FACT_MAX;
-}
-
-apr_int64_t fw2_advice_orphan_life(apr_int64_t seconds)
-{
-    if (!fw2_known(seconds)) {
-        return FW2_FACT_UNKNOWN;
-    }
-    if (seconds > 60) {
-        return seconds - 60 < FACT_MAX ? 2 * (seconds - 60) : FACT_MAX;
-    }
-    return seconds ? seconds : 1;
-}
-
-apr_interval_time_t fw2_orphan_time(const fw2_facts *facts)
-{
-    apr_int64_t seconds = facts->vhost_timeout;
-
-    if (fw2_known(facts->left_open_life)) {
-        return facts->left_open_life;
-    }
-    if (seconds == FW2_FACT_NONE) {
-        return 0;
-    }
-    if (seconds == 0) {
-        seconds = facts->tcp_fin_timeout;
-    }
-    return fw2_known(seconds)
-               ? apr_time_from_sec(fw2_advice_orphan_life(seconds))
-               : FW2_FACT_UNKNOWN;
+    return report->worst[0].name ? report->worst[0].settings->policy : NULL;
 }
 
 /* The smaller one of two estimates: the rate in the last minute times the
  * shorter life, which is an upper bound; and the present orphans, reduced as
  * their life is. */
-apr_int64_t fw2_fewer_orphans(const fw2_facts *facts)
+apr_int64_t fw2_fewer_orphans(const fw2_report *report)
 {
-    apr_interval_time_t life = fw2_orphan_time(facts);
-    apr_interval_time_t shorter = fw2_known(facts->left_open_short_life)
-                                      ? facts->left_open_short_life
-                                      : FW2_SHORT_LIFE;
-    apr_int64_t later = fw2_advice_steady_state(facts->left_open, shorter);
+    apr_interval_time_t life = report->minute.life;
+    apr_interval_time_t shorter = report->minute.short_life;
+    apr_int64_t later =
+        fw2_report_steady_state(report->minute.left_open, shorter);
 
     if (fw2_known(later) && life > shorter) {
         double reduced =
-            (double)facts->orphan_mini * (double)shorter / (double)life;
+            (double)report->half_closed.mini * (double)shorter / (double)life;
 
         later = reduced < (double)later ? (apr_int64_t)(reduced + 0.5) : later;
     }
-    return later < facts->orphan_mini ? later : FW2_FACT_UNKNOWN;
+    return later < report->half_closed.mini ? later : FW2_UNKNOWN;
 }
 
-apr_int64_t fw2_held_by_httpd(const fw2_facts *facts)
+apr_int64_t fw2_held_by_httpd(const fw2_report *report)
 {
-    if (!fw2_known(facts->held) || !fw2_known(facts->closer_held)) {
-        return FW2_FACT_UNKNOWN;
+    if (!fw2_known(report->half_closed.held)
+        || !fw2_known(report->closer.held)) {
+        return FW2_UNKNOWN;
     }
-    return facts->held > facts->closer_held ? facts->held - facts->closer_held
-                                            : 0;
+    return report->half_closed.held > report->closer.held
+               ? report->half_closed.held - report->closer.held
+               : 0;
 }
 
-apr_int64_t fw2_half_closed(const fw2_facts *facts)
+/* Return the memory of a number of sockets; 0 if the number is not known. */
+static double bytes_of(apr_int64_t n, int each)
 {
-    if (!fw2_known(facts->held) || !fw2_known(facts->orphan_mini)
-        || !fw2_known(facts->orphan_full)) {
-        return FW2_FACT_UNKNOWN;
-    }
-    return facts->held + facts->orphan_mini + facts->orphan_full;
+    return fw2_known(n) ? (double)n * each : 0;
 }
 
-apr_int64_t fw2_kernel_memory(const fw2_facts *facts)
+/* Return the kernel's memory for half-closed connections, in bytes.
+ * Approximate: the sizes are those of Linux 6.18, without the overhead of
+ * buffers. */
+static apr_int64_t kernel_memory(const fw2_report *report)
 {
-    apr_int64_t bytes = 0;
-
-    if (fw2_known(facts->held)) {
-        bytes += facts->held * HELD_BYTES;
-    }
-    if (fw2_known(facts->orphan_full)) {
-        bytes += facts->orphan_full * ORPHAN_BYTES;
-    }
-    if (fw2_known(facts->orphan_mini)) {
-        bytes += facts->orphan_mini * FW2_MINI_BYTES;
-    }
-    if (fw2_known(facts->undelivered_bytes)) {
-        bytes += facts->undelivered_bytes;
-    }
-    return bytes;
+    return (apr_int64_t)(bytes_of(report->half_closed.held, HELD_BYTES)
+                         + bytes_of(report->half_closed.full, ORPHAN_BYTES)
+                         + bytes_of(report->half_closed.mini, FW2_MINI_BYTES)
+                         + bytes_of(report->sockets.undelivered_bytes, 1));
 }
 
 /* Return the workers that linger, to follow the kernel's memory: ` and no
  * worker`, ` and at most 3 workers`; or "" if their number is not known. */
-static const char *workers_text(const fw2_facts *facts, apr_pool_t *pool)
+static const char *workers_text(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t n = fw2_held_by_httpd(facts);
+    apr_int64_t n = fw2_held_by_httpd(report);
 
-    if (n == 0 || (fw2_known(n) && facts->linger_blocks == 0)) {
+    if (n == 0 || (fw2_known(n) && report->server.linger_blocks == 0)) {
         return " and no worker";
     }
-    if (fw2_known(n) && facts->linger_blocks > 0) {
+    if (fw2_known(n) && report->server.linger_blocks > 0) {
         return apr_pstrcat(pool, " and at most ",
                            fw2_text_count(pool, n, "worker"), NULL);
     }
@@ -184,20 +93,20 @@ static const char *workers_text(const fw2_facts *facts, apr_pool_t *pool)
 }
 
 /* Return `; about 2,400 orphans are normal for this traffic`, or "". */
-static const char *normal_text(const fw2_facts *facts, apr_pool_t *pool)
+static const char *normal_text(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t n = fw2_predicted_orphans(facts);
+    apr_int64_t n = fw2_predicted_orphans(report);
 
-    return n > 0 && facts->orphan_mini > 0 ? apr_psprintf(
+    return n > 0 && report->half_closed.mini > 0 ? apr_psprintf(
                pool, "; about %s orphan%s normal for this traffic",
                fw2_text_about(pool, n), FW2_PLURAL(n, " is", "s are"))
-                                           : "";
+                                                 : "";
 }
 
 /* Return the finding if no rule decides and the connections are counted. */
-static const char *ok_finding(const fw2_facts *facts, apr_pool_t *pool)
+static const char *ok_finding(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t n = fw2_half_closed(facts);
+    apr_int64_t n = report->half_closed.total;
 
     if (n == 0) {
         return "there are no half-closed connections.";
@@ -205,8 +114,8 @@ static const char *ok_finding(const fw2_facts *facts, apr_pool_t *pool)
     return apr_psprintf(pool, "%s cost%s %s of kernel memory%s%s.",
                         fw2_text_count(pool, n, "half-closed connection"),
                         n == 1 ? "s" : "",
-                        fw2_text_bytes(pool, fw2_kernel_memory(facts)),
-                        workers_text(facts, pool), normal_text(facts, pool));
+                        fw2_text_bytes(pool, kernel_memory(report)),
+                        workers_text(report, pool), normal_text(report, pool));
 }
 
 static const fw2_rule *rule_at(int i)
@@ -228,19 +137,19 @@ static const fw2_rule *rule_at(int i)
 }
 
 /* Return the worst level that a rule may have, by the owner of its figure. */
-static int worst_level(const fw2_rule *rule, const fw2_facts *facts)
+static int worst_level(const fw2_rule *rule, const fw2_report *report)
 {
     static const fw2_level worst[] = { [FW2_OWNER_OTHERS] = FW2_OK,
                                        [FW2_OWNER_UNKNOWN] = FW2_WATCH,
                                        [FW2_OWNER_HTTPD] = FW2_DANGER };
 
-    return (int)worst[rule->owner ? rule->owner(facts) : FW2_OWNER_HTTPD];
+    return (int)worst[rule->owner ? rule->owner(report) : FW2_OWNER_HTTPD];
 }
 
 /* Return the level of a rule, or NO_LEVEL. */
-static int level_of(const fw2_rule *rule, const fw2_facts *facts)
+static int level_of(const fw2_rule *rule, const fw2_report *report)
 {
-    apr_int64_t figure = rule->measure(facts);
+    apr_int64_t figure = rule->measure(report);
     int level = FW2_LEVELS;
 
     if (!fw2_known(figure)) {
@@ -248,7 +157,7 @@ static int level_of(const fw2_rule *rule, const fw2_facts *facts)
     }
     while (level-- > 0) {
         if (rule->thresholds[level] > 0 && figure >= rule->thresholds[level]) {
-            int worst = worst_level(rule, facts);
+            int worst = worst_level(rule, report);
 
             return level < worst ? level : worst;
         }
@@ -271,79 +180,83 @@ static const char *line_of(const fw2_words *words, apr_pool_t *pool)
                              words->value, NULL);
 }
 
-static void fill_advice(fw2_advice *advice, fw2_level level, const char *rule,
-                        const fw2_words *words, apr_pool_t *pool)
+static fw2_advice advice_of(fw2_level level, const char *rule,
+                            const fw2_words *words, apr_pool_t *pool)
 {
-    advice->level = level;
-    advice->level_name = fw2_level_names[level];
-    advice->rule = rule;
-    advice->words = *words;
-    advice->line = line_of(words, pool);
-    advice->text = apr_pstrcat(pool, words->finding, words->remedy ? " " : "",
-                               words->remedy ? words->remedy : "",
-                               words->risk ? " " : "", words->risk, NULL);
+    const char *remedy = words->remedy ? words->remedy : "";
+    const fw2_advice advice = {
+        .rule = rule,
+        .level = level,
+        .level_name = fw2_level_names[level],
+        .words = *words,
+        .line = line_of(words, pool),
+        .text = apr_pstrcat(pool, words->finding, *remedy ? " " : "", remedy,
+                            words->risk ? " " : "", words->risk, NULL)
+    };
+
+    return advice;
 }
 
 /* Append the advice of the rules that have one level. */
-static void apply_rules(fw2_verdict *verdict, fw2_advice *advice, int level,
-                        const fw2_facts *facts, apr_pool_t *pool)
+static void apply_rules(fw2_report *report, fw2_level level, apr_pool_t *pool)
 {
     const fw2_rule *rule;
     int i;
 
     for (i = 0; (rule = rule_at(i)); i++) {
-        fw2_advice *next = &advice[verdict->n];
-        fw2_words words;
+        if (level_of(rule, report) == (int)level) {
+            const fw2_words words = rule->words(report, pool);
 
-        if (level_of(rule, facts) != level) {
-            continue;
-        }
-        words = rule->words(facts, pool);
-        fill_advice(next, (fw2_level)level, rule->name, &words, pool);
-        if (verdict->n++ == 0 && level != FW2_OK) {
-            verdict->level = next->level;
-            verdict->rule = next->rule;
-            verdict->finding = next->words.finding;
+            report->advice[report->nadvice++] =
+                advice_of(level, rule->name, &words, pool);
         }
     }
 }
 
-/* Write the finding of a verdict that no rule has decided. */
-static void write_ok(fw2_verdict *verdict, const fw2_facts *facts,
-                     apr_pool_t *pool)
+/* Return the finding of a verdict that no rule has decided. */
+static const char *other_finding(const fw2_report *report, apr_pool_t *pool)
 {
-    if (fw2_known(fw2_half_closed(facts))) {
-        verdict->finding = ok_finding(facts, pool);
-        return;
-    }
-    verdict->finding = "half-closed connections could not be counted.";
-    verdict->text =
-        apr_pstrcat(pool, "ok as far as is known: ", verdict->finding, NULL);
+    return fw2_known(report->half_closed.total)
+               ? ok_finding(report, pool)
+               : "half-closed connections could not be counted.";
 }
 
-const fw2_verdict *fw2_advice_give(const fw2_facts *facts, apr_pool_t *pool)
+/* Write the verdict as the first advice: that of the worst rule, or that all is
+ * ok. */
+static void write_verdict(fw2_report *report, apr_pool_t *pool)
 {
-    fw2_facts plausible_facts = plausible(facts);
-    fw2_verdict *verdict = apr_pcalloc(pool, sizeof(*verdict));
-    fw2_advice *advice;
+    const fw2_advice *worst =
+        report->nadvice > 1 && report->advice[1].level != FW2_OK
+            ? &report->advice[1]
+            : NULL;
+    fw2_words words = FW2_NO_WORDS;
+
+    words.finding = worst ? worst->words.finding : other_finding(report, pool);
+    report->snapshot.verdict = worst ? worst->level : FW2_OK;
+    report->snapshot.rule = worst ? worst->rule : "none";
+    report->advice[0] =
+        advice_of(worst ? worst->level : FW2_OK, "verdict", &words, pool);
+    report->advice[0].text = apr_pstrcat(
+        pool, report->advice[0].level_name,
+        worst || fw2_known(report->half_closed.total) ? ": "
+                                                      : " as far as is known: ",
+        words.finding, NULL);
+}
+
+void fw2_advice_give(fw2_report *report, apr_pool_t *pool)
+{
     int level, rules = 0;
 
     while (rule_at(rules)) {
         rules++;
     }
-    advice = apr_pcalloc(pool, rules * sizeof(*advice));
-    verdict->advice = advice;
+    report->advice =
+        apr_palloc(pool, (apr_size_t)(rules + 1) * sizeof(*report->advice));
+    report->nadvice = 1;
     for (level = FW2_DANGER; level >= FW2_OK; level--) {
-        apply_rules(verdict, advice, level, &plausible_facts, pool);
+        apply_rules(report, (fw2_level)level, pool);
     }
-    if (!verdict->finding) {
-        write_ok(verdict, &plausible_facts, pool);
-    }
-    if (!verdict->text) {
-        verdict->text = apr_pstrcat(pool, fw2_level_names[verdict->level], ": ",
-                                    verdict->finding, NULL);
-    }
-    return verdict;
+    write_verdict(report, pool);
 }
 
 const char *fw2_advice_level(apr_int64_t severity)
@@ -361,35 +274,40 @@ const char *fw2_advice_rule(int i)
 }
 
 /* Return ` and 30 % of api.example.com:80`, or "". */
-static const char *also_text(apr_pool_t *pool, const fw2_facts *facts, int i)
+static const char *also_text(apr_pool_t *pool, const fw2_named_vhost *also)
 {
-    return facts->also[i] && facts->also_share[i] >= NAMED_SHARE
+    return also->name && also->share >= NAMED_SHARE
                ? apr_psprintf(pool, " and %s %% of %s",
-                              fw2_text_number(pool, facts->also_share[i]),
-                              fw2_text_name(pool, facts->also[i], NULL))
+                              fw2_text_number(pool, also->share),
+                              fw2_text_name(pool, also->name, NULL))
                : "";
 }
 
-/* Return the words of a cause, to follow "mostly"; NULL if it has none. */
-static const char *mostly_words(apr_int64_t cause)
+/* Return the words for the main cause of closes by httpd, to follow "mostly";
+ * NULL if it has none. */
+static const char *mostly_words(const fw2_rates *rates)
 {
-    if (cause == FW2_FACT_NO_REQUEST) {
+    apr_int64_t n;
+    apr_int64_t cause = fw2_report_main_cause(rates->causes, rates->probes, &n);
+
+    if (cause == FW2_NO_REQUEST) {
         return "without any request";
     }
-    return fw2_known(cause) && cause < FW2_CAUSES ? fw2_causes[cause].mostly
-                                                  : NULL;
+    return fw2_known(cause) ? fw2_causes[cause].mostly : NULL;
 }
 
-const char *fw2_advice_vhosts(apr_pool_t *pool, const fw2_facts *facts)
+const char *fw2_advice_vhosts(apr_pool_t *pool, const fw2_report *report)
 {
-    const char *mostly = mostly_words(facts->vhost_cause);
+    const fw2_named_vhost *worst = report->worst;
+    const char *mostly;
 
-    if (!facts->vhost || facts->vhost_share < NAMED_SHARE) {
+    if (!worst->name || worst->share < NAMED_SHARE) {
         return "";
     }
+    mostly = mostly_words(worst->rates);
     return apr_psprintf(pool, "; %s %% of them are of %s%s%s%s%s",
-                        fw2_text_number(pool, facts->vhost_share),
-                        fw2_text_name(pool, facts->vhost, NULL),
-                        also_text(pool, facts, 0), also_text(pool, facts, 1),
+                        fw2_text_number(pool, worst->share),
+                        fw2_text_name(pool, worst->name, NULL),
+                        also_text(pool, &worst[1]), also_text(pool, &worst[2]),
                         mostly ? ", mostly " : "", mostly ? mostly : "");
 }

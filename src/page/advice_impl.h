@@ -21,21 +21,21 @@ typedef enum {
 /** An initializer for fw2_words: no text, and no number known. */
 #define FW2_NO_WORDS                                                           \
     {                                                                          \
-        .now = FW2_FACT_UNKNOWN, .after = FW2_FACT_UNKNOWN                     \
+        .now = FW2_UNKNOWN, .after = FW2_UNKNOWN                               \
     }
 
 /** A rule: a row of a table. */
 typedef struct fw2_rule {
     const char *name; /**< NULL ends the table */
-    /** Return the figure that the rule measures; FW2_FACT_UNKNOWN if it is not
+    /** Return the figure that the rule measures; FW2_UNKNOWN if it is not
      *  known, or if the rule does not apply for another reason. */
-    apr_int64_t (*measure)(const fw2_facts *facts);
+    apr_int64_t (*measure)(const fw2_report *report);
     /** The least figure for each level; 0: the rule never has the level. */
     apr_int64_t thresholds[FW2_LEVELS];
     /** Return the words. Called only if the rule applies. */
-    fw2_words (*words)(const fw2_facts *facts, apr_pool_t *pool);
+    fw2_words (*words)(const fw2_report *report, apr_pool_t *pool);
     /** Return the owner of the figure, which limits the level; NULL: httpd. */
-    fw2_owner (*owner)(const fw2_facts *facts);
+    fw2_owner (*owner)(const fw2_report *report);
 } fw2_rule;
 
 /** Rules on limits: the kernel's, the closer's descriptors, accept queues. */
@@ -56,42 +56,30 @@ void fw2_recommend_user_timeout(fw2_words *words);
 /** The size of a mini-socket, in bytes (measured, Linux 6.18). */
 #define FW2_MINI_BYTES 256
 
-/** True if a fact is known. */
-int fw2_known(apr_int64_t fact);
+/** True if a figure is known. */
+int fw2_known(apr_int64_t figure);
 
-/** Return a part of a whole in percent, rounded down, at most 1000; unknown if
- *  the part or the whole is unknown, or if the whole is 0. */
-apr_int64_t fw2_share(apr_int64_t part, apr_int64_t whole);
+/** Return the settings of the virtual host with most orphans; NULL if there is
+ *  none, or if it has no settings. */
+const fw2_policy *fw2_worst_policy(const fw2_report *report);
 
 /** Return the part of `held` that no closer process holds, as httpd itself
  *  lingers on it. Approximate: the two numbers are not of the same moment. */
-apr_int64_t fw2_held_by_httpd(const fw2_facts *facts);
-
-/** Return the number of half-closed connections; unknown if a part of the sum
- *  is unknown. */
-apr_int64_t fw2_half_closed(const fw2_facts *facts);
-
-/** Return the life of an orphan by the settings: microseconds. */
-apr_interval_time_t fw2_orphan_time(const fw2_facts *facts);
+apr_int64_t fw2_held_by_httpd(const fw2_report *report);
 
 /** Return the expected number of orphans if each lives for FW2_SHORT_LIFE at
  *  most; unknown if that number is not smaller than now. */
-apr_int64_t fw2_fewer_orphans(const fw2_facts *facts);
+apr_int64_t fw2_fewer_orphans(const fw2_report *report);
 
 /** Return `; 60 % of them are of www.example.com:80 and ..., mostly ...`, or
  *  "". */
-const char *fw2_advice_vhosts(apr_pool_t *pool, const fw2_facts *facts);
+const char *fw2_advice_vhosts(apr_pool_t *pool, const fw2_report *report);
 
 /** Return the number of orphans in FIN_WAIT_2 that the traffic of the last
  *  minute leads to; unknown if the rate or the life is unknown. */
-apr_int64_t fw2_predicted_orphans(const fw2_facts *facts);
+apr_int64_t fw2_predicted_orphans(const fw2_report *report);
 
 /** True if mini-sockets run short, or did in the last minute. */
-int fw2_minis_short(const fw2_facts *facts);
-
-/** Return the kernel's memory for half-closed connections, in bytes.
- *  Approximate: the sizes are those of Linux 6.18, without the overhead of
- *  buffers. */
-apr_int64_t fw2_kernel_memory(const fw2_facts *facts);
+int fw2_minis_short(const fw2_report *report);
 
 #endif /* FW2_ADVICE_IMPL_H */

@@ -2,8 +2,8 @@
 
 /*
  * Rules on limits. Here as in the other tables, a sentence is true whenever its
- * rule applies, for any unknown facts: a part of a sentence that needs another
- * fact is written only if that fact is known.
+ * rule applies, whatever is not known: a part of a sentence that needs another
+ * figure is written only if that figure is known.
  */
 
 #include "page/advice_impl.h"
@@ -43,14 +43,14 @@
 /* Return the owner of the mini-sockets. They live for about a minute, in
  * TIME_WAIT or FIN_WAIT_2, so the connections that httpd closed first in the
  * last minute are among them. */
-static fw2_owner minis_owner(const fw2_facts *facts)
+static fw2_owner minis_owner(const fw2_report *report)
 {
-    apr_int64_t own = facts->orphan_mini, share;
+    apr_int64_t own = report->half_closed.mini, share;
 
-    if (fw2_known(own) && fw2_known(facts->by_server)) {
-        own += facts->by_server;
+    if (fw2_known(own) && fw2_known(report->minute.by_server)) {
+        own += report->minute.by_server;
     }
-    share = fw2_share(own, facts->timewait);
+    share = fw2_report_share(own, report->limits.timewait);
     if (!fw2_known(share)) {
         return FW2_OWNER_UNKNOWN;
     }
@@ -59,55 +59,56 @@ static fw2_owner minis_owner(const fw2_facts *facts)
 
 /* Return the owner of the orphans that are full sockets. The kernel resets no
  * other orphans. */
-static fw2_owner orphans_owner(const fw2_facts *facts)
+static fw2_owner orphans_owner(const fw2_report *report)
 {
-    if (!fw2_known(facts->orphan_full)) {
+    if (!fw2_known(report->half_closed.full)) {
         return FW2_OWNER_UNKNOWN;
     }
-    return facts->orphan_full > 0 ? FW2_OWNER_HTTPD : FW2_OWNER_OTHERS;
+    return report->half_closed.full > 0 ? FW2_OWNER_HTTPD : FW2_OWNER_OTHERS;
 }
 
-static int is_idle(const fw2_facts *facts)
+static int is_idle(const fw2_report *report)
 {
-    return fw2_known(facts->by_server) && facts->by_server < AT_WORK;
+    return fw2_known(report->minute.by_server)
+           && report->minute.by_server < AT_WORK;
 }
 
 /* Return the owner of the connections that were reset. They are gone, so httpd
  * may have owned some of them unless it is idle. */
-static fw2_owner aborts_owner(const fw2_facts *facts)
+static fw2_owner aborts_owner(const fw2_report *report)
 {
-    fw2_owner owner = orphans_owner(facts);
+    fw2_owner owner = orphans_owner(report);
 
-    return owner == FW2_OWNER_OTHERS && !is_idle(facts) ? FW2_OWNER_UNKNOWN
-                                                        : owner;
+    return owner == FW2_OWNER_OTHERS && !is_idle(report) ? FW2_OWNER_UNKNOWN
+                                                         : owner;
 }
 
 /* Return the owner of TCP's buffers. The buffers of httpd's open connections
  * are not known. */
-static fw2_owner memory_owner(const fw2_facts *facts)
+static fw2_owner memory_owner(const fw2_report *report)
 {
-    if (facts->undelivered_bytes >= MUCH_UNDELIVERED) {
+    if (report->sockets.undelivered_bytes >= MUCH_UNDELIVERED) {
         return FW2_OWNER_HTTPD;
     }
-    return fw2_known(facts->undelivered_bytes) && is_idle(facts)
+    return fw2_known(report->sockets.undelivered_bytes) && is_idle(report)
                ? FW2_OWNER_OTHERS
                : FW2_OWNER_UNKNOWN;
 }
 
 /* Return ` Elsewhere, most are 4,000 connections of another program at port
  * 8080.`, or "". */
-static const char *most_elsewhere(const fw2_facts *facts, apr_pool_t *pool)
+static const char *most_elsewhere(const fw2_report *report, apr_pool_t *pool)
 {
-    if (facts->elsewhere <= 0 || !fw2_known(facts->elsewhere_port)) {
+    const fw2_port *most = report->elsewhere.top;
+
+    if (report->elsewhere.half_closed < 0 || !report->elsewhere.n) {
         return "";
     }
-    return apr_psprintf(pool,
-                        " Elsewhere, most are %s %s port "
-                        "%" APR_INT64_T_FMT ".",
-                        fw2_text_count(pool, facts->elsewhere, "connection"),
-                        facts->elsewhere_opened > 0 ? "of this machine to"
-                                                    : "of another program at",
-                        facts->elsewhere_port);
+    return apr_psprintf(pool, " Elsewhere, most are %s %s port %d.",
+                        fw2_text_count(pool, most->n, "connection"),
+                        most->role == FW2_CLIENT ? "of this machine to"
+                                                 : "of another program at",
+                        most->port);
 }
 
 void fw2_recommend_user_timeout(fw2_words *words)
@@ -118,14 +119,14 @@ void fw2_recommend_user_timeout(fw2_words *words)
                   "response.";
 }
 
-static apr_int64_t memory_aborts(const fw2_facts *facts)
+static apr_int64_t memory_aborts(const fw2_report *report)
 {
-    return facts->memory_aborts;
+    return report->minute.memory_aborts;
 }
 
-static fw2_words memory_aborts_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words memory_aborts_words(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t n = facts->memory_aborts;
+    apr_int64_t n = report->minute.memory_aborts;
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
@@ -133,12 +134,12 @@ static fw2_words memory_aborts_words(const fw2_facts *facts, apr_pool_t *pool)
         "%s %s reset in the last minute because the kernel had no memory, or "
         "too many orphans (TCPAbortOnMemory).",
         fw2_text_count(pool, n, "connection"), FW2_PLURAL(n, "was", "were"));
-    if (aborts_owner(facts) == FW2_OWNER_OTHERS) {
+    if (aborts_owner(report) == FW2_OWNER_OTHERS) {
         words.remedy = apr_psprintf(
             pool,
             "Another program owned them: httpd is idle, and has no orphan that "
             "could be reset.%s",
-            most_elsewhere(facts, pool));
+            most_elsewhere(report, pool));
         return words;
     }
     words.remedy =
@@ -149,49 +150,49 @@ static fw2_words memory_aborts_words(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-static apr_int64_t recommended_buckets(const fw2_facts *facts)
+static apr_int64_t recommended_buckets(const fw2_report *report)
 {
-    apr_int64_t twice = 2 * facts->tcp_max_tw_buckets;
+    apr_int64_t twice = 2 * report->limits.tcp_max_tw_buckets;
 
     return twice < BUCKETS_LEAST ? BUCKETS_LEAST : twice;
 }
 
 /* Return the sysctl to raise, with both values, without a full stop. */
-static const char *more_buckets(const fw2_facts *facts, apr_pool_t *pool)
+static const char *more_buckets(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t to = recommended_buckets(facts);
+    apr_int64_t to = recommended_buckets(report);
 
-    if (!fw2_known(facts->tcp_max_tw_buckets)) {
+    if (!fw2_known(report->limits.tcp_max_tw_buckets)) {
         return BUCKETS;
     }
-    return apr_psprintf(pool, BUCKETS " from %s to %s (%s if all are in use)",
-                        fw2_text_number(pool, facts->tcp_max_tw_buckets),
-                        fw2_text_number(pool, to),
-                        fw2_text_bytes(pool, to * FW2_MINI_BYTES));
+    return apr_psprintf(
+        pool, BUCKETS " from %s to %s (%s if all are in use)",
+        fw2_text_number(pool, report->limits.tcp_max_tw_buckets),
+        fw2_text_number(pool, to), fw2_text_bytes(pool, to * FW2_MINI_BYTES));
 }
 
 /* Recommend a higher limit of mini-sockets. `then` is appended to the
  * remedy. */
-static void recommend_buckets(const fw2_facts *facts, fw2_words *words,
+static void recommend_buckets(const fw2_report *report, fw2_words *words,
                               const char *then, apr_pool_t *pool)
 {
     words->remedy =
-        apr_psprintf(pool, "Raise %s%s.", more_buckets(facts, pool), then);
+        apr_psprintf(pool, "Raise %s%s.", more_buckets(report, pool), then);
     words->risk = "A lower value would not end connections sooner, but make "
                   "them vanish.";
-    if (fw2_known(facts->tcp_max_tw_buckets)) {
+    if (fw2_known(report->limits.tcp_max_tw_buckets)) {
         words->directive = BUCKETS;
-        words->value =
-            apr_psprintf(pool, "%" APR_INT64_T_FMT, recommended_buckets(facts));
+        words->value = apr_psprintf(pool, "%" APR_INT64_T_FMT,
+                                    recommended_buckets(report));
     }
 }
 
 /* Return the effect of FinWait2Timeout on the mini-sockets, or "" if it is not
  * known. */
-static const char *fewer_minis(const fw2_facts *facts, apr_pool_t *pool)
+static const char *fewer_minis(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t n = facts->orphan_mini, later = fw2_fewer_orphans(facts);
-    apr_int64_t share = fw2_share(n, facts->timewait);
+    apr_int64_t n = report->half_closed.mini, later = fw2_fewer_orphans(report);
+    apr_int64_t share = fw2_report_share(n, report->limits.timewait);
 
     if (!fw2_known(share)) {
         return "";
@@ -211,28 +212,29 @@ static const char *fewer_minis(const fw2_facts *facts, apr_pool_t *pool)
                         "gracefully, which reduces httpd's orphans in "
                         "FIN_WAIT_2 from %s to about %s%s",
                         fw2_text_number(pool, n), fw2_text_about(pool, later),
-                        fw2_advice_vhosts(pool, facts));
+                        fw2_advice_vhosts(pool, report));
 }
 
 /* Return the remedy if httpd has hardly any of the mini-sockets. */
-static const char *others_remedy(const fw2_facts *facts, apr_pool_t *pool)
+static const char *others_remedy(const fw2_report *report, apr_pool_t *pool)
 {
     return apr_psprintf(pool,
                         "They belong to another program, or to connections "
                         "that this machine opened: httpd has hardly any. Raise "
                         "%s.%s",
-                        more_buckets(facts, pool), most_elsewhere(facts, pool));
+                        more_buckets(report, pool),
+                        most_elsewhere(report, pool));
 }
 
-static apr_int64_t timewait_overflows(const fw2_facts *facts)
+static apr_int64_t timewait_overflows(const fw2_report *report)
 {
-    return facts->timewait_overflows;
+    return report->minute.timewait_overflows;
 }
 
-static fw2_words timewait_overflows_words(const fw2_facts *facts,
+static fw2_words timewait_overflows_words(const fw2_report *report,
                                           apr_pool_t *pool)
 {
-    apr_int64_t n = facts->timewait_overflows;
+    apr_int64_t n = report->minute.timewait_overflows;
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
@@ -240,78 +242,82 @@ static fw2_words timewait_overflows_words(const fw2_facts *facts,
         "%s vanished in the last minute because no mini-socket was free "
         "(TCPTimeWaitOverflow).",
         fw2_text_count(pool, n, "closed connection"));
-    if (minis_owner(facts) == FW2_OWNER_OTHERS) {
-        words.remedy = others_remedy(facts, pool);
+    if (minis_owner(report) == FW2_OWNER_OTHERS) {
+        words.remedy = others_remedy(report, pool);
         return words;
     }
-    recommend_buckets(facts, &words, fewer_minis(facts, pool), pool);
+    recommend_buckets(report, &words, fewer_minis(report, pool), pool);
     words.risk = "A low number in FIN_WAIT_2 is no good sign now: clients that "
                  "have not closed stay in CLOSE_WAIT, but the kernel here no "
                  "longer knows their connections.";
     return words;
 }
 
-static apr_int64_t timewait_share(const fw2_facts *facts)
+static apr_int64_t timewait_share(const fw2_report *report)
 {
-    return fw2_share(facts->timewait, facts->tcp_max_tw_buckets);
+    return fw2_report_share(report->limits.timewait,
+                            report->limits.tcp_max_tw_buckets);
 }
 
 /* If connections have vanished already, timewait-overflow has the same
  * remedy. */
-static apr_int64_t timewait_full(const fw2_facts *facts)
+static apr_int64_t timewait_full(const fw2_report *report)
 {
-    return facts->timewait_overflows > 0 ? FW2_FACT_UNKNOWN
-                                         : timewait_share(facts);
+    return report->minute.timewait_overflows > 0 ? FW2_UNKNOWN
+                                                 : timewait_share(report);
 }
 
-static fw2_words timewait_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words timewait_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
         "%s of at most %s (TIME_WAIT and orphans in FIN_WAIT_2) %s in use%s.",
-        fw2_text_number(pool, facts->timewait),
-        fw2_text_count(pool, facts->tcp_max_tw_buckets, "mini-socket"),
-        FW2_PLURAL(facts->timewait, "is", "are"),
-        fw2_text_share(pool, facts->timewait, facts->tcp_max_tw_buckets));
-    if (minis_owner(facts) == FW2_OWNER_OTHERS) {
-        words.remedy = others_remedy(facts, pool);
+        fw2_text_number(pool, report->limits.timewait),
+        fw2_text_count(pool, report->limits.tcp_max_tw_buckets, "mini-socket"),
+        FW2_PLURAL(report->limits.timewait, "is", "are"),
+        fw2_text_share(pool, report->limits.timewait,
+                       report->limits.tcp_max_tw_buckets));
+    if (minis_owner(report) == FW2_OWNER_OTHERS) {
+        words.remedy = others_remedy(report, pool);
         return words;
     }
-    recommend_buckets(facts, &words, fewer_minis(facts, pool), pool);
+    recommend_buckets(report, &words, fewer_minis(report, pool), pool);
     return words;
 }
 
-int fw2_minis_short(const fw2_facts *facts)
+int fw2_minis_short(const fw2_report *report)
 {
-    return timewait_share(facts) >= BUCKETS_SHORT
-           || facts->timewait_overflows > 0;
+    return timewait_share(report) >= BUCKETS_SHORT
+           || report->minute.timewait_overflows > 0;
 }
 
-static apr_int64_t orphans_share(const fw2_facts *facts)
+static apr_int64_t orphans_share(const fw2_report *report)
 {
-    return fw2_share(facts->orphans, facts->tcp_max_orphans);
+    return fw2_report_share(report->limits.orphans,
+                            report->limits.tcp_max_orphans);
 }
 
-static fw2_words orphans_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words orphans_words(const fw2_report *report, apr_pool_t *pool)
 {
     const char *ours = "";
     fw2_words words = FW2_NO_WORDS;
 
-    if (fw2_known(facts->orphan_full)) {
+    if (fw2_known(report->half_closed.full)) {
         ours = apr_psprintf(pool, " (%s at its addresses now)",
-                            fw2_text_number(pool, facts->orphan_full));
+                            fw2_text_number(pool, report->half_closed.full));
     }
     words.finding = apr_psprintf(
         pool, "The whole machine has %s of at most %s that are full sockets%s.",
-        fw2_text_number(pool, facts->orphans),
-        fw2_text_count(pool, facts->tcp_max_orphans, "orphan"),
-        fw2_text_share(pool, facts->orphans, facts->tcp_max_orphans));
-    if (orphans_owner(facts) == FW2_OWNER_OTHERS) {
+        fw2_text_number(pool, report->limits.orphans),
+        fw2_text_count(pool, report->limits.tcp_max_orphans, "orphan"),
+        fw2_text_share(pool, report->limits.orphans,
+                       report->limits.tcp_max_orphans));
+    if (orphans_owner(report) == FW2_OWNER_OTHERS) {
         words.remedy = apr_psprintf(
             pool, "None of them is httpd's, so no setting of httpd helps.%s",
-            most_elsewhere(facts, pool));
+            most_elsewhere(report, pool));
         return words;
     }
     words.remedy = apr_psprintf(
@@ -325,59 +331,60 @@ static fw2_words orphans_words(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-static apr_int64_t tcp_mem_share(const fw2_facts *facts)
+static apr_int64_t tcp_mem_share(const fw2_report *report)
 {
-    return fw2_share(facts->tcp_mem, facts->tcp_mem_max);
+    return fw2_report_share(report->limits.mem_pages,
+                            report->limits.tcp_mem_max);
 }
 
-static fw2_words tcp_mem_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words tcp_mem_words(const fw2_report *report, apr_pool_t *pool)
 {
-    const char *ours = "";
     fw2_words words = FW2_NO_WORDS;
 
-    if (facts->undelivered_bytes > 0) {
-        ours = apr_psprintf(
-            pool,
-            " httpd's clients in FIN_WAIT_1 have not acknowledged %s; "
-            "FinWait2UserTimeout 60s resets those that acknowledge nothing.",
-            fw2_text_bytes(pool, facts->undelivered_bytes));
-        fw2_recommend_user_timeout(&words);
-    }
     words.finding = apr_psprintf(
         pool, "TCP's buffers use %s of at most %s on the whole machine%s.",
-        fw2_text_number(pool, facts->tcp_mem),
-        fw2_text_count(pool, facts->tcp_mem_max, "page"),
-        fw2_text_share(pool, facts->tcp_mem, facts->tcp_mem_max));
-    if (memory_owner(facts) == FW2_OWNER_OTHERS) {
+        fw2_text_number(pool, report->limits.mem_pages),
+        fw2_text_count(pool, report->limits.tcp_mem_max, "page"),
+        fw2_text_share(pool, report->limits.mem_pages,
+                       report->limits.tcp_mem_max));
+    if (memory_owner(report) == FW2_OWNER_OTHERS) {
         words.remedy = apr_psprintf(
             pool,
             "Another program uses them: httpd is idle, and has hardly any "
             "unacknowledged data.%s",
-            most_elsewhere(facts, pool));
+            most_elsewhere(report, pool));
         return words;
     }
-    words.remedy = apr_psprintf(
-        pool,
-        "At the maximum, the third number of net.ipv4.tcp_mem, the kernel "
-        "drops segments and resets orphans.%s",
-        ours);
+    words.remedy = "At the maximum, the third number of net.ipv4.tcp_mem, the "
+                   "kernel drops segments and resets orphans.";
+    if (report->sockets.undelivered_bytes > 0) {
+        words.remedy = apr_psprintf(
+            pool,
+            "%s httpd's clients in FIN_WAIT_1 have not acknowledged %s; "
+            "FinWait2UserTimeout 60s resets those that acknowledge nothing.",
+            words.remedy,
+            fw2_text_bytes(pool, report->sockets.undelivered_bytes));
+        fw2_recommend_user_timeout(&words);
+    }
     return words;
 }
 
-static apr_int64_t descriptors_share(const fw2_facts *facts)
+static apr_int64_t descriptors_share(const fw2_report *report)
 {
-    return fw2_share(facts->descriptors, facts->descriptor_limit);
+    return fw2_report_share(report->descriptors.open,
+                            report->descriptors.limit);
 }
 
-static fw2_words descriptors_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words descriptors_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool, "The closer process has %s of at most %s in use%s.",
-        fw2_text_number(pool, facts->descriptors),
-        fw2_text_count(pool, facts->descriptor_limit, "descriptor"),
-        fw2_text_share(pool, facts->descriptors, facts->descriptor_limit));
+        fw2_text_number(pool, report->descriptors.open),
+        fw2_text_count(pool, report->descriptors.limit, "descriptor"),
+        fw2_text_share(pool, report->descriptors.open,
+                       report->descriptors.limit));
     words.remedy =
         "Without a free descriptor it closes the connection that it has held "
         "longest. It raises its own limit up to the hard limit: raise "
@@ -387,12 +394,12 @@ static fw2_words descriptors_words(const fw2_facts *facts, apr_pool_t *pool)
 
 /* Return the remedy for a full accept queue. `subject` begins the sentence
  * about httpd. */
-static const char *queue_remedy(const fw2_facts *facts, const char *subject,
+static const char *queue_remedy(const fw2_report *report, const char *subject,
                                 apr_pool_t *pool)
 {
-    apr_int64_t n = fw2_held_by_httpd(facts);
+    apr_int64_t n = fw2_held_by_httpd(report);
 
-    if (n >= MANY_WORKERS && facts->linger_blocks > 0) {
+    if (n >= MANY_WORKERS && report->server.linger_blocks > 0) {
         return apr_psprintf(
             pool,
             "Up to %s may be busy with lingering: see FinWait2Linger. "
@@ -407,62 +414,76 @@ static const char *queue_remedy(const fw2_facts *facts, const char *subject,
         fw2_known(n) ? "FIN_WAIT_2 is not the cause. " : "", subject);
 }
 
-static apr_int64_t backlog_share(const fw2_facts *facts)
+static apr_int64_t backlog_share(const fw2_report *report)
 {
-    return fw2_share(facts->backlog, facts->backlog_limit);
+    return fw2_report_share(report->sockets.backlog,
+                            report->sockets.backlog_limit);
+}
+
+/* Return the number of connections in the full accept queue of another
+ * program. */
+static apr_int64_t waiting_elsewhere(const fw2_report *report)
+{
+    return report->elsewhere.half_closed < 0 || !report->elsewhere.full_port
+               ? 0
+               : report->elsewhere.full;
 }
 
 /* Return the owner of the overflows, from the drops at the sockets. A tenth may
  * differ: other packets are dropped, too, and the counters and the drops are
  * not read at the same moment. Without the drops of each socket (/proc has
  * none), the queues of now decide. */
-static fw2_owner overflows_owner(const fw2_facts *facts)
+static fw2_owner overflows_owner(const fw2_report *report)
 {
-    apr_int64_t all = facts->listen_overflows;
+    apr_int64_t all = report->minute.listen_overflows;
 
-    if (!fw2_known(facts->own_drops)) {
-        return facts->backlog == 0 && facts->queue > 0 ? FW2_OWNER_OTHERS
-                                                       : FW2_OWNER_UNKNOWN;
+    if (!fw2_known(report->minute.own_drops)) {
+        return report->sockets.backlog == 0 && waiting_elsewhere(report) > 0
+                   ? FW2_OWNER_OTHERS
+                   : FW2_OWNER_UNKNOWN;
     }
-    if (facts->own_drops > 0 && facts->own_drops >= all / 10) {
+    if (report->minute.own_drops > 0 && report->minute.own_drops >= all / 10) {
         return FW2_OWNER_HTTPD;
     }
-    return facts->other_drops >= all - all / 10 ? FW2_OWNER_OTHERS
-                                                : FW2_OWNER_UNKNOWN;
+    return report->minute.other_drops >= all - all / 10 ? FW2_OWNER_OTHERS
+                                                        : FW2_OWNER_UNKNOWN;
 }
 
 /* Return the overflows of httpd's queues if they are known, otherwise all.
  * httpd's are among its drops, and at most all. */
-static apr_int64_t listen_overflows(const fw2_facts *facts)
+static apr_int64_t listen_overflows(const fw2_report *report)
 {
-    apr_int64_t all = facts->listen_overflows;
+    apr_int64_t all = report->minute.listen_overflows;
 
-    return overflows_owner(facts) == FW2_OWNER_HTTPD && facts->own_drops < all
-               ? facts->own_drops
+    return overflows_owner(report) == FW2_OWNER_HTTPD
+                   && report->minute.own_drops < all
+               ? report->minute.own_drops
                : all;
 }
 
 /* Return a sentence on the full accept queue of another program. */
-static const char *full_queue(const fw2_facts *facts, apr_pool_t *pool)
+static const char *full_queue(const fw2_report *report, apr_pool_t *pool)
 {
     const char *limit = "";
 
-    if (facts->queue <= 0 || !fw2_known(facts->queue_port)) {
+    if (waiting_elsewhere(report) <= 0) {
         return "No accept queue of another program is full now.";
     }
-    if (fw2_known(facts->queue_limit)) {
-        limit = apr_psprintf(pool, " of at most %s",
-                             fw2_text_number(pool, facts->queue_limit));
+    if (fw2_known(report->elsewhere.full_limit)) {
+        limit =
+            apr_psprintf(pool, " of at most %s",
+                         fw2_text_number(pool, report->elsewhere.full_limit));
     }
-    return apr_psprintf(pool,
-                        "At another program's port %" APR_INT64_T_FMT
-                        ", %s%s %s to be accepted.",
-                        facts->queue_port,
-                        fw2_text_count(pool, facts->queue, "connection"), limit,
-                        FW2_PLURAL(facts->queue, "waits", "wait"));
+    return apr_psprintf(
+        pool,
+        "At another program's port %d, %s%s %s to be "
+        "accepted.",
+        report->elsewhere.full_port,
+        fw2_text_count(pool, report->elsewhere.full, "connection"), limit,
+        FW2_PLURAL(report->elsewhere.full, "waits", "wait"));
 }
 
-static fw2_words others_overflows_words(const fw2_facts *facts,
+static fw2_words others_overflows_words(const fw2_report *report,
                                         apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
@@ -471,82 +492,52 @@ static fw2_words others_overflows_words(const fw2_facts *facts,
         pool,
         "In the last minute another program's accept queue was found full %s "
         "(ListenOverflows); httpd's was not.",
-        fw2_text_count(pool, facts->listen_overflows, "time"));
-    words.remedy = full_queue(facts, pool);
+        fw2_text_count(pool, report->minute.listen_overflows, "time"));
+    words.remedy = full_queue(report, pool);
     return words;
 }
 
-static fw2_words listen_overflows_words(const fw2_facts *facts,
+static fw2_words listen_overflows_words(const fw2_report *report,
                                         apr_pool_t *pool)
 {
-    fw2_owner owner = overflows_owner(facts);
+    fw2_owner owner = overflows_owner(report);
     fw2_words words = FW2_NO_WORDS;
 
     if (owner == FW2_OWNER_OTHERS) {
-        return others_overflows_words(facts, pool);
+        return others_overflows_words(report, pool);
     }
     words.finding = apr_psprintf(
         pool, "In the last minute %s found full %s (ListenOverflows).",
         owner == FW2_OWNER_HTTPD
             ? "httpd's accept queue was"
             : "an accept queue of this network namespace was",
-        fw2_text_count(pool, listen_overflows(facts), "time"));
-    words.remedy = queue_remedy(facts, "If it is httpd's, httpd", pool);
+        fw2_text_count(pool, listen_overflows(report), "time"));
+    words.remedy = queue_remedy(report, "If it is httpd's, httpd", pool);
     return words;
 }
 
-static fw2_words backlog_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words backlog_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool, "In the fullest accept queue %s of at most %s %s%s.",
-        fw2_text_number(pool, facts->backlog),
-        fw2_text_count(pool, facts->backlog_limit, "connection"),
-        FW2_PLURAL(facts->backlog, "waits", "wait"),
-        fw2_text_share(pool, facts->backlog, facts->backlog_limit));
-    words.remedy = queue_remedy(facts, "httpd", pool);
+        fw2_text_number(pool, report->sockets.backlog),
+        fw2_text_count(pool, report->sockets.backlog_limit, "connection"),
+        FW2_PLURAL(report->sockets.backlog, "waits", "wait"),
+        fw2_text_share(pool, report->sockets.backlog,
+                       report->sockets.backlog_limit));
+    words.remedy = queue_remedy(report, "httpd", pool);
     return words;
 }
 
-/* The rule does not apply if each virtual host sets a time of its own. */
-static apr_int64_t fin_timeout(const fw2_facts *facts)
+static apr_int64_t not_counted(const fw2_report *report)
 {
-    return facts->follows_system == 0 ? FW2_FACT_UNKNOWN
-                                      : facts->tcp_fin_timeout;
+    return report->snapshot.counts > 0
+           && report->half_closed.total == FW2_UNKNOWN;
 }
 
-static fw2_words fin_timeout_words(const fw2_facts *facts, apr_pool_t *pool)
-{
-    apr_int64_t seconds = facts->tcp_fin_timeout;
-    fw2_words words = FW2_NO_WORDS;
-
-    words.finding = apr_psprintf(
-        pool,
-        "net.ipv4.tcp_fin_timeout is %s, but Linux then keeps an orphan in "
-        "FIN_WAIT_2 for %s: twice the part above 60.",
-        fw2_text_number(pool, seconds),
-        fw2_text_time(pool,
-                      apr_time_from_sec(fw2_advice_orphan_life(seconds))));
-    words.remedy = apr_psprintf(
-        pool,
-        "For half of that time it is a full socket of about 2.4 KB.%s "
-        "%s overrides the sysctl for httpd's connections only.",
-        seconds < 1000 ? ""
-                       : " The unit is seconds, unlike the milliseconds of "
-                         "other systems.",
-        FW2_SHORT_LIFE_TEXT);
-    words.directive = FW2_SHORT_DIRECTIVE;
-    words.value = FW2_SHORT_VALUE;
-    return words;
-}
-
-static apr_int64_t not_counted(const fw2_facts *facts)
-{
-    return facts->not_counted;
-}
-
-static fw2_words not_counted_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words not_counted_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -592,6 +583,5 @@ const fw2_rule fw2_limit_rules[] = {
       listen_overflows_words,
       overflows_owner },
     { "backlog", backlog_share, { 0, 50, 90 }, backlog_words, NULL },
-    { "fin-timeout-long", fin_timeout, { 0, 121, 0 }, fin_timeout_words, NULL },
     { NULL }
 };

@@ -9,29 +9,21 @@
 /* The greatest value of FinWait2LingerSlots. */
 #define SLOTS_MAX 1048576
 
-/* The recommended FinWait2LingerIdle: the time of `auto` for an idle client;
- * and the least time that is long. */
-#define SHORT_IDLE           apr_time_from_sec(2)
-#define SHORT_IDLE_DIRECTIVE "FinWait2LingerIdle"
-#define SHORT_IDLE_VALUE     "2s"
-#define SHORT_IDLE_TEXT      SHORT_IDLE_DIRECTIVE " " SHORT_IDLE_VALUE
-#define LONG_IDLE            apr_time_from_sec(5)
-
 /* The least number of undelivered connections, and the least number of
  * undelivered bytes, that slow readers do not explain. */
 #define MANY_UNDELIVERED 100
 #define MUCH_UNDELIVERED 64000000
 
-/* The subject if the facts have no name for it. */
+/* The subject if its name is not known. */
 #define NO_NAME "the virtual host with most orphans"
 
 /* Return the cost of httpd's own linger for each connection. */
-static const char *cost_of_lingering(const fw2_facts *facts)
+static const char *cost_of_lingering(const fw2_report *report)
 {
-    if (facts->linger_blocks > 0) {
+    if (report->server.linger_blocks > 0) {
         return "Each connection keeps a worker waiting for up to 30 s.";
     }
-    if (facts->linger_blocks == 0) {
+    if (report->server.linger_blocks == 0) {
         return "Each connection keeps a descriptor and about 33 KB for up to "
                "30 s.";
     }
@@ -40,52 +32,54 @@ static const char *cost_of_lingering(const fw2_facts *facts)
 }
 
 /* Recommend twice the number of slots, if that number is known. */
-static void recommend_slots(const fw2_facts *facts, fw2_words *words,
+static void recommend_slots(const fw2_report *report, fw2_words *words,
                             apr_pool_t *pool)
 {
-    if (facts->closer_capacity > 0 && facts->closer_capacity <= SLOTS_MAX / 2) {
+    if (report->closer.capacity > 0
+        && report->closer.capacity <= SLOTS_MAX / 2) {
         words->directive = "FinWait2LingerSlots";
-        words->value =
-            apr_psprintf(pool, "%" APR_INT64_T_FMT, 2 * facts->closer_capacity);
+        words->value = apr_psprintf(pool, "%" APR_INT64_T_FMT,
+                                    2 * report->closer.capacity);
         words->risk = "Each slot uses a descriptor of the closer process "
                       "(ulimit -n, or LimitNOFILE= of the systemd unit).";
     }
 }
 
-static apr_int64_t closer_share(const fw2_facts *facts)
+static apr_int64_t closer_share(const fw2_report *report)
 {
-    return fw2_share(facts->closer_held, facts->closer_capacity);
+    return fw2_report_share(report->closer.held, report->closer.capacity);
 }
 
-static fw2_words closer_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words closer_words(const fw2_report *report, apr_pool_t *pool)
 {
     const char *oldest = "";
     fw2_words words = FW2_NO_WORDS;
 
-    if (fw2_known(facts->closer_oldest)) {
+    if (report->closer.oldest > 0) {
         oldest = apr_psprintf(pool, ", the oldest for %s",
-                              fw2_text_time(pool, facts->closer_oldest));
+                              fw2_text_time(pool, report->closer.oldest));
     }
     words.finding = apr_psprintf(
         pool, "The closer process holds %s of at most %s%s%s.",
-        fw2_text_number(pool, facts->closer_held),
-        fw2_text_count(pool, facts->closer_capacity, "connection"),
-        fw2_text_share(pool, facts->closer_held, facts->closer_capacity),
+        fw2_text_number(pool, report->closer.held),
+        fw2_text_count(pool, report->closer.capacity, "connection"),
+        fw2_text_share(pool, report->closer.held, report->closer.capacity),
         oldest);
     words.remedy =
         "Without a free slot it closes the connection held longest; no worker "
         "waits. For more slots raise FinWait2LingerSlots, or ulimit -n if that "
-        "is auto; to hold fewer connections shorten FinWait2LingerIdle.";
-    recommend_slots(facts, &words, pool);
+        "is auto; to hold fewer connections shorten FinWait2LingerIdle, and "
+        "avoid FinWait2Linger always.";
+    recommend_slots(report, &words, pool);
     return words;
 }
 
-static apr_int64_t closer_away(const fw2_facts *facts)
+static apr_int64_t closer_away(const fw2_report *report)
 {
-    return facts->closer_away;
+    return report->closer.wanted && !report->closer.processes;
 }
 
-static fw2_words closer_away_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words closer_away_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -96,16 +90,17 @@ static fw2_words closer_away_words(const fw2_facts *facts, apr_pool_t *pool)
         "%s httpd tries to start it about every ten seconds; the error log has "
         "the reason why that fails. The usual reason is the limit of tasks "
         "(TasksMax= of the systemd unit, or a container's limit).",
-        cost_of_lingering(facts));
+        cost_of_lingering(report));
     return words;
 }
 
-static apr_int64_t closer_idle(const fw2_facts *facts)
+static apr_int64_t closer_idle(const fw2_report *report)
 {
-    return facts->closer_idle;
+    return report->closer.wanted && report->closer.processes > 0
+           && !report->closer.capacity;
 }
 
-static fw2_words closer_idle_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words closer_idle_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -116,21 +111,22 @@ static fw2_words closer_idle_words(const fw2_facts *facts, apr_pool_t *pool)
         "%s The closer process needs Linux with epoll, and descriptors that "
         "can be passed to another process. Counting and FinWait2Timeout work "
         "without these.",
-        cost_of_lingering(facts));
+        cost_of_lingering(report));
     return words;
 }
 
 /* Without a closer process each connection falls back: closer-away or
  * closer-idle applies then. */
-static apr_int64_t fallback(const fw2_facts *facts)
+static apr_int64_t fallback(const fw2_report *report)
 {
-    return facts->closer_away > 0 || facts->closer_idle > 0 ? FW2_FACT_UNKNOWN
-                                                            : facts->fallback;
+    return closer_away(report) || closer_idle(report)
+               ? FW2_UNKNOWN
+               : report->closer.recent_fallback;
 }
 
-static fw2_words fallback_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words fallback_words(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t n = facts->fallback;
+    apr_int64_t n = report->closer.recent_fallback;
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
@@ -144,18 +140,18 @@ static fw2_words fallback_words(const fw2_facts *facts, apr_pool_t *pool)
         "%s The error log and closer.refusals have the reason. A full queue "
         "means that the process is stopped (SIGSTOP) or gets no processor "
         "time.",
-        cost_of_lingering(facts));
+        cost_of_lingering(report));
     return words;
 }
 
-static apr_int64_t evicted(const fw2_facts *facts)
+static apr_int64_t evicted(const fw2_report *report)
 {
-    return facts->evicted;
+    return report->minute.evicted;
 }
 
-static fw2_words evicted_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words evicted_words(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t n = facts->evicted;
+    apr_int64_t n = report->minute.evicted;
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
@@ -166,132 +162,90 @@ static fw2_words evicted_words(const fw2_facts *facts, apr_pool_t *pool)
         "A client that is still sending is reset then, and may lose the end of "
         "its response. Raise FinWait2LingerSlots, or ulimit -n if that is "
         "auto, or shorten FinWait2LingerIdle.";
-    recommend_slots(facts, &words, pool);
+    recommend_slots(report, &words, pool);
     return words;
 }
 
-static apr_int64_t linger_httpd(const fw2_facts *facts)
+static apr_int64_t linger_httpd(const fw2_report *report)
 {
-    return facts->vhost_linger == FW2_LINGER_HTTPD
-                   || facts->vhost_linger == FW2_FACT_ENGINE_OFF
-               ? fw2_held_by_httpd(facts)
-               : FW2_FACT_UNKNOWN;
+    const fw2_policy *policy = fw2_worst_policy(report);
+
+    return policy && (!policy->engine || policy->linger == FW2_LINGER_HTTPD)
+               ? fw2_held_by_httpd(report)
+               : FW2_UNKNOWN;
 }
 
-static fw2_words linger_httpd_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words linger_httpd_words(const fw2_report *report, apr_pool_t *pool)
 {
-    int off = facts->vhost_linger == FW2_FACT_ENGINE_OFF;
-    apr_int64_t n = fw2_held_by_httpd(facts);
+    int off = !fw2_worst_policy(report)->engine;
+    apr_int64_t n = fw2_held_by_httpd(report);
     fw2_words words = FW2_NO_WORDS;
 
     words.finding =
         apr_psprintf(pool, "httpd itself lingers on about %s, and %s has %s.",
                      fw2_text_count(pool, n, "connection"),
-                     fw2_text_name(pool, facts->vhost, NO_NAME),
+                     fw2_text_name(pool, report->worst[0].name, NO_NAME),
                      off ? "FinWait2Engine Off" : "FinWait2Linger httpd");
     words.remedy = apr_psprintf(
         pool,
         "%s %s hands them off to the closer process, which closes the "
         "connection of a client that will send nothing more after about one "
         "round trip.",
-        cost_of_lingering(facts),
+        cost_of_lingering(report),
         off ? "FinWait2Engine On" : "FinWait2Linger auto");
     words.directive = off ? "FinWait2Engine" : "FinWait2Linger";
     words.value = off ? "On" : "auto";
     return words;
 }
 
-static apr_int64_t linger_always(const fw2_facts *facts)
+static apr_int64_t undelivered(const fw2_report *report)
 {
-    return facts->vhost_linger == FW2_LINGER_ALWAYS
-                   && facts->vhost_linger_idle >= LONG_IDLE
-               ? facts->closer_held
-               : FW2_FACT_UNKNOWN;
-}
-
-/* Return the expected number of sockets held with SHORT_IDLE; unknown if it is
- * not smaller than now. */
-static apr_int64_t fewer_held(const fw2_facts *facts)
-{
-    apr_int64_t later =
-        fw2_advice_steady_state(facts->vhost_left_open, SHORT_IDLE);
-
-    return later < facts->closer_held ? later : FW2_FACT_UNKNOWN;
-}
-
-static fw2_words linger_always_words(const fw2_facts *facts, apr_pool_t *pool)
-{
-    fw2_words words = FW2_NO_WORDS;
-    apr_int64_t later = fewer_held(facts);
-
-    words.finding = apr_psprintf(
-        pool,
-        "The closer process holds %s, and %s has FinWait2Linger always and %s "
-        "of FinWait2LingerIdle.",
-        fw2_text_count(pool, facts->closer_held, "connection"),
-        fw2_text_name(pool, facts->vhost, NO_NAME),
-        fw2_text_time(pool, facts->vhost_linger_idle));
-    words.remedy = SHORT_IDLE_TEXT " shortens that; FinWait2Linger auto waits "
-                                   "only for clients that may still send.";
-    if (fw2_known(later)) {
-        words.remedy = apr_psprintf(
-            pool,
-            SHORT_IDLE_TEXT " reduces that to about %s, at %s there that "
-                            "clients do not close; FinWait2Linger auto waits "
-                            "only for clients that may still send.",
-            fw2_text_about(pool, later),
-            fw2_text_rate(pool, facts->vhost_left_open));
-        words.now = facts->closer_held;
-        words.after = later;
-    }
-    words.risk = "A client that pauses for longer than 2 s while it sends is "
-                 "reset then.";
-    words.directive = SHORT_IDLE_DIRECTIVE;
-    words.value = SHORT_IDLE_VALUE;
-    return words;
-}
-
-static apr_int64_t undelivered(const fw2_facts *facts)
-{
-    return facts->undelivered >= MANY_UNDELIVERED
-                   || facts->undelivered_bytes >= MUCH_UNDELIVERED
+    return report->sockets.undelivered >= MANY_UNDELIVERED
+                   || report->sockets.undelivered_bytes >= MUCH_UNDELIVERED
                ? 1
-               : FW2_FACT_UNKNOWN;
+               : FW2_UNKNOWN;
 }
 
 /* Return the finding on undelivered responses, with the known figures, of which
  * there is at least one. */
-static const char *undelivered_finding(const fw2_facts *facts, apr_pool_t *pool)
+static const char *undelivered_finding(const fw2_report *report,
+                                       apr_pool_t *pool)
 {
     const char *windows = "", *bytes = "a response";
     const char *sockets = "Connections";
 
-    if (fw2_known(facts->undelivered)) {
-        sockets = fw2_text_count(pool, facts->undelivered, "connection");
+    if (fw2_known(report->sockets.undelivered)) {
+        sockets =
+            fw2_text_count(pool, report->sockets.undelivered, "connection");
     }
-    if (fw2_known(facts->undelivered) && fw2_known(facts->fin_wait1)) {
+    if (fw2_known(report->sockets.undelivered)
+        && fw2_known(report->sockets.fin_wait1)) {
         sockets = apr_pstrcat(
-            pool, fw2_text_number(pool, facts->undelivered), " of ",
-            fw2_text_count(pool, facts->fin_wait1, "connection"), NULL);
+            pool, fw2_text_number(pool, report->sockets.undelivered), " of ",
+            fw2_text_count(pool, report->sockets.fin_wait1, "connection"),
+            NULL);
     }
-    if (fw2_known(facts->undelivered_bytes)) {
-        bytes = fw2_text_bytes(pool, facts->undelivered_bytes);
+    if (fw2_known(report->sockets.undelivered_bytes)) {
+        bytes = fw2_text_bytes(pool, report->sockets.undelivered_bytes);
     }
-    if (facts->shut_windows > 0) {
-        windows = apr_psprintf(pool, ", %s of them behind a zero window",
-                               fw2_text_number(pool, facts->shut_windows));
+    if (report->sockets.zero_windows > 0) {
+        windows =
+            apr_psprintf(pool, ", %s of them behind a zero window",
+                         fw2_text_number(pool, report->sockets.zero_windows));
     }
     return apr_psprintf(
         pool, "%s in FIN_WAIT_1 %s %s that clients have not acknowledged%s.",
-        sockets, FW2_PLURAL(facts->undelivered, "has", "have"), bytes, windows);
+        sockets, FW2_PLURAL(report->sockets.undelivered, "has", "have"), bytes,
+        windows);
 }
 
-static fw2_words undelivered_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words undelivered_words(const fw2_report *report, apr_pool_t *pool)
 {
+    const fw2_policy *policy = fw2_worst_policy(report);
     fw2_words words = FW2_NO_WORDS;
 
-    words.finding = undelivered_finding(facts, pool);
-    if (facts->vhost_user_timeout <= 0) {
+    words.finding = undelivered_finding(report, pool);
+    if (!policy || policy->user_timeout == FW2_USER_TIMEOUT_SYSTEM) {
         words.remedy =
             "FinWait2Timeout does not end them. FinWait2UserTimeout 60s resets "
             "a client that acknowledges nothing for 60 s, but not a slow "
@@ -306,20 +260,20 @@ static fw2_words undelivered_words(const fw2_facts *facts, apr_pool_t *pool)
             "FinWait2Timeout does not end them. FinWait2UserTimeout is %s at "
             "%s: check whether other virtual hosts need it, or shorten it, but "
             "not below the time that a user may spend in a tunnel.",
-            fw2_text_time(pool, facts->vhost_user_timeout),
-            fw2_text_name(pool, facts->vhost, NO_NAME));
+            fw2_text_time(pool, policy->user_timeout),
+            fw2_text_name(pool, report->worst[0].name, NO_NAME));
     }
     return words;
 }
 
-static apr_int64_t close_wait(const fw2_facts *facts)
+static apr_int64_t close_wait(const fw2_report *report)
 {
-    return facts->close_wait;
+    return report->sockets.close_wait;
 }
 
-static fw2_words close_wait_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words close_wait_words(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t n = facts->close_wait;
+    apr_int64_t n = report->sockets.close_wait;
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
@@ -339,11 +293,6 @@ const fw2_rule fw2_linger_rules[] = {
     { "fallback", fallback, { 0, 1, 600 }, fallback_words, NULL },
     { "evicted", evicted, { 0, 1, 0 }, evicted_words, NULL },
     { "linger-httpd", linger_httpd, { 0, 50, 0 }, linger_httpd_words, NULL },
-    { "linger-always",
-      linger_always,
-      { 100, 1000, 0 },
-      linger_always_words,
-      NULL },
     { "undelivered", undelivered, { 0, 1, 0 }, undelivered_words, NULL },
     { "close-wait", close_wait, { 0, 50, 0 }, close_wait_words, NULL },
     { NULL }

@@ -37,58 +37,63 @@
 
 /* Return a cause's share of the connections that httpd closed; unknown if they
  * are fewer than `least`. */
-static apr_int64_t cause_share(const fw2_facts *facts, apr_int64_t n,
+static apr_int64_t cause_share(const fw2_report *report, apr_int64_t n,
                                apr_int64_t least)
 {
-    return n >= least ? fw2_share(n, facts->by_server) : FW2_FACT_UNKNOWN;
+    return n >= least ? fw2_report_share(n, report->minute.by_server)
+                      : FW2_UNKNOWN;
 }
 
 /* Return `1,200 of the 2,000 connections that httpd closed ... (60 %)`. */
-static const char *part_of_closes(const fw2_facts *facts, apr_int64_t n,
+static const char *part_of_closes(const fw2_report *report, apr_int64_t n,
                                   apr_pool_t *pool)
 {
-    return apr_psprintf(pool,
-                        "%s of the %s that httpd closed in the last minute%s",
-                        fw2_text_number(pool, n),
-                        fw2_text_count(pool, facts->by_server, "connection"),
-                        fw2_text_share(pool, n, facts->by_server));
+    return apr_psprintf(
+        pool, "%s of the %s that httpd closed in the last minute%s",
+        fw2_text_number(pool, n),
+        fw2_text_count(pool, report->minute.by_server, "connection"),
+        fw2_text_share(pool, n, report->minute.by_server));
 }
 
 /* Return ` (5 s at www.example.com:80)`, or "". */
-static const char *keepalive_text(const fw2_facts *facts, apr_pool_t *pool)
+static const char *keepalive_text(const fw2_report *report, apr_pool_t *pool)
 {
-    if (!facts->vhost || !fw2_known(facts->vhost_keepalive)) {
+    if (!fw2_worst_policy(report)) {
         return "";
     }
-    return apr_psprintf(pool, " (%s at %s)",
-                        fw2_text_time(pool, facts->vhost_keepalive),
-                        fw2_text_name(pool, facts->vhost, NULL));
+    return apr_psprintf(
+        pool, " (%s at %s)",
+        fw2_text_time(pool, report->worst[0].settings->keepalive),
+        fw2_text_name(pool, report->worst[0].name, NULL));
 }
 
 /* A net looks like a load balancer if most idle connections are from it, even
  * if they are few and it closes most of its connections itself. */
-static apr_int64_t balancer(const fw2_facts *facts)
+static apr_int64_t balancer(const fw2_report *report)
 {
-    return facts->idle_net_share >= MOST
-               ? cause_share(facts, facts->expired, LEAST_OF_BALANCER)
-               : FW2_FACT_UNKNOWN;
+    return report->lists[FW2_IDLE_NETS].share >= MOST
+               ? cause_share(report, report->minute.causes[FW2_CAUSE_KEEPALIVE],
+                             LEAST_OF_BALANCER)
+               : FW2_UNKNOWN;
 }
 
-static int has_balancer(const fw2_facts *facts)
+static int has_balancer(const fw2_report *report)
 {
-    return balancer(facts) >= MOST;
+    return balancer(report) >= MOST;
 }
 
-static fw2_words balancer_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words balancer_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
         "%s had been idle for the keep-alive time%s, most of them from %s.",
-        part_of_closes(facts, facts->expired, pool),
-        keepalive_text(facts, pool),
-        fw2_text_name(pool, facts->idle_net, "one net"));
+        part_of_closes(report, report->minute.causes[FW2_CAUSE_KEEPALIVE],
+                       pool),
+        keepalive_text(report, pool),
+        fw2_text_name(pool, report->lists[FW2_IDLE_NETS].clients[0].client,
+                      NULL));
     words.remedy =
         "If that is a load balancer: its idle timeout must be shorter than "
         "httpd's keep-alive time, or it sends requests into connections that "
@@ -100,33 +105,34 @@ static fw2_words balancer_words(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-apr_int64_t fw2_predicted_orphans(const fw2_facts *facts)
+apr_int64_t fw2_predicted_orphans(const fw2_report *report)
 {
-    return fw2_advice_steady_state(facts->left_open, fw2_orphan_time(facts));
+    return fw2_report_steady_state(report->minute.left_open,
+                                   report->minute.life);
 }
 
 /* Return the present orphans in percent of the predicted number. */
-static apr_int64_t predicted_share(const fw2_facts *facts)
+static apr_int64_t predicted_share(const fw2_report *report)
 {
-    apr_int64_t n = fw2_predicted_orphans(facts);
+    apr_int64_t n = fw2_predicted_orphans(report);
 
-    if (!fw2_known(n) || fw2_orphan_time(facts) == 0) {
-        return FW2_FACT_UNKNOWN;
+    if (!fw2_known(n) || report->minute.life == 0) {
+        return FW2_UNKNOWN;
     }
-    return fw2_share(facts->orphan_mini, n ? n : 1);
+    return fw2_report_share(report->half_closed.mini, n ? n : 1);
 }
 
 /* The rule does not apply to a longer life than a minute: the orphans may then
  * be older than the rate. */
-static apr_int64_t growing(const fw2_facts *facts)
+static apr_int64_t growing(const fw2_report *report)
 {
-    return predicted_share(facts) >= TOO_MANY
-                   && fw2_orphan_time(facts) <= apr_time_from_sec(60)
-               ? facts->orphan_mini
-               : FW2_FACT_UNKNOWN;
+    return predicted_share(report) >= TOO_MANY
+                   && report->minute.life <= apr_time_from_sec(60)
+               ? report->half_closed.mini
+               : FW2_UNKNOWN;
 }
 
-static fw2_words growing_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words growing_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -134,31 +140,31 @@ static fw2_words growing_words(const fw2_facts *facts, apr_pool_t *pool)
         pool,
         "More than the traffic explains: %s in FIN_WAIT_2; clients do not "
         "close %s, each kept for %s on average, so about %s are expected.",
-        fw2_text_count(pool, facts->orphan_mini, "orphan"),
-        fw2_text_rate(pool, facts->left_open),
-        fw2_text_time(pool, fw2_orphan_time(facts)),
-        fw2_text_about(pool, fw2_predicted_orphans(facts)));
+        fw2_text_count(pool, report->half_closed.mini, "orphan"),
+        fw2_text_rate(pool, report->minute.left_open),
+        fw2_text_time(pool, report->minute.life),
+        fw2_text_about(pool, fw2_predicted_orphans(report)));
     words.remedy = apr_psprintf(
         pool,
         "Either their number is growing, because clients close fewer "
         "connections than before, or httpd closes connections that the module "
         "does not count, as with FinWait2Engine Off. Check again in a minute; "
         "now they use %s.",
-        fw2_text_bytes(pool, facts->orphan_mini * FW2_MINI_BYTES));
+        fw2_text_bytes(pool, report->half_closed.mini * FW2_MINI_BYTES));
     return words;
 }
 
-static apr_int64_t steady(const fw2_facts *facts)
+static apr_int64_t steady(const fw2_report *report)
 {
-    apr_int64_t share = predicted_share(facts);
+    apr_int64_t share = predicted_share(report);
 
-    return fw2_known(share) && share < TOO_MANY ? facts->orphan_mini
-                                                : FW2_FACT_UNKNOWN;
+    return fw2_known(share) && share < TOO_MANY ? report->half_closed.mini
+                                                : FW2_UNKNOWN;
 }
 
-static fw2_words steady_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words steady_words(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t closes = facts->by_server + facts->by_peer;
+    apr_int64_t closes = report->minute.by_server + report->minute.by_client;
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
@@ -166,32 +172,33 @@ static fw2_words steady_words(const fw2_facts *facts, apr_pool_t *pool)
         "Normal for this traffic: clients do not close %s, and the settings "
         "keep each in FIN_WAIT_2 for %s on average, so %sabout %s are "
         "expected, and there %s %s.",
-        fw2_text_rate(pool, facts->left_open),
-        fw2_text_time(pool, fw2_orphan_time(facts)),
-        facts->orphan_mini > fw2_predicted_orphans(facts) ? "" : "up to ",
-        fw2_text_about(pool, fw2_predicted_orphans(facts)),
-        FW2_PLURAL(facts->orphan_mini, "is", "are"),
-        fw2_text_number(pool, facts->orphan_mini));
-    if (fw2_known(facts->by_peer) && facts->by_server > 0) {
+        fw2_text_rate(pool, report->minute.left_open),
+        fw2_text_time(pool, report->minute.life),
+        report->half_closed.mini > fw2_predicted_orphans(report) ? ""
+                                                                 : "up to ",
+        fw2_text_about(pool, fw2_predicted_orphans(report)),
+        FW2_PLURAL(report->half_closed.mini, "is", "are"),
+        fw2_text_number(pool, report->half_closed.mini));
+    if (fw2_known(report->minute.by_client) && report->minute.by_server > 0) {
         words.remedy = apr_psprintf(
             pool, "httpd closed first in %s of %s in the last minute%s.",
-            fw2_text_number(pool, facts->by_server),
+            fw2_text_number(pool, report->minute.by_server),
             fw2_text_count(pool, closes, "close"),
-            fw2_text_share(pool, facts->by_server, closes));
+            fw2_text_share(pool, report->minute.by_server, closes));
     }
     return words;
 }
 
 /* If mini-sockets run short, timewait-full or timewait-overflow applies. */
-static apr_int64_t long_life(const fw2_facts *facts)
+static apr_int64_t long_life(const fw2_report *report)
 {
-    return fw2_orphan_time(facts) > LONG_LIFE && !fw2_minis_short(facts)
-               ? facts->orphan_mini
-               : FW2_FACT_UNKNOWN;
+    return report->minute.life > LONG_LIFE && !fw2_minis_short(report)
+               ? report->half_closed.mini
+               : FW2_UNKNOWN;
 }
 
 /* Return the effect of a shorter life. */
-static const char *fewer_orphans(const fw2_facts *facts, apr_int64_t later,
+static const char *fewer_orphans(const fw2_report *report, apr_int64_t later,
                                  apr_pool_t *pool)
 {
     if (!fw2_known(later)) {
@@ -199,12 +206,13 @@ static const char *fewer_orphans(const fw2_facts *facts, apr_int64_t later,
     }
     return apr_psprintf(
         pool, "at %s " FW2_SHORT_LIFE_TEXT " reduces them to about %s",
-        fw2_text_rate(pool, facts->left_open), fw2_text_about(pool, later));
+        fw2_text_rate(pool, report->minute.left_open),
+        fw2_text_about(pool, later));
 }
 
-static fw2_words long_life_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words long_life_words(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t n = facts->orphan_mini, later = fw2_fewer_orphans(facts);
+    apr_int64_t n = report->half_closed.mini, later = fw2_fewer_orphans(report);
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
@@ -213,13 +221,13 @@ static fw2_words long_life_words(const fw2_facts *facts, apr_pool_t *pool)
         "%s on average%s.",
         fw2_text_count(pool, n, "orphan"),
         fw2_text_bytes(pool, n * FW2_MINI_BYTES),
-        fw2_text_time(pool, fw2_orphan_time(facts)),
-        fw2_advice_vhosts(pool, facts));
+        fw2_text_time(pool, report->minute.life),
+        fw2_advice_vhosts(pool, report));
     words.remedy = apr_psprintf(
         pool,
         "No change is necessary. To have fewer orphans: %s, after a graceful "
         "restart and once the present ones are gone.",
-        fewer_orphans(facts, later, pool));
+        fewer_orphans(report, later, pool));
     words.risk = "A client that takes more than 5 s to close is reset then, "
                  "but it has its whole response.";
     words.directive = FW2_SHORT_DIRECTIVE;
@@ -236,7 +244,7 @@ static int is_loopback(const char *net)
 }
 
 /* Return the remedy for the owner of a client that does not close. */
-static const char *owner_remedy(const fw2_facts *facts, const char *net,
+static const char *owner_remedy(const fw2_report *report, const char *net,
                                 int idle, apr_pool_t *pool)
 {
     const char *owner = is_loopback(net)
@@ -251,78 +259,87 @@ static const char *owner_remedy(const fw2_facts *facts, const char *net,
     return apr_psprintf(pool,
                         "%s idle connections before httpd's keep-alive time%s "
                         "is over.",
-                        owner, keepalive_text(facts, pool));
+                        owner, keepalive_text(report, pool));
 }
 
-/* True if the User-Agent names a program, unlike `(none)`, `(no request)`. */
-static int is_named(const fw2_facts *facts)
+/* Return the User-Agent with most connections that clients did not close; NULL
+ * if it names no program, as `(none)` or `(no request)`. */
+static const fw2_client_report *agent_of(const fw2_report *report)
 {
-    return facts->agent && facts->agent[0] && facts->agent[0] != '(';
+    const fw2_client_reports *agents = &report->lists[FW2_AGENTS];
+
+    return agents->n > 0 && agents->clients[0].client[0]
+                   && agents->clients[0].client[0] != '('
+               ? &agents->clients[0]
+               : NULL;
 }
 
 /* True if httpd closes most of the User-Agent's connections because they are
  * idle. */
-static int is_idle(const fw2_facts *facts)
+static int is_idle(const fw2_client_report *agent)
 {
-    return fw2_share(facts->agent_expired, facts->agent_closed) >= MOST;
+    return fw2_report_share(agent->expired, agent->closed) >= MOST;
 }
 
-static apr_int64_t one_agent(const fw2_facts *facts)
+static apr_int64_t one_agent(const fw2_report *report)
 {
-    return is_named(facts) && facts->agent_left_open >= LEAST
-                   && fw2_known(facts->agent_closed)
-                   && facts->orphan_mini >= SOME_ORPHANS
-                   && !(has_balancer(facts) && is_idle(facts))
-               ? facts->agent_share
-               : FW2_FACT_UNKNOWN;
+    const fw2_client_report *agent = agent_of(report);
+
+    return agent && agent->left_open >= LEAST
+                   && report->half_closed.mini >= SOME_ORPHANS
+                   && !(has_balancer(report) && is_idle(agent))
+               ? report->lists[FW2_AGENTS].share
+               : FW2_UNKNOWN;
 }
 
-static apr_int64_t one_peer(const fw2_facts *facts)
+static apr_int64_t one_peer(const fw2_report *report)
 {
-    return fw2_half_closed(facts) >= MANY_ORPHANS && !has_balancer(facts)
-                   && one_agent(facts) < MOST
-               ? facts->peer_share
-               : FW2_FACT_UNKNOWN;
+    return report->half_closed.total >= MANY_ORPHANS && !has_balancer(report)
+                   && one_agent(report) < MOST
+               ? report->peer_share
+               : FW2_UNKNOWN;
 }
 
-static fw2_words one_peer_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words one_peer_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
     words.finding =
         apr_psprintf(pool, "%s has %s %% of all half-closed connections.",
-                     fw2_text_name(pool, facts->peer, "One address"),
-                     fw2_text_number(pool, facts->peer_share));
+                     fw2_text_name(pool, report->peers[0].peer, NULL),
+                     fw2_text_number(pool, report->peer_share));
     words.remedy = apr_psprintf(
         pool,
         "This alone is no sign of an attack: a connection pool, a proxy or a "
         "NAT looks the same. %s",
-        owner_remedy(facts, facts->peer,
-                     fw2_share(facts->expired, facts->by_server) >= MOST,
-                     pool));
+        owner_remedy(
+            report, report->peers[0].peer,
+            fw2_report_share(report->minute.causes[FW2_CAUSE_KEEPALIVE],
+                             report->minute.by_server)
+                >= MOST,
+            pool));
     return words;
 }
 
 /* Return the beginning of a User-Agent, up to the first character that may be
  * special in a pattern: `okhttp` of okhttp/4.9.3. NULL if it is too short or
  * too long, or if all browsers begin with it. */
-static const char *product_of(const fw2_facts *facts, apr_pool_t *pool)
+static const char *product_of(const char *agent, apr_pool_t *pool)
 {
-    apr_size_t n =
-        strspn(facts->agent, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                             "abcdefghijklmnopqrstuvwxyz0123456789_-");
+    apr_size_t n = strspn(agent, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "abcdefghijklmnopqrstuvwxyz0123456789_-");
 
-    return n < 3 || n > 32 || !strncmp(facts->agent, "Mozilla", 7)
+    return n < 3 || n > 32 || !strncmp(agent, "Mozilla", 7)
                ? NULL
-               : apr_pstrndup(pool, facts->agent, n);
+               : apr_pstrndup(pool, agent, n);
 }
 
 /* Add the remedy in httpd itself. It works for a client that does not check its
  * idle connections, as every client reads its responses. */
-static void recommend_no_keepalive(const fw2_facts *facts, fw2_words *words,
+static void recommend_no_keepalive(const char *agent, fw2_words *words,
                                    apr_pool_t *pool)
 {
-    const char *product = product_of(facts, pool);
+    const char *product = product_of(agent, pool);
 
     if (!product) {
         return;
@@ -338,63 +355,83 @@ static void recommend_no_keepalive(const fw2_facts *facts, fw2_words *words,
                   "with TLS a handshake.";
 }
 
-static fw2_words one_agent_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words one_agent_words(const fw2_report *report, apr_pool_t *pool)
 {
+    const fw2_client_report *agent = agent_of(report);
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool,
         "The User-Agent %s has %s %% of the connections that clients did not "
         "close: %s of its %s.",
-        fw2_text_name(pool, facts->agent, NULL),
-        fw2_text_number(pool, facts->agent_share),
-        fw2_text_number(pool, facts->agent_left_open),
-        fw2_text_count(pool, facts->agent_closed, "connection"));
-    words.remedy = owner_remedy(facts, NULL, is_idle(facts), pool);
-    if (is_idle(facts)) {
-        recommend_no_keepalive(facts, &words, pool);
+        fw2_text_name(pool, agent->client, NULL),
+        fw2_text_number(pool, report->lists[FW2_AGENTS].share),
+        fw2_text_number(pool, agent->left_open),
+        fw2_text_count(pool, agent->closed, "connection"));
+    words.remedy = owner_remedy(report, NULL, is_idle(agent), pool);
+    if (is_idle(agent)) {
+        recommend_no_keepalive(agent->client, &words, pool);
     }
     return words;
 }
 
-/* True if the virtual host with idle connections promises a time that is
- * shorter than the real one. */
-static int is_promise_shorter(const fw2_facts *facts)
+/* True if the module sets the keep-alive time of the virtual host `idle`. */
+static int is_set(const fw2_named_vhost *idle)
 {
-    return facts->idle_promise > 0
-           && facts->idle_promise < facts->idle_keepalive;
+    return idle->name && idle->settings->policy
+           && idle->settings->policy->engine;
+}
+
+/* Return the keep-alive time that a virtual host promises; 0: no time; unknown:
+ * the real time. */
+static apr_interval_time_t promised(const fw2_named_vhost *idle)
+{
+    apr_int64_t seconds = fw2_policy_promise(idle->settings->policy);
+
+    return seconds == FW2_ADVERTISE_INHERIT ? FW2_UNKNOWN
+                                            : apr_time_from_sec(seconds);
+}
+
+/* True if a virtual host promises a time that is shorter than the real one. */
+static int is_promise_shorter(const fw2_named_vhost *idle)
+{
+    return is_set(idle) && promised(idle) > 0
+           && promised(idle) < idle->settings->keepalive;
 }
 
 /* Return the seconds to promise, which are those of the real time; 0 if there
  * is nothing to recommend. A load balancer needs another time. */
-static apr_int64_t promise(const fw2_facts *facts)
+static apr_int64_t promise(const fw2_report *report)
 {
-    apr_int64_t seconds = apr_time_sec(facts->idle_keepalive);
+    apr_int64_t seconds;
 
-    return is_promise_shorter(facts) || has_balancer(facts)
-                   || seconds > PROMISE_MAX
-               ? 0
-               : seconds;
+    if (!is_set(&report->idle) || is_promise_shorter(&report->idle)
+        || has_balancer(report)) {
+        return 0;
+    }
+    seconds = apr_time_sec(report->idle.settings->keepalive);
+    return seconds > PROMISE_MAX ? 0 : seconds;
 }
 
-static apr_int64_t idle_closes(const fw2_facts *facts)
+static apr_int64_t idle_closes(const fw2_report *report)
 {
-    return promise(facts) > 0 ? cause_share(facts, facts->idle_expired, LEAST)
-                              : FW2_FACT_UNKNOWN;
+    return promise(report) > 0 ? cause_share(
+               report, report->idle.rates->idle[FW2_IDLE_EXPIRED], LEAST)
+                               : FW2_UNKNOWN;
 }
 
-static fw2_words idle_closes_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words idle_closes_words(const fw2_report *report, apr_pool_t *pool)
 {
-    const char *until =
-        facts->idle_promise == 0 ? "; responses promise no time" : "";
-    apr_int64_t seconds = promise(facts);
+    const fw2_named_vhost *idle = &report->idle;
+    apr_int64_t n = idle->rates->idle[FW2_IDLE_EXPIRED];
+    apr_int64_t seconds = promise(report);
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
         pool, "%s had been idle for the keep-alive time of %s, %s%s.",
-        part_of_closes(facts, facts->idle_expired, pool),
-        fw2_text_name(pool, facts->idle_vhost, "one virtual host"),
-        fw2_text_time(pool, facts->idle_keepalive), until);
+        part_of_closes(report, n, pool), fw2_text_name(pool, idle->name, NULL),
+        fw2_text_time(pool, idle->settings->keepalive),
+        promised(idle) == 0 ? "; responses promise no time" : "");
     words.before =
         apr_psprintf(pool, "FinWait2KeepAliveTimeout %" APR_INT64_T_FMT "s",
                      seconds + PROMISE_MARGIN);
@@ -406,7 +443,7 @@ static fw2_words idle_closes_words(const fw2_facts *facts, apr_pool_t *pool)
         "httpd closes up to %s fewer in a minute: these leave neither "
         "FIN_WAIT_2 nor TIME_WAIT here.",
         words.before, words.directive, words.value,
-        fw2_text_count(pool, facts->idle_expired, "connection"));
+        fw2_text_count(pool, n, "connection"));
     words.risk = apr_psprintf(
         pool,
         "On prefork and worker, a client that does not honour it keeps "
@@ -415,41 +452,47 @@ static fw2_words idle_closes_words(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-static apr_int64_t kept_promise(const fw2_facts *facts)
+/* Return the number of connections that ended idle where the promise is shorter
+ * than the real time. */
+static apr_int64_t kept_promise(const fw2_report *report)
 {
-    if (!is_promise_shorter(facts) || !fw2_known(facts->idle_in_time)
-        || !fw2_known(facts->idle_late) || !fw2_known(facts->idle_expired)) {
-        return FW2_FACT_UNKNOWN;
+    const apr_int64_t *n;
+
+    if (!is_promise_shorter(&report->idle)) {
+        return FW2_UNKNOWN;
     }
-    return facts->idle_in_time + facts->idle_late + facts->idle_expired;
+    n = report->idle.rates->idle;
+    return n[FW2_IDLE_IN_TIME] + n[FW2_IDLE_LATE] + n[FW2_IDLE_EXPIRED];
 }
 
-static fw2_words kept_promise_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words kept_promise_words(const fw2_report *report, apr_pool_t *pool)
 {
+    const fw2_named_vhost *idle = &report->idle;
+    const apr_int64_t *n = idle->rates->idle;
+    apr_int64_t all = kept_promise(report);
     fw2_words words = FW2_NO_WORDS;
-    apr_int64_t all = kept_promise(facts);
 
     words.finding = apr_psprintf(
         pool,
         "%s of %s ended idle in the last minute: clients closed %s before the "
         "promised %s were over%s, and %s later; httpd closed %s after %s.",
         fw2_text_count(pool, all, "connection"),
-        fw2_text_name(pool, facts->idle_vhost, "one virtual host"),
-        fw2_text_number(pool, facts->idle_in_time),
-        fw2_text_time(pool, facts->idle_promise),
-        fw2_text_share(pool, facts->idle_in_time, all),
-        fw2_text_number(pool, facts->idle_late),
-        fw2_text_number(pool, facts->idle_expired),
-        fw2_text_time(pool, facts->idle_keepalive));
+        fw2_text_name(pool, idle->name, NULL),
+        fw2_text_number(pool, n[FW2_IDLE_IN_TIME]),
+        fw2_text_time(pool, promised(idle)),
+        fw2_text_share(pool, n[FW2_IDLE_IN_TIME], all),
+        fw2_text_number(pool, n[FW2_IDLE_LATE]),
+        fw2_text_number(pool, n[FW2_IDLE_EXPIRED]),
+        fw2_text_time(pool, idle->settings->keepalive));
     return words;
 }
 
-static apr_int64_t probes(const fw2_facts *facts)
+static apr_int64_t probes(const fw2_report *report)
 {
-    return cause_share(facts, facts->probes, LEAST);
+    return cause_share(report, report->minute.probes, LEAST);
 }
 
-static fw2_words probes_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words probes_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
@@ -457,7 +500,7 @@ static fw2_words probes_words(const fw2_facts *facts, apr_pool_t *pool)
         pool,
         "%s never had a request: health checks, scanners, or browsers that "
         "connect ahead.",
-        part_of_closes(facts, facts->probes, pool));
+        part_of_closes(report, report->minute.probes, pool));
     words.remedy =
         "Make a health check send a request and then close. Or set "
         "FinWait2Timeout none in the first virtual host of its address: the "
@@ -470,18 +513,18 @@ static fw2_words probes_words(const fw2_facts *facts, apr_pool_t *pool)
     return words;
 }
 
-static apr_int64_t errors(const fw2_facts *facts)
+static apr_int64_t errors(const fw2_report *report)
 {
-    return cause_share(facts, facts->errors, LEAST);
+    return cause_share(report, report->minute.causes[FW2_CAUSE_ERROR], LEAST);
 }
 
-static fw2_words errors_words(const fw2_facts *facts, apr_pool_t *pool)
+static fw2_words errors_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
-    words.finding =
-        apr_psprintf(pool, "%s ended with an error such as 400, 413 or 503.",
-                     part_of_closes(facts, facts->errors, pool));
+    words.finding = apr_psprintf(
+        pool, "%s ended with an error such as 400, 413 or 503.",
+        part_of_closes(report, report->minute.causes[FW2_CAUSE_ERROR], pool));
     words.remedy =
         "The access log shows the errors and their clients; no setting of TCP "
         "prevents them.";
@@ -491,21 +534,22 @@ static fw2_words errors_words(const fw2_facts *facts, apr_pool_t *pool)
 }
 
 /* The rule applies only if there are many orphans. */
-static apr_int64_t connection_close(const fw2_facts *facts)
+static apr_int64_t connection_close(const fw2_report *report)
 {
-    return facts->orphan_mini >= MANY_ORPHANS
-               ? cause_share(facts, facts->connection_close, LEAST)
-               : FW2_FACT_UNKNOWN;
+    return report->half_closed.mini >= MANY_ORPHANS ? cause_share(
+               report, report->minute.causes[FW2_CAUSE_CONNECTION_CLOSE], LEAST)
+                                                    : FW2_UNKNOWN;
 }
 
-static fw2_words connection_close_words(const fw2_facts *facts,
+static fw2_words connection_close_words(const fw2_report *report,
                                         apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
 
-    words.finding =
-        apr_psprintf(pool, "%s ended with Connection: close.",
-                     part_of_closes(facts, facts->connection_close, pool));
+    words.finding = apr_psprintf(
+        pool, "%s ended with Connection: close.",
+        part_of_closes(
+            report, report->minute.causes[FW2_CAUSE_CONNECTION_CLOSE], pool));
     words.remedy =
         "If KeepAlive is Off or MaxKeepAliveRequests small, one connection "
         "could serve more requests, and there would be fewer orphans. httpd "

@@ -1,5 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
+#include "page/advice.h"
 #include "page/metrics.h"
 
 #include <string.h>

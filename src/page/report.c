@@ -29,6 +29,7 @@ static void report_count(fw2_report *report, const fw2_count *count,
     report->half_closed.held = half.held;
     report->half_closed.orphan = half.orphan;
     report->half_closed.mini = half.mini;
+    report->half_closed.full = half.orphan - half.mini;
     report->half_closed.total = half.held + half.orphan;
     report->remaining = count->left;
     report->undelivered = count->undelivered;
@@ -82,7 +83,7 @@ static void report_last_count(fw2_report *report, const fw2_board_count *last,
     }
     report->limits = last->limits;
     report->fin_timeout_effective =
-        fw2_advice_orphan_life(last->limits.tcp_fin_timeout);
+        fw2_report_orphan_life(last->limits.tcp_fin_timeout);
     report->before = last->before;
     report->over = last->over;
     report->descriptors.open = last->descriptors;
@@ -134,7 +135,7 @@ static apr_interval_time_t orphan_life(const fw2_policy *policy,
     if (seconds == FW2_TIMEOUT_NONE) {
         return 0;
     }
-    seconds = fw2_advice_orphan_life(
+    seconds = fw2_report_orphan_life(
         seconds == FW2_TIMEOUT_SYSTEM ? tcp_fin_timeout : seconds);
     return seconds < 0 ? FW2_UNKNOWN : apr_time_from_sec(seconds);
 }
@@ -149,7 +150,7 @@ static void report_flow(const fw2_report *report, int i, fw2_flow *flow)
     }
     flow->left_open = left_open(&report->all.rates[i], policy);
     flow->life = orphan_life(policy, report->limits.tcp_fin_timeout);
-    flow->expected = fw2_advice_steady_state(flow->left_open, flow->life);
+    flow->expected = fw2_report_steady_state(flow->left_open, flow->life);
 }
 
 /* Return the expected number of all virtual hosts; unknown if it is unknown for
@@ -248,6 +249,12 @@ static void report_list(fw2_report *report, fw2_client_list list,
         to->clients[i].silent = client->silent;
         to->clients[i].expired = client->expired;
     }
+    if (to->n) {
+        to->share =
+            fw2_report_share(list == FW2_IDLE_NETS ? to->clients[0].expired
+                                                   : to->clients[0].left_open,
+                             to->all);
+    }
 }
 
 static void report_clients(fw2_report *report, const fw2_clients *clients,
@@ -258,6 +265,9 @@ static void report_clients(fw2_report *report, const fw2_clients *clients,
 
     memset(&report->clients, 0xff, sizeof(report->clients));
     memset(report->lists, 0, sizeof(report->lists));
+    for (i = 0; i < FW2_CLIENT_LISTS; i++) {
+        report->lists[i].share = FW2_UNKNOWN;
+    }
     if (!clients) {
         return;
     }
@@ -290,6 +300,7 @@ void fw2_report_last(fw2_report *report, const fw2_sources *sources,
     report_clients(report, sources->clients, pool);
     report->history = sources->history;
     report->sample_interval = sources->sample_interval;
+    fw2_report_sum(report);
 }
 
 void fw2_report_make(fw2_report *report, const fw2_sources *sources,

@@ -14,7 +14,6 @@
 #include "apr_time.h"
 
 #include "base/policy.h"
-#include "page/advice.h"
 #include "shared/board.h"
 #include "shared/clients.h"
 #include "shared/counters.h"
@@ -23,6 +22,9 @@
 
 /** A number that is not known. All other numbers here are 0 or greater. */
 #define FW2_UNKNOWN ((apr_int64_t)-1)
+
+/** The recommended life of an orphan. */
+#define FW2_SHORT_LIFE apr_time_from_sec(5)
 
 /** The figures of one listening socket. */
 typedef struct fw2_listener_report {
@@ -51,6 +53,18 @@ typedef struct fw2_flow {
                                    with `none` */
     apr_int64_t expected;     /**< orphans in the long run, by Little's law */
 } fw2_flow;
+
+/** A virtual host that the advice names. Other members are not valid if `name`
+ *  is NULL. */
+typedef struct fw2_named_vhost {
+    const char *name;  /**< NULL: there is none */
+    apr_int64_t share; /**< its share of the orphans: percent */
+    const fw2_rates *rates;
+    const fw2_settings *settings;
+} fw2_named_vhost;
+
+/** The number of virtual hosts that are named for their orphans. */
+#define FW2_WORST 3
 
 /** The figures of one virtual host. */
 typedef struct fw2_vhost_report {
@@ -85,7 +99,10 @@ typedef struct fw2_client_report {
 typedef struct fw2_client_reports {
     fw2_client_report *clients; /**< in the order of fw2_client_top */
     int n;
-    apr_int64_t all; /**< events, as sorted by, of all clients, listed or not */
+    apr_int64_t all;   /**< events, as sorted by, of all clients, listed or
+                            not */
+    apr_int64_t share; /**< the first client's share of them: percent;
+                            FW2_UNKNOWN if no client is listed */
 } fw2_client_reports;
 
 /** The half-closed connections of one port elsewhere. */
@@ -104,6 +121,8 @@ typedef struct fw2_report {
                                      microseconds since 1970 */
         apr_int64_t uptime;     /**< time since then: microseconds */
         apr_int64_t generation; /**< number of restarts */
+        int linger_blocks; /**< 1: httpd's own linger keeps a worker waiting
+                                (prefork, worker); 0: it does not (event) */
     } server;
     struct {
         apr_int64_t age;  /**< time since the last count: microseconds */
@@ -111,16 +130,28 @@ typedef struct fw2_report {
         const char *backend;
         apr_int64_t complete;
         apr_int64_t counts;  /**< number of counts of this configuration */
-        apr_int64_t verdict; /**< an fw2_level */
+        apr_int64_t verdict; /**< an fw2_level; by fw2_advice_give() */
         const char *rule;    /**< the rule that decided; or `none` */
     } snapshot;
     struct {
         apr_int64_t total, held, orphan; /**< numbers of sockets */
-        apr_int64_t mini;                /**< orphans that are mini-sockets */
+        apr_int64_t mini;                /**< orphans in FIN_WAIT_2 that are
+                                              mini-sockets */
+        apr_int64_t full;                /**< orphans that are full sockets */
         apr_int64_t expected; /**< expected orphans of all virtual hosts */
     } half_closed;
     fw2_listener_report *listeners;
     int nlisteners;
+    struct {
+        apr_int64_t fin_wait1;  /**< sockets in FIN_WAIT_1, held or not */
+        apr_int64_t close_wait; /**< sockets in CLOSE_WAIT that a process
+                                     holds */
+        apr_int64_t undelivered, undelivered_bytes; /**< as in fw2_undelivered,
+                                                         of all holders */
+        apr_int64_t zero_windows;                   /**< likewise */
+        apr_int64_t backlog, backlog_limit; /**< the accept queue with the
+                                                 greatest share of its limit */
+    } sockets; /**< sums over the listeners; all FW2_UNKNOWN if not counted */
     struct {
         const fw2_flow *flows;
         const fw2_rates *rates;
@@ -128,10 +159,40 @@ typedef struct fw2_report {
         const char *const *names;
         int n;
     } all; /**< all virtual hosts, by their numbers in the counters */
+    struct {
+        apr_int64_t by_server;          /**< connections that httpd closed
+                                             first */
+        apr_int64_t by_client;          /**< connections that the client closed
+                                             first */
+        apr_int64_t causes[FW2_CAUSES]; /**< both of them, by cause */
+        apr_int64_t probes, evicted;    /**< as in fw2_rates */
+        apr_int64_t left_open;          /**< as in fw2_flow */
+        apr_interval_time_t life;       /**< mean life of these orphans */
+        apr_interval_time_t short_life; /**< the same mean with each life at
+                                             FW2_SHORT_LIFE at most */
+        apr_int64_t timewait_overflows; /**< connections that vanished */
+        apr_int64_t listen_overflows;   /**< full accept queues */
+        apr_int64_t memory_aborts;      /**< connections reset */
+        apr_int64_t own_drops;   /**< packets dropped at httpd's own accept
+                                      queues, without those dropped for a
+                                      deferred accept; nearly all because of a
+                                      full queue */
+        apr_int64_t other_drops; /**< packets dropped at other programs' queues
+                                      for any reason */
+    } minute; /**< events of the last minute, of all virtual hosts and of the
+                   system; each FW2_UNKNOWN if not known, as in the first
+                   minute */
+    fw2_named_vhost worst[FW2_WORST]; /**< the virtual hosts with most
+                                           orphans */
+    fw2_named_vhost idle; /**< the virtual host with most connections that ended
+                               idle in the last minute; without a share */
     fw2_vhost_report *vhosts; /**< the virtual hosts to be written */
     int nvhosts;
     fw2_peer_report *peers; /**< clients, by descending connections */
     int npeers;
+    apr_int64_t peer_share; /**< the first client's share of all half-closed
+                                 connections: percent; FW2_UNKNOWN without
+                                 clients */
     struct {
         apr_int64_t over;      /**< time that the lists cover: microseconds */
         apr_int64_t left_open; /**< connections not closed by the client, of all
@@ -140,7 +201,8 @@ typedef struct fw2_report {
                                     of all clients, listed or not */
     } clients;                 /**< all FW2_UNKNOWN if clients are not listed */
     fw2_client_reports lists[FW2_CLIENT_LISTS];
-    fw2_advice *advice; /**< first the verdict, with the rule `verdict` */
+    struct fw2_advice *advice; /**< first the verdict, with the rule `verdict`;
+                                    by fw2_advice_give() */
     int nadvice;
     apr_int64_t unlisted; /**< half-closed connections of clients not in
                                `peers` */
@@ -202,8 +264,8 @@ typedef struct fw2_sources {
 
 /**
  * Make a report: ask the closer process for a count, wait for it for 0.3 s at
- * most, and write all members but `server`. No virtual host is to be written
- * yet. Never fails; missing figures are FW2_UNKNOWN.
+ * most, and write all members but `server` and the advice. No virtual host is
+ * to be written yet. Never fails; missing figures are FW2_UNKNOWN.
  * @param pool The pool of the report's data. The report also points into the
  *             sources.
  */
@@ -215,11 +277,43 @@ void fw2_report_make(fw2_report *report, const fw2_sources *sources,
 void fw2_report_last(fw2_report *report, const fw2_sources *sources,
                      apr_pool_t *pool);
 
-/** Write the facts for advice, all but `linger_blocks`. */
-void fw2_report_facts(const fw2_report *report, fw2_facts *facts);
+/** Calculate the members that follow from others: `sockets`, `minute`, `worst`,
+ *  `idle`. For fw2_report_last(), and for a test that has changed the others. */
+void fw2_report_sum(fw2_report *report);
 
-/** Write the advice on facts into the report. */
-void fw2_report_advise(fw2_report *report, const fw2_facts *facts,
-                       apr_pool_t *pool);
+/** Return a part of a whole in percent, rounded down, at most 1000; FW2_UNKNOWN
+ *  if the part or the whole is unknown, or if the whole is 0. */
+apr_int64_t fw2_report_share(apr_int64_t part, apr_int64_t whole);
+
+/** The main cause of connections that carried no request. */
+#define FW2_NO_REQUEST FW2_CAUSES
+
+/**
+ * Return the cause of most closes by httpd: an fw2_cause or FW2_NO_REQUEST;
+ * FW2_UNKNOWN if there was none.
+ * @param causes The number for each cause.
+ * @param probes The number without a request.
+ * @param n The number of such closes.
+ */
+apr_int64_t fw2_report_main_cause(const apr_int64_t *causes, apr_int64_t probes,
+                                  apr_int64_t *n);
+
+/**
+ * Return the number of connections in the long run, by Little's law.
+ * @param per_minute The number that begin in a minute.
+ * @param life The life of each, in microseconds.
+ * @return Rounded to the nearest; FW2_UNKNOWN if a parameter is not known.
+ */
+apr_int64_t fw2_report_steady_state(apr_int64_t per_minute,
+                                    apr_interval_time_t life);
+
+/**
+ * Return the seconds that Linux keeps an orphan in FIN_WAIT_2, for a value of
+ * net.ipv4.tcp_fin_timeout or TCP_LINGER2: the value up to 60, above that twice
+ * the part above 60. (tcp_close() and tcp_keepalive_timer(); measured on 6.18.)
+ * At least 1, for the kernel's minimum of 3.5 retransmission timeouts.
+ * @return FW2_UNKNOWN if the value is not known.
+ */
+apr_int64_t fw2_report_orphan_life(apr_int64_t seconds);
 
 #endif /* FW2_REPORT_H */

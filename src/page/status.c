@@ -257,12 +257,10 @@ static int refuse(request_rec *r, const fw2_sources *sources)
 void fw2_status_advise(fw2_report *report, apr_pool_t *pool)
 {
     int async = 0;
-    fw2_facts facts;
 
-    fw2_report_facts(report, &facts);
     ap_mpm_query(AP_MPMQ_IS_ASYNC, &async);
-    facts.linger_blocks = !async;
-    fw2_report_advise(report, &facts, pool);
+    report->server.linger_blocks = !async;
+    fw2_advice_give(report, pool);
 }
 
 apr_int64_t fw2_status_severity(const fw2_sources *sources, apr_pool_t *pool)

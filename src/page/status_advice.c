@@ -103,42 +103,34 @@ static const char *append_reason(const fw2_page *page, const char *before,
                         ap_escape_html(pool, fw2_text_name(pool, name, "")));
 }
 
-/* Return the cause of most closes by httpd. */
-static const char *main_cause(const fw2_facts *facts, apr_int64_t *n)
+/* Return the name of the first client of a list; NULL if there is none. */
+static const char *first_client(const fw2_client_reports *list)
 {
-    const struct {
-        apr_int64_t n;
-        const char *words;
-    } causes[] = { { facts->expired, fw2_causes[FW2_CAUSE_KEEPALIVE].words },
-                   { facts->connection_close,
-                     fw2_causes[FW2_CAUSE_CONNECTION_CLOSE].words },
-                   { facts->errors, fw2_causes[FW2_CAUSE_ERROR].words },
-                   { facts->probes, "without a request" } };
-    unsigned int i, most = 0;
-
-    for (i = 1; i < sizeof(causes) / sizeof(causes[0]); i++) {
-        most = causes[i].n > causes[most].n ? i : most;
-    }
-    *n = causes[most].n;
-    return causes[most].words;
+    return list->n ? list->clients[0].client : NULL;
 }
 
 static void write_reasons(const fw2_page *page)
 {
-    const fw2_facts *facts = &page->facts;
-    apr_int64_t n = 0;
-    const char *cause = main_cause(facts, &n), *list;
-    apr_int64_t percent = facts->by_server > 0 ? 100 * n / facts->by_server : 0;
+    const fw2_report *report = page->report;
+    const fw2_client_reports *lists = report->lists;
+    apr_int64_t n, percent;
+    apr_int64_t cause =
+        fw2_report_main_cause(report->minute.causes, report->minute.probes, &n);
+    const char *list = "";
 
-    list = append_reason(page, "", "vhosts",
-                         percent >= CAUSE_SHARE ? percent : 0, cause);
-    list =
-        append_reason(page, list, "clients", facts->agent_share, facts->agent);
-    list =
-        append_reason(page, list, "vhosts", facts->vhost_share, facts->vhost);
-    list = append_reason(page, list, "clients", facts->idle_net_share,
-                         facts->idle_net);
-    if (*list && facts->by_server > 0) {
+    percent = fw2_report_share(n, report->minute.by_server);
+    if (percent >= CAUSE_SHARE) {
+        list = append_reason(page, list, "vhosts", percent,
+                             cause == FW2_NO_REQUEST ? "without a request"
+                                                     : fw2_causes[cause].words);
+    }
+    list = append_reason(page, list, "clients", lists[FW2_AGENTS].share,
+                         first_client(&lists[FW2_AGENTS]));
+    list = append_reason(page, list, "vhosts", report->worst[0].share,
+                         report->worst[0].name);
+    list = append_reason(page, list, "clients", lists[FW2_IDLE_NETS].share,
+                         first_client(&lists[FW2_IDLE_NETS]));
+    if (*list && report->minute.by_server > 0) {
         ap_rprintf(page->r, "<p id=why><strong>Why?</strong> %s</p>\n", list);
     }
 }

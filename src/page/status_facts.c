@@ -238,7 +238,7 @@ static void write_limit(request_rec *r, const fw2_report *report,
         "optimum=0 value=%d></meter></td></tr>\n",
         fw2_text_number(r->pool, used), fw2_text_number(r->pool, limit),
         fw2_share_html(r->pool, used, limit), row->name, row->high / 2,
-        row->high, (int)(100 * used / limit));
+        row->high, (int)fw2_report_share(used, limit));
 }
 
 /* A counter of the system for connections lost because a limit was reached. */

@@ -233,11 +233,11 @@ static const char *limit_text(apr_pool_t *pool, apr_int64_t n,
 
 static const char *closes_text(const fw2_page *page)
 {
-    apr_int64_t by_server = page->facts.by_server;
-    apr_int64_t closes = by_server + page->facts.by_peer;
+    apr_int64_t by_server = page->report->minute.by_server;
+    apr_int64_t closes = by_server + page->report->minute.by_client;
     apr_pool_t *pool = page->r->pool;
 
-    if (by_server < 0 || page->facts.by_peer < 0) {
+    if (by_server < 0) {
         return "<b>&ndash;</b> in the first minute";
     }
     if (!closes) {
@@ -266,9 +266,9 @@ static void write_figures(const fw2_page *page)
                  limit_text(r->pool, report->half_closed.orphan,
                             report->limits.tcp_max_tw_buckets));
     write_figure(r, "Closes", closes_text(page));
-    write_figure(
-        r, "Accept queue",
-        limit_text(r->pool, page->facts.backlog, page->facts.backlog_limit));
+    write_figure(r, "Accept queue",
+                 limit_text(r->pool, report->sockets.backlog,
+                            report->sockets.backlog_limit));
     write_figure(r, "<a href=\"#elsewhere\">Elsewhere</a>",
                  limit_text(r->pool, report->elsewhere.half_closed, 0));
     ap_rputs("</dl>\n", r);
@@ -376,7 +376,6 @@ void fw2_write_html(request_rec *r, const fw2_report *report)
                       .report = report,
                       .pictures = fw2_pictures_read(r->pool, report) };
 
-    fw2_report_facts(report, &page.facts);
     fw2_page_parse(&page);
     write_head(&page);
     write_identity(&page);

@@ -10,6 +10,7 @@
 
 #include "httpd.h"
 
+#include "page/advice.h"
 #include "page/metrics.h"
 
 /** Write the whole report in one format. */
@@ -27,7 +28,6 @@ typedef struct fw2_pictures fw2_pictures;
 typedef struct fw2_page {
     request_rec *r;
     const fw2_report *report;
-    fw2_facts facts; /**< the facts of the report */
     const fw2_pictures *pictures;
     const char *sort;  /**< key of the column to sort by; NULL: the first column
                             of each table */

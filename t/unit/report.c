@@ -2,8 +2,7 @@
 
 /*
  * The room report: sums and expectations from the numbers that the closer
- * processes publish, and the facts for advice. Formats and sections are tested
- * with real servers.
+ * processes publish. Formats and sections are tested with real servers.
  */
 
 #include <poll.h>
@@ -20,6 +19,7 @@
 
 #define VHOSTS 6
 #define SEC(n) apr_time_from_sec(n)
+#define HUGE_N APR_INT64_C(9223372036854775807)
 
 static apr_pool_t *pool;
 static fw2_queue queue = { -1, -1 };
@@ -33,7 +33,6 @@ static fw2_settings settings[64];
 static fw2_rates rates[64];
 static fw2_sources sources;
 static fw2_report report;
-static fw2_facts facts;
 
 /* Virtual hosts: shop keeps its orphans shortly, api for as long as the system;
  * the closer does not watch those of off; none has no FIN_WAIT_2; httpd lingers
@@ -112,7 +111,6 @@ static void look(void)
 {
     fw2_report_make(&report, &sources, pool);
     fw2_metrics_choose(&report, &sources, FW2_VHOSTS_ALL, pool);
-    fw2_report_facts(&report, &facts);
 }
 
 static void test_before(void)
@@ -122,13 +120,12 @@ static void test_before(void)
            "no orphans of a virtual host are expected without rates");
     is_int(report.half_closed.expected, FW2_UNKNOWN,
            "no orphans are expected without rates");
-    ok(!facts.vhost && facts.left_open < 0,
+    ok(!report.worst[0].name && report.minute.left_open < 0,
        "no virtual host makes most orphans without rates");
     ok(report.half_closed.total == FW2_UNKNOWN && !report.snapshot.counts
            && report.listeners[0].tally.backlog == FW2_UNKNOWN,
        "nothing is counted before the first count");
-    ok(report.closer.wanted && !report.closer.processes
-           && facts.closer_away == 1,
+    ok(report.closer.wanted && !report.closer.processes,
        "a closer process is wanted, and none runs");
     is_int(report.closer.answered, 0, "no process answers");
     is_int(report.clients.over, FW2_UNKNOWN,
@@ -183,71 +180,153 @@ static void test_littles_law(void)
 
 static void test_worst(void)
 {
-    is_str(facts.vhost, "api",
-           "the worst virtual host makes most orphans, not most rates");
-    is_int(facts.vhost_share, 69, "the worst virtual host has its share");
-    is_str(facts.also[0], "off", "the second virtual host is named");
-    is_int(facts.also_share[0], 13, "the second virtual host has its share");
-    is_str(facts.also[1], "shop", "the third virtual host is named");
-    is_int(facts.also_share[1], 11, "the third virtual host has its share");
-    is_int(facts.vhost_left_open, 300, "the worst virtual host has its rate");
-    is_int(facts.vhost_cause, FW2_CAUSE_CONNECTION_CLOSE,
-           "the worst virtual host has its main cause");
-    is_int(facts.vhost_keepalive, SEC(11),
-           "the worst virtual host has its keep-alive time");
-    is_int(facts.vhost_linger_idle, SEC(2),
-           "the worst virtual host has its linger time");
-    is_int(facts.vhost_timeout, 60, "the worst virtual host has its timeout");
-    is_int(facts.follows_system, 0, "no virtual host follows the system");
+    static const struct {
+        const char *name;
+        int share;
+    } worst[FW2_WORST] = { { "api", 69 }, { "off", 13 }, { "shop", 11 } };
+    int i;
+
+    for (i = 0; i < FW2_WORST; i++) {
+        is_str(report.worst[i].name, worst[i].name,
+               "virtual hosts are named by their orphans, not by their rates");
+        is_int(report.worst[i].share, worst[i].share,
+               "a named virtual host has its share of the orphans");
+    }
+    ok(report.worst[0].settings == &settings[ids[1]]
+           && report.worst[0].rates->left_open == 300,
+       "a named virtual host has its settings and its rates");
+    is_int(report.minute.by_server, 6910, "closes by httpd are added up");
+    is_int(report.minute.by_client, 7, "closes by clients are added up");
+    is_int(report.minute.causes[FW2_CAUSE_KEEPALIVE], 6540,
+           "connections are added up by cause");
+    is_int(report.minute.left_open, 1870, "connections left open are added up");
     policies[4].timeout = FW2_TIMEOUT_SYSTEM;
     look();
-    is_int(facts.follows_system, 1, "one virtual host follows the system");
-    is_int(facts.left_open, 1870, "connections left open are added up");
-    is_int(facts.left_open_life / 1000, 13475,
+    is_int(report.minute.life / 1000, 13475,
            "the mean life of orphans counts 0 for none");
-    is_int(facts.left_open_short_life / 1000, 2593,
+    is_int(report.minute.short_life / 1000, 2593,
            "the mean life is shorter if each lives for 5 s at most");
 }
 
-/* Each figure is a number of its own, and none is the sum of others. */
-static void test_limits(void)
+static void test_main_cause(void)
 {
-    fw2_limits now = { 101,  103,  107, 1009, 113, 127, 1013, 1,
-                       1012, 1019, 131, 137,  139, 149, 1019, 1023 };
-    fw2_limits before = { 0,    0,    0, 1000, 0, 0, 1000, 0,
-                          1000, 1000, 0, 0,    0, 0, 1000, 1000 };
+    apr_int64_t causes[FW2_CAUSES] = { 0 }, n = 9;
 
-    report.limits = now;
-    report.before = before;
+    is_int(fw2_report_main_cause(causes, 0, &n), FW2_UNKNOWN,
+           "no close has no main cause");
+    is_int(n, 0, "no close is counted for it");
+    causes[FW2_CAUSE_PEER] = 100;
+    causes[FW2_CAUSE_ERROR] = 20;
+    causes[FW2_CAUSE_TIMEOUT] = 19;
+    is_int(fw2_report_main_cause(causes, 19, &n), FW2_CAUSE_ERROR,
+           "the main cause is one of closes by httpd");
+    is_int(n, 20, "the main cause has its number");
+    is_int(fw2_report_main_cause(causes, 20, &n), FW2_NO_REQUEST,
+           "the main cause may be that there was no request");
+}
+
+static void test_idle(void)
+{
+    ok(!report.idle.name, "no virtual host is named if no connection was idle");
+    rates[ids[0]].idle[FW2_IDLE_LATE] = 3;
+    rates[ids[3]].idle[FW2_IDLE_IN_TIME] = 2;
+    rates[ids[3]].idle[FW2_IDLE_EXPIRED] = 2;
+    fw2_board_publish_rates(board, rates, 12);
+    look();
+    is_str(report.idle.name, "none",
+           "the virtual host with most idle connections is named");
+    ok(report.idle.settings == &settings[ids[3]]
+           && report.idle.rates->idle[FW2_IDLE_EXPIRED] == 2,
+       "the named virtual host has its settings and its rates");
+}
+
+static void test_steady_state(void)
+{
+    static const struct {
+        apr_int64_t per_minute, life, n;
+    } states[] = { { 2400, SEC(60), 2400 },
+                   { 2400, SEC(5), 200 },
+                   { 1, SEC(30), 1 },
+                   { 1, SEC(30) - 1, 0 },
+                   { 60, 500000, 1 },
+                   { 0, SEC(60), 0 },
+                   { 60, 0, 0 },
+                   { -1, SEC(60), -1 },
+                   { 60, -1, -1 } };
+    unsigned int i;
+
+    for (i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        ok(fw2_report_steady_state(states[i].per_minute, states[i].life)
+               == states[i].n,
+           "%d a minute for %d us are %d", (int)states[i].per_minute,
+           (int)states[i].life, (int)states[i].n);
+    }
+    ok(fw2_report_steady_state(HUGE_N, HUGE_N) > 0,
+       "a product that is too large has a maximum");
+}
+
+static void test_orphan_life(void)
+{
+    /* Measured: the value, and the life of an orphan. */
+    static const int measured[][2] = {
+        { 1, 1 },   { 5, 5 },     { 59, 59 },   { 60, 60 },
+        { 61, 2 },  { 62, 4 },    { 65, 10 },   { 75, 30 },
+        { 90, 60 }, { 119, 118 }, { 120, 120 }, { 180, 240 }
+    };
+    unsigned int i;
+
+    for (i = 0; i < sizeof(measured) / sizeof(measured[0]); i++) {
+        ok(fw2_report_orphan_life(measured[i][0]) == measured[i][1],
+           "an orphan lives for %d s with tcp_fin_timeout %d", measured[i][1],
+           measured[i][0]);
+    }
+    is_int(fw2_report_orphan_life(0), 1, "an orphan lives for 1 s at least");
+    is_int(fw2_report_orphan_life(-1), FW2_UNKNOWN,
+           "the life is unknown if the value is");
+    ok(fw2_report_orphan_life(HUGE_N) > 0,
+       "a life that is too long has a maximum");
+}
+
+static void test_share(void)
+{
+    is_int(fw2_report_share(2, 3), 66, "a share is rounded down");
+    is_int(fw2_report_share(3, 2), 150, "a part may be more than the whole");
+    is_int(fw2_report_share(HUGE_N, 1), 1000, "a share has a maximum");
+    is_int(fw2_report_share(1, 0), FW2_UNKNOWN, "a share of 0 is unknown");
+    is_int(fw2_report_share(-1, 5), FW2_UNKNOWN,
+           "a share is unknown if the part is");
+}
+
+static void test_losses(void)
+{
+    report.limits = (fw2_limits){ .timewait_overflow = 1009,
+                                  .listen_overflows = 1013,
+                                  .deferred = 1012,
+                                  .aborts_on_memory = 1019,
+                                  .own_drops = 1019,
+                                  .other_drops = 1023 };
+    report.before = (fw2_limits){ .timewait_overflow = 1000,
+                                  .listen_overflows = 1000,
+                                  .deferred = 1000,
+                                  .aborts_on_memory = 1000,
+                                  .own_drops = 1000,
+                                  .other_drops = 1000 };
     report.over = SEC(60);
-    report.descriptors.open = 151;
-    report.descriptors.limit = 157;
-    report.closer.held = 163;
-    report.closer.capacity = 167;
-    report.closer.oldest = 173;
-    report.closer.recent_fallback = 179;
-    fw2_report_facts(&report, &facts);
-    is_int(facts.tcp_fin_timeout, 101, "tcp_fin_timeout is a fact");
-    is_int(facts.tcp_max_tw_buckets, 103, "tcp_max_tw_buckets is a fact");
-    is_int(facts.timewait, 107, "mini-sockets are a fact");
-    is_int(facts.timewait_overflows, 9, "the rate of overflows is a fact");
-    is_int(facts.listen_overflows, 13,
-           "the rate of full accept queues is a fact");
-    is_int(facts.own_drops, 7, "own drops are without those of deferred ones");
-    is_int(facts.other_drops, 23, "other programs' drops are a fact");
-    is_int(facts.memory_aborts, 19,
-           "the rate of resets for want of memory is a fact");
-    is_int(facts.tcp_max_orphans, 131, "tcp_max_orphans is a fact");
-    is_int(facts.orphans, 137, "orphans are a fact");
-    is_int(facts.tcp_mem, 139, "pages of memory are a fact");
-    is_int(facts.tcp_mem_max, 149, "the most pages of memory are a fact");
-    is_int(facts.descriptors, 151, "descriptors are a fact");
-    is_int(facts.descriptor_limit, 157, "the limit of descriptors is a fact");
-    is_int(facts.closer_held, 163, "sockets held by the closer are a fact");
-    is_int(facts.closer_capacity, 167, "the capacity of the closer is a fact");
-    is_int(facts.closer_oldest, 173,
-           "the oldest socket of the closer is a fact");
-    is_int(facts.fallback, 179, "the rate of fallbacks is a fact");
+    fw2_report_sum(&report);
+    is_int(report.minute.timewait_overflows, 9,
+           "the rate of overflows is calculated");
+    is_int(report.minute.listen_overflows, 13,
+           "the rate of full accept queues is calculated");
+    is_int(report.minute.own_drops, 7,
+           "own drops are without those of deferred ones");
+    is_int(report.minute.other_drops, 23,
+           "the rate of other programs' drops is calculated");
+    is_int(report.minute.memory_aborts, 19,
+           "the rate of resets for want of memory is calculated");
+    report.limits.own_drops = 999;
+    fw2_report_sum(&report);
+    is_int(report.minute.own_drops, FW2_UNKNOWN,
+           "own drops are unknown after a listening socket was closed");
 }
 
 static void test_sockets(void)
@@ -270,35 +349,29 @@ static void test_sockets(void)
     report.peers = &peer;
     report.npeers = 1;
     report.half_closed.total = 40;
-    report.half_closed.held = 8;
-    report.half_closed.orphan = 32;
-    report.half_closed.mini = 18;
     report.undelivered.sockets[FW2_PROCESS] = 17;
     report.undelivered.sockets[FW2_KERNEL] = 19;
     report.undelivered.bytes[FW2_KERNEL] = 23;
     report.undelivered.shut[FW2_KERNEL] = 29;
-    fw2_report_facts(&report, &facts);
-    is_int(facts.held, 8, "sockets held by httpd are a fact");
-    is_int(facts.orphan_full, 14, "orphans that are full sockets are a fact");
-    is_int(facts.orphan_mini, 18, "orphans that are mini-sockets are a fact");
-    is_int(facts.fin_wait1, 6, "sockets in FIN_WAIT_1 are a fact");
-    is_int(facts.close_wait, 22, "accepted sockets in CLOSE_WAIT are a fact");
-    ok(facts.backlog == 3 && facts.backlog_limit == 10,
-       "the fullest accept queue is a fact");
-    is_int(facts.undelivered, 36, "undelivered responses are a fact");
-    is_int(facts.undelivered_bytes, 23, "undelivered bytes are a fact");
-    is_int(facts.shut_windows, 29, "zero windows are a fact");
-    ok(!strcmp(facts.peer, "192.0.2.1") && facts.peer_share == 75,
-       "the client with the most connections is a fact");
-}
-
-static void test_not_counted(void)
-{
-    is_int(facts.not_counted, 0, "a count that was made is a fact");
+    fw2_report_sum(&report);
+    is_int(report.sockets.fin_wait1, 6, "sockets in FIN_WAIT_1 are added up");
+    is_int(report.sockets.close_wait, 22,
+           "accepted sockets in CLOSE_WAIT are added up");
+    ok(report.sockets.backlog == 3 && report.sockets.backlog_limit == 10,
+       "the fullest accept queue is found");
+    is_int(report.sockets.undelivered, 36,
+           "undelivered responses are added up");
+    is_int(report.sockets.undelivered_bytes, 23,
+           "undelivered bytes are added up");
+    is_int(report.sockets.zero_windows, 29, "zero windows are added up");
+    is_int(report.peer_share, 75,
+           "the client with the most connections has its share");
     report.half_closed.total = FW2_UNKNOWN;
-    fw2_report_facts(&report, &facts);
-    ok(facts.not_counted == 1 && facts.held < 0,
-       "a count that could not be made is a fact");
+    fw2_report_sum(&report);
+    ok(report.sockets.backlog == FW2_UNKNOWN
+           && report.sockets.undelivered == FW2_UNKNOWN
+           && report.peer_share == FW2_UNKNOWN,
+       "sums are unknown if sockets could not be counted");
 }
 
 /* ------------------------------------------------------------ a process -- */
@@ -354,7 +427,7 @@ static void test_answer(void)
     is_int(child_wait(pid), 0, "a process answers");
     is_int(report.snapshot.counts, 33, "a report has the count of the answer");
     ok(report.listeners[0].tally.backlog == 5 && report.half_closed.orphan == 9
-           && report.half_closed.total == 9,
+           && report.half_closed.full == 9 && report.half_closed.total == 9,
        "a report has the tallies of the answer");
     is_str(report.listeners[0].listener, "*:80", "a listener has its name");
     fw2_queue_close(&queue);
@@ -399,9 +472,8 @@ static void test_processes(void)
     fw2_board_begin(board, 1, 0);
     sources.nboards = 1;
     fw2_report_last(&report, &sources, pool);
-    fw2_report_facts(&report, &facts);
-    ok(facts.closer_idle == 1 && facts.closer_away == 0,
-       "a process without capacity is idle, not away");
+    ok(report.closer.processes == 1 && report.closer.capacity == 0,
+       "a process that cannot linger is reported");
 }
 
 static void test_counters(void)
@@ -526,7 +598,8 @@ static void test_clients(void)
     }
     sources.clients = clients;
     fw2_report_last(&report, &sources, pool);
-    ok(!report.clients.over && !report.lists[FW2_AGENTS].n,
+    ok(!report.clients.over && !report.lists[FW2_AGENTS].n
+           && report.lists[FW2_AGENTS].share == FW2_UNKNOWN,
        "no client is reported before the first");
     end.net = fw2_clients_net(at);
     fw2_clients_begin(clients, pool);
@@ -541,6 +614,9 @@ static void test_clients(void)
            "an agent is reported");
     is_str(report.lists[FW2_IDLE_NETS].clients[0].client, "192.0.2.0/24",
            "a net is reported");
+    ok(report.lists[FW2_AGENTS].share == 100
+           && report.lists[FW2_IDLE_NETS].share == 100,
+       "the first client of each list has its share");
 }
 
 int main(void)
@@ -552,15 +628,19 @@ int main(void)
     test_before();
     test_littles_law();
     test_worst();
+    test_main_cause();
+    test_idle();
+    test_steady_state();
+    test_orphan_life();
+    test_share();
     test_answer();
     test_processes();
     test_counters();
     test_choose();
     test_choose_meanwhile();
     test_clients();
-    test_limits();
+    test_losses();
     test_sockets();
-    test_not_counted();
     apr_pool_destroy(pool);
     apr_terminate();
     return done_testing();

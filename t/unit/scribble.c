@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/record.h"
+#include "page/advice.h"
 #include "page/metrics.h"
 #include "child.h"
 #include "tap.h"
@@ -653,15 +654,13 @@ static void use_report(void)
                                   settings, clients, history,   5 };
     const fw2_section *section;
     fw2_report report;
-    fw2_facts facts;
 
     settings[0].policy = &policy;
     memset(&report, 0, sizeof(report));
     report.server.version = report.server.httpd = "1.0";
     report.server.mpm = "event";
     fw2_report_last(&report, &sources, scratch);
-    fw2_report_facts(&report, &facts);
-    fw2_report_advise(&report, &facts, scratch);
+    fw2_advice_give(&report, scratch);
     fw2_metrics_choose(&report, &sources, 2, scratch);
     read_section(fw2_metrics_section("vhosts"), &report);
     fw2_metrics_choose(&report, &sources, FW2_VHOSTS_ALL, scratch);
