@@ -118,7 +118,7 @@ static const char *ok_finding(const fw2_report *report, apr_pool_t *pool)
                         workers_text(report, pool), normal_text(report, pool));
 }
 
-static const fw2_rule *rule_at(int i)
+const fw2_rule *fw2_advice_rule(int i)
 {
     static const fw2_rule *const tables[] = { fw2_limit_rules, fw2_linger_rules,
                                               fw2_traffic_rules };
@@ -136,6 +136,16 @@ static const fw2_rule *rule_at(int i)
     return NULL;
 }
 
+const fw2_rule *fw2_advice_rule_named(const char *name)
+{
+    int i = 0;
+
+    while (strcmp(fw2_advice_rule(i)->name, name)) {
+        i++;
+    }
+    return fw2_advice_rule(i);
+}
+
 /* Return the worst level that a rule may have, by the owner of its figure. */
 static int worst_level(const fw2_rule *rule, const fw2_report *report)
 {
@@ -146,10 +156,23 @@ static int worst_level(const fw2_rule *rule, const fw2_report *report)
     return (int)worst[rule->owner ? rule->owner(report) : FW2_OWNER_HTTPD];
 }
 
+static apr_int64_t figure_of(const fw2_rule *rule, const fw2_report *report)
+{
+    apr_int64_t used;
+
+    if (rule->measure) {
+        return rule->measure(report);
+    }
+    used = fw2_report_number(report, rule->used);
+    return rule->limit
+               ? fw2_report_share(used, fw2_report_number(report, rule->limit))
+               : used;
+}
+
 /* Return the level of a rule, or NO_LEVEL. */
 static int level_of(const fw2_rule *rule, const fw2_report *report)
 {
-    apr_int64_t figure = rule->measure(report);
+    apr_int64_t figure = figure_of(rule, report);
     int level = FW2_LEVELS;
 
     if (!fw2_known(figure)) {
@@ -203,7 +226,7 @@ static void apply_rules(fw2_report *report, fw2_level level, apr_pool_t *pool)
     const fw2_rule *rule;
     int i;
 
-    for (i = 0; (rule = rule_at(i)); i++) {
+    for (i = 0; (rule = fw2_advice_rule(i)); i++) {
         if (level_of(rule, report) == (int)level) {
             const fw2_words words = rule->words(report, pool);
 
@@ -247,7 +270,7 @@ void fw2_advice_give(fw2_report *report, apr_pool_t *pool)
 {
     int level, rules = 0;
 
-    while (rule_at(rules)) {
+    while (fw2_advice_rule(rules)) {
         rules++;
     }
     report->advice =
@@ -264,13 +287,6 @@ const char *fw2_advice_level(apr_int64_t severity)
     return severity >= FW2_OK && severity < FW2_LEVELS
                ? fw2_level_names[severity]
                : NULL;
-}
-
-const char *fw2_advice_rule(int i)
-{
-    const fw2_rule *rule = rule_at(i);
-
-    return rule ? rule->name : NULL;
 }
 
 /* Return ` and 30 % of api.example.com:80`, or "". */

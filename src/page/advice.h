@@ -53,6 +53,31 @@ typedef struct fw2_words {
                                  each if not known */
 } fw2_words;
 
+/** The owner of a figure of the namespace or the machine. */
+typedef enum {
+    FW2_OWNER_OTHERS,  /**< other programs, and not httpd */
+    FW2_OWNER_UNKNOWN, /**< not known */
+    FW2_OWNER_HTTPD    /**< httpd, alone or with others */
+} fw2_owner;
+
+/** A rule: a row of a table. */
+typedef struct fw2_rule {
+    const char *name; /**< NULL ends the table */
+    /** Return the figure that the rule measures; FW2_UNKNOWN if it is not
+     *  known, or if the rule does not apply for another reason. NULL: the
+     *  figure is at `used`. */
+    apr_int64_t (*measure)(const fw2_report *report);
+    apr_size_t used;  /**< offset of a number in fw2_report */
+    apr_size_t limit; /**< offset of the limit of this number, of which the
+                           figure is the share in percent; 0: no limit */
+    /** The least figure for each level; 0: the rule never has the level. */
+    apr_int64_t thresholds[FW2_LEVELS];
+    /** Return the words. Called only if the rule applies. */
+    fw2_words (*words)(const fw2_report *report, apr_pool_t *pool);
+    /** Return the owner of the figure, which limits the level; NULL: httpd. */
+    fw2_owner (*owner)(const fw2_report *report);
+} fw2_rule;
+
 /** One piece of advice. */
 typedef struct fw2_advice {
     const char *rule; /**< name of the rule; must stay first, as the label of
@@ -77,7 +102,10 @@ const char *fw2_advice_level(apr_int64_t severity);
  */
 void fw2_advice_give(fw2_report *report, apr_pool_t *pool);
 
-/** Return the name of the i-th rule, from 0 on; NULL after the last one. */
-const char *fw2_advice_rule(int i);
+/** Return the i-th rule, from 0 on; NULL after the last one. */
+const fw2_rule *fw2_advice_rule(int i);
+
+/** Return the rule with a name. The rule must exist. */
+const fw2_rule *fw2_advice_rule_named(const char *name);
 
 #endif /* FW2_ADVICE_H */

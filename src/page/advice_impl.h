@@ -11,32 +11,24 @@
 #include "page/advice.h"
 #include "page/text.h"
 
-/** The owner of a figure of the namespace or the machine. */
-typedef enum {
-    FW2_OWNER_OTHERS,  /**< other programs, and not httpd */
-    FW2_OWNER_UNKNOWN, /**< not known */
-    FW2_OWNER_HTTPD    /**< httpd, alone or with others */
-} fw2_owner;
-
 /** An initializer for fw2_words: no text, and no number known. */
 #define FW2_NO_WORDS                                                           \
     {                                                                          \
         .now = FW2_UNKNOWN, .after = FW2_UNKNOWN                               \
     }
 
-/** A rule: a row of a table. */
-typedef struct fw2_rule {
-    const char *name; /**< NULL ends the table */
-    /** Return the figure that the rule measures; FW2_UNKNOWN if it is not
-     *  known, or if the rule does not apply for another reason. */
-    apr_int64_t (*measure)(const fw2_report *report);
-    /** The least figure for each level; 0: the rule never has the level. */
-    apr_int64_t thresholds[FW2_LEVELS];
-    /** Return the words. Called only if the rule applies. */
-    fw2_words (*words)(const fw2_report *report, apr_pool_t *pool);
-    /** Return the owner of the figure, which limits the level; NULL: httpd. */
-    fw2_owner (*owner)(const fw2_report *report);
-} fw2_rule;
+/** A row: the name, the least figure for each level, the words, the owner, the
+ *  figure as one or two of the next three. */
+#define FW2_RULE(name_, ok_, watch_, danger_, words_, owner_, ...)             \
+    {                                                                          \
+        .name = (name_), .thresholds = { ok_, watch_, danger_ },               \
+        .words = (words_), .owner = (owner_), __VA_ARGS__                      \
+    }
+#define FW2_MEASURE(function) .measure = (function)
+#define FW2_FIGURE(member)    .used = APR_OFFSETOF(fw2_report, member)
+#define FW2_SHARE(member, limit_)                                              \
+    .used = APR_OFFSETOF(fw2_report, member),                                  \
+    .limit = APR_OFFSETOF(fw2_report, limit_)
 
 /** Rules on limits: the kernel's, the closer's descriptors, accept queues. */
 extern const fw2_rule fw2_limit_rules[];

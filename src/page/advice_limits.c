@@ -21,9 +21,6 @@
  * FIN_WAIT_2 make no difference. */
 #define SMALL_SHARE 20
 
-/* The least share of descriptors in use that is a shortage, in percent. */
-#define FEW_DESCRIPTORS 60
-
 /* The least number of lingering workers that may be the reason why httpd
  * accepts too slowly. */
 #define MANY_WORKERS 50
@@ -117,11 +114,6 @@ void fw2_recommend_user_timeout(fw2_words *words)
     words->value = "60s";
     words->risk = "A client that is unreachable for 60 s loses the rest of its "
                   "response.";
-}
-
-static apr_int64_t memory_aborts(const fw2_report *report)
-{
-    return report->minute.memory_aborts;
 }
 
 static fw2_words memory_aborts_words(const fw2_report *report, apr_pool_t *pool)
@@ -226,11 +218,6 @@ static const char *others_remedy(const fw2_report *report, apr_pool_t *pool)
                         most_elsewhere(report, pool));
 }
 
-static apr_int64_t timewait_overflows(const fw2_report *report)
-{
-    return report->minute.timewait_overflows;
-}
-
 static fw2_words timewait_overflows_words(const fw2_report *report,
                                           apr_pool_t *pool)
 {
@@ -293,12 +280,6 @@ int fw2_minis_short(const fw2_report *report)
            || report->minute.timewait_overflows > 0;
 }
 
-static apr_int64_t orphans_share(const fw2_report *report)
-{
-    return fw2_report_share(report->limits.orphans,
-                            report->limits.tcp_max_orphans);
-}
-
 static fw2_words orphans_words(const fw2_report *report, apr_pool_t *pool)
 {
     const char *ours = "";
@@ -331,12 +312,6 @@ static fw2_words orphans_words(const fw2_report *report, apr_pool_t *pool)
     return words;
 }
 
-static apr_int64_t tcp_mem_share(const fw2_report *report)
-{
-    return fw2_report_share(report->limits.mem_pages,
-                            report->limits.tcp_mem_max);
-}
-
 static fw2_words tcp_mem_words(const fw2_report *report, apr_pool_t *pool)
 {
     fw2_words words = FW2_NO_WORDS;
@@ -367,12 +342,6 @@ static fw2_words tcp_mem_words(const fw2_report *report, apr_pool_t *pool)
         fw2_recommend_user_timeout(&words);
     }
     return words;
-}
-
-static apr_int64_t descriptors_share(const fw2_report *report)
-{
-    return fw2_report_share(report->descriptors.open,
-                            report->descriptors.limit);
 }
 
 static fw2_words descriptors_words(const fw2_report *report, apr_pool_t *pool)
@@ -412,12 +381,6 @@ static const char *queue_remedy(const fw2_report *report, const char *subject,
         "mod_status, slow backends and MaxRequestWorkers; a larger "
         "ListenBacklog only makes clients wait longer.",
         fw2_known(n) ? "FIN_WAIT_2 is not the cause. " : "", subject);
-}
-
-static apr_int64_t backlog_share(const fw2_report *report)
-{
-    return fw2_report_share(report->sockets.backlog,
-                            report->sockets.backlog_limit);
 }
 
 /* Return the number of connections in the full accept queue of another
@@ -550,38 +513,24 @@ static fw2_words not_counted_words(const fw2_report *report, apr_pool_t *pool)
 }
 
 const fw2_rule fw2_limit_rules[] = {
-    { "not-counted", not_counted, { 0, 1, 0 }, not_counted_words, NULL },
-    { "memory-aborts",
-      memory_aborts,
-      { 0, 0, 1 },
-      memory_aborts_words,
-      aborts_owner },
-    { "timewait-overflow",
-      timewait_overflows,
-      { 0, 0, 1 },
-      timewait_overflows_words,
-      minis_owner },
-    { "timewait-full",
-      timewait_full,
-      { 0, BUCKETS_SHORT, 80 },
-      timewait_words,
-      minis_owner },
-    { "orphans-full",
-      orphans_share,
-      { 0, 12, 25 },
-      orphans_words,
-      orphans_owner },
-    { "tcp-mem", tcp_mem_share, { 0, 50, 80 }, tcp_mem_words, memory_owner },
-    { "descriptors",
-      descriptors_share,
-      { 0, FEW_DESCRIPTORS, 90 },
-      descriptors_words,
-      NULL },
-    { "listen-overflow",
-      listen_overflows,
-      { 0, 1, 60 },
-      listen_overflows_words,
-      overflows_owner },
-    { "backlog", backlog_share, { 0, 50, 90 }, backlog_words, NULL },
+    FW2_RULE("not-counted", 0, 1, 0, not_counted_words, NULL,
+             FW2_MEASURE(not_counted)),
+    FW2_RULE("memory-aborts", 0, 0, 1, memory_aborts_words, aborts_owner,
+             FW2_FIGURE(minute.memory_aborts)),
+    FW2_RULE("timewait-overflow", 0, 0, 1, timewait_overflows_words,
+             minis_owner, FW2_FIGURE(minute.timewait_overflows)),
+    FW2_RULE("timewait-full", 0, BUCKETS_SHORT, 80, timewait_words, minis_owner,
+             FW2_MEASURE(timewait_full),
+             FW2_SHARE(limits.timewait, limits.tcp_max_tw_buckets)),
+    FW2_RULE("orphans-full", 0, 12, 25, orphans_words, orphans_owner,
+             FW2_SHARE(limits.orphans, limits.tcp_max_orphans)),
+    FW2_RULE("tcp-mem", 0, 50, 80, tcp_mem_words, memory_owner,
+             FW2_SHARE(limits.mem_pages, limits.tcp_mem_max)),
+    FW2_RULE("descriptors", 0, 60, 90, descriptors_words, NULL,
+             FW2_SHARE(descriptors.open, descriptors.limit)),
+    FW2_RULE("listen-overflow", 0, 1, 60, listen_overflows_words,
+             overflows_owner, FW2_MEASURE(listen_overflows)),
+    FW2_RULE("backlog", 0, 50, 90, backlog_words, NULL,
+             FW2_SHARE(sockets.backlog, sockets.backlog_limit)),
     { NULL }
 };

@@ -45,11 +45,6 @@ static void recommend_slots(const fw2_report *report, fw2_words *words,
     }
 }
 
-static apr_int64_t closer_share(const fw2_report *report)
-{
-    return fw2_report_share(report->closer.held, report->closer.capacity);
-}
-
 static fw2_words closer_words(const fw2_report *report, apr_pool_t *pool)
 {
     const char *oldest = "";
@@ -142,11 +137,6 @@ static fw2_words fallback_words(const fw2_report *report, apr_pool_t *pool)
         "time.",
         cost_of_lingering(report));
     return words;
-}
-
-static apr_int64_t evicted(const fw2_report *report)
-{
-    return report->minute.evicted;
 }
 
 static fw2_words evicted_words(const fw2_report *report, apr_pool_t *pool)
@@ -266,11 +256,6 @@ static fw2_words undelivered_words(const fw2_report *report, apr_pool_t *pool)
     return words;
 }
 
-static apr_int64_t close_wait(const fw2_report *report)
-{
-    return report->sockets.close_wait;
-}
-
 static fw2_words close_wait_words(const fw2_report *report, apr_pool_t *pool)
 {
     apr_int64_t n = report->sockets.close_wait;
@@ -287,13 +272,21 @@ static fw2_words close_wait_words(const fw2_report *report, apr_pool_t *pool)
 }
 
 const fw2_rule fw2_linger_rules[] = {
-    { "closer-full", closer_share, { 0, 50, 90 }, closer_words, NULL },
-    { "closer-away", closer_away, { 0, 1, 0 }, closer_away_words, NULL },
-    { "closer-idle", closer_idle, { 1, 0, 0 }, closer_idle_words, NULL },
-    { "fallback", fallback, { 0, 1, 600 }, fallback_words, NULL },
-    { "evicted", evicted, { 0, 1, 0 }, evicted_words, NULL },
-    { "linger-httpd", linger_httpd, { 0, 50, 0 }, linger_httpd_words, NULL },
-    { "undelivered", undelivered, { 0, 1, 0 }, undelivered_words, NULL },
-    { "close-wait", close_wait, { 0, 50, 0 }, close_wait_words, NULL },
+    FW2_RULE("closer-full", 0, 50, 90, closer_words, NULL,
+             FW2_SHARE(closer.held, closer.capacity)),
+    FW2_RULE("closer-away", 0, 1, 0, closer_away_words, NULL,
+             FW2_MEASURE(closer_away)),
+    FW2_RULE("closer-idle", 1, 0, 0, closer_idle_words, NULL,
+             FW2_MEASURE(closer_idle)),
+    FW2_RULE("fallback", 0, 1, 600, fallback_words, NULL,
+             FW2_MEASURE(fallback)),
+    FW2_RULE("evicted", 0, 1, 0, evicted_words, NULL,
+             FW2_FIGURE(minute.evicted)),
+    FW2_RULE("linger-httpd", 0, 50, 0, linger_httpd_words, NULL,
+             FW2_MEASURE(linger_httpd)),
+    FW2_RULE("undelivered", 0, 1, 0, undelivered_words, NULL,
+             FW2_MEASURE(undelivered)),
+    FW2_RULE("close-wait", 0, 50, 0, close_wait_words, NULL,
+             FW2_FIGURE(sockets.close_wait)),
     { NULL }
 };

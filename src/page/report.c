@@ -44,9 +44,12 @@ static void report_listeners(fw2_report *report, const fw2_count *count,
         report->listeners[i].listener = names[i];
         if (counted) {
             report->listeners[i].tally = count->tallies[i];
+            report->listeners[i].half =
+                fw2_sockdiag_half_closed(&count->tallies[i], 1);
         }
         else {
             memset(&report->listeners[i].tally, 0xff, sizeof(fw2_tally));
+            memset(&report->listeners[i].half, 0xff, sizeof(fw2_half));
         }
     }
 }

@@ -29,7 +29,9 @@
 /** The figures of one listening socket. */
 typedef struct fw2_listener_report {
     const char *listener; /**< address as Listen spells it */
-    fw2_tally tally;      /**< all FW2_UNKNOWN if not counted */
+    fw2_tally tally;      /**< this and the next: all FW2_UNKNOWN if not
+                               counted */
+    fw2_half half;
 } fw2_listener_report;
 
 /** The settings of a virtual host of the running configuration. */
@@ -172,6 +174,7 @@ typedef struct fw2_report {
                                              FW2_SHORT_LIFE at most */
         apr_int64_t timewait_overflows; /**< connections that vanished */
         apr_int64_t listen_overflows;   /**< full accept queues */
+        apr_int64_t listen_drops;       /**< connections not accepted */
         apr_int64_t memory_aborts;      /**< connections reset */
         apr_int64_t own_drops;   /**< packets dropped at httpd's own accept
                                       queues, without those dropped for a
@@ -280,6 +283,9 @@ void fw2_report_last(fw2_report *report, const fw2_sources *sources,
 /** Calculate the members that follow from others: `sockets`, `minute`, `worst`,
  *  `idle`. For fw2_report_last(), and for a test that has changed the others. */
 void fw2_report_sum(fw2_report *report);
+
+/** Return the number at an offset in a report. */
+apr_int64_t fw2_report_number(const fw2_report *report, apr_size_t offset);
 
 /** Return a part of a whole in percent, rounded down, at most 1000; FW2_UNKNOWN
  *  if the part or the whole is unknown, or if the whole is 0. */

@@ -17,6 +17,11 @@
  * in microseconds. */
 #define PLAUSIBLE_MAX APR_INT64_C(1000000000000)
 
+apr_int64_t fw2_report_number(const fw2_report *report, apr_size_t offset)
+{
+    return *(const apr_int64_t *)((const char *)report + offset);
+}
+
 apr_int64_t fw2_report_share(apr_int64_t part, apr_int64_t whole)
 {
     double percent;
@@ -158,10 +163,10 @@ static apr_int64_t mean_life(const fw2_report *report, apr_interval_time_t most)
     return n > 0 ? (apr_int64_t)(sum / n) : FW2_UNKNOWN;
 }
 
-/* Return the drops in a minute. They are unknown if the count has none, or
- * fewer than before, because a listening socket was closed. */
-static apr_int64_t drops_per_minute(apr_int64_t now, apr_int64_t before,
-                                    apr_interval_time_t over)
+/* Return the losses in a minute. They are unknown if they are not known now, or
+ * if drops are fewer than before, because a listening socket was closed. */
+static apr_int64_t loss(apr_int64_t now, apr_int64_t before,
+                        apr_interval_time_t over)
 {
     return now < before ? FW2_UNKNOWN
                         : fw2_recent_per_minute(now, before, over);
@@ -174,18 +179,19 @@ static void sum_losses(fw2_report *report)
 {
     const fw2_limits *now = &report->limits, *before = &report->before;
     apr_interval_time_t over = report->over;
-    apr_int64_t own = drops_per_minute(now->own_drops, before->own_drops, over);
-    apr_int64_t deferred =
-        fw2_recent_per_minute(now->deferred, before->deferred, over);
+    apr_int64_t own = loss(now->own_drops, before->own_drops, over);
+    apr_int64_t deferred = loss(now->deferred, before->deferred, over);
 
-    report->minute.timewait_overflows = fw2_recent_per_minute(
-        now->timewait_overflow, before->timewait_overflow, over);
-    report->minute.listen_overflows = fw2_recent_per_minute(
-        now->listen_overflows, before->listen_overflows, over);
-    report->minute.memory_aborts = fw2_recent_per_minute(
-        now->aborts_on_memory, before->aborts_on_memory, over);
+    report->minute.timewait_overflows =
+        loss(now->timewait_overflow, before->timewait_overflow, over);
+    report->minute.listen_overflows =
+        loss(now->listen_overflows, before->listen_overflows, over);
+    report->minute.listen_drops =
+        loss(now->listen_drops, before->listen_drops, over);
+    report->minute.memory_aborts =
+        loss(now->aborts_on_memory, before->aborts_on_memory, over);
     report->minute.other_drops =
-        drops_per_minute(now->other_drops, before->other_drops, over);
+        loss(now->other_drops, before->other_drops, over);
     if (own >= 0 && deferred >= 0) {
         report->minute.own_drops = own > deferred ? own - deferred : 0;
     }

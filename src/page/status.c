@@ -12,6 +12,7 @@
 #include "http_request.h"
 #include "scoreboard.h"
 
+#include "base/clamp.h"
 #include "page/status_impl.h"
 #include "base/version.h"
 
@@ -33,11 +34,11 @@ typedef enum {
 } fw2_vhosts_shown;
 
 /* A format: its word in the query string, its media type and its writer. */
-typedef struct {
+typedef struct fw2_format {
     const char *query;
     const char *type;
     fw2_vhosts_shown vhosts;
-    void (*write)(request_rec *r, const fw2_report *report);
+    void (*write)(fw2_page *page);
 } fw2_format;
 
 static const fw2_format html = { "html", "text/html; charset=utf-8", ALL,
@@ -61,65 +62,92 @@ static const fw2_format *const formats[] = { &html,        &automatic,  &json,
                                              &openmetrics, &prometheus, &csv,
                                              NULL };
 
-/* The values of the query string. */
-typedef struct {
-    const fw2_format *format; /* NULL: none is given */
-    int refresh;              /* seconds, or 0 */
-    apr_int64_t vhosts;       /* number, as in fw2_metrics_choose() */
-} fw2_query;
-
 static int parse_refresh(const char *value)
 {
-    apr_int64_t seconds = apr_isdigit(*value) ? apr_atoi64(value) : REFRESH;
+    apr_int64_t seconds =
+        value && apr_isdigit(*value) ? apr_atoi64(value) : REFRESH;
 
-    if (seconds < REFRESH_MIN) {
-        return REFRESH_MIN;
-    }
-    return seconds > REFRESH_MAX ? REFRESH_MAX : (int)seconds;
+    return (int)fw2_clamp_number(REFRESH_MIN, seconds, REFRESH_MAX);
 }
 
-/* Read the value of `vhosts`. An invalid value is ignored; one that is too
- * large means all. */
-static void parse_vhosts(fw2_query *query, const char *value)
+/* Return the value of `vhosts`, or `before` if it is invalid. A number that is
+ * too large means all. */
+static apr_int64_t parse_vhosts(const char *value, apr_int64_t before)
 {
     if (!strcmp(value, "all")) {
-        query->vhosts = FW2_VHOSTS_ALL;
+        return FW2_VHOSTS_ALL;
     }
-    else if (!strcmp(value, "off")) {
-        query->vhosts = FW2_VHOSTS_OFF;
+    if (!strcmp(value, "off")) {
+        return FW2_VHOSTS_OFF;
     }
-    else if (*value && !value[strspn(value, "0123456789")]) {
-        query->vhosts = apr_atoi64(value);
+    return *value && !value[strspn(value, "0123456789")] ? apr_atoi64(value)
+                                                         : before;
+}
+
+static int parse_top(const char *value)
+{
+    apr_int64_t top = apr_atoi64(value);
+
+    if (!strcmp(value, "all")) {
+        return 0;
+    }
+    return top > 0 && top < FW2_ROWS_FOLDED ? (int)top : FW2_ROWS_OPEN;
+}
+
+/* Read a word without a value: a format, of which the first one is used. */
+static void read_format(fw2_page *page, const char *word)
+{
+    int i;
+
+    for (i = 0; formats[i] && !page->format; i++) {
+        if (!strcmp(word, formats[i]->query)) {
+            page->format = formats[i];
+        }
     }
 }
 
-/* Read the query string. Words between `&` are compared as a whole; other words
- * are ignored. The first format is used, and the last value of all others. */
-static fw2_query parse_query(request_rec *r)
+/* Read a word of the query string: a key and its value, or NULL. */
+static void read_word(fw2_page *page, const char *key, char *value)
 {
-    fw2_query query = { NULL, 0, FW2_VHOSTS_SHOWN };
-    char *rest = r->args ? apr_pstrdup(r->pool, r->args) : NULL;
-    char *token, *state;
-    int i;
+    if (!strcmp(key, "refresh")) {
+        page->refresh = parse_refresh(value);
+    }
+    else if (!value) {
+        read_format(page, key);
+    }
+    else if (!strcmp(key, "vhosts")) {
+        page->vhosts = parse_vhosts(value, page->vhosts);
+    }
+    else if (!strcmp(key, "sort")) {
+        page->sort = value;
+    }
+    else if (!strcmp(key, "vhost") && ap_unescape_urlencoded(value) == OK) {
+        page->vhost = value;
+    }
+    else if (!strcmp(key, "top")) {
+        page->top = parse_top(value);
+    }
+}
 
+/* Read the query string. Unknown words are ignored. The first format is used,
+ * and the last value of each key. */
+static void read_query(fw2_page *page)
+{
+    char *rest =
+        page->r->args ? apr_pstrdup(page->r->pool, page->r->args) : NULL;
+    char *token, *state;
+
+    page->vhosts = FW2_VHOSTS_SHOWN;
+    page->top = FW2_ROWS_OPEN;
     for (token = rest ? apr_strtok(rest, "&", &state) : NULL; token;
          token = apr_strtok(NULL, "&", &state)) {
-        if (!strcmp(token, "refresh")) {
-            query.refresh = REFRESH;
+        char *value = strchr(token, '=');
+
+        if (value) {
+            *value++ = '\0';
         }
-        else if (!strncmp(token, "refresh=", 8)) {
-            query.refresh = parse_refresh(token + 8);
-        }
-        else if (!strncmp(token, "vhosts=", 7)) {
-            parse_vhosts(&query, token + 7);
-        }
-        for (i = 0; formats[i] && !query.format; i++) {
-            if (!strcmp(token, formats[i]->query)) {
-                query.format = formats[i];
-            }
-        }
+        read_word(page, token, value);
     }
-    return query;
 }
 
 /* True if a media range without spaces has a type and a parameter, and not
@@ -273,34 +301,34 @@ apr_int64_t fw2_status_severity(const fw2_sources *sources, apr_pool_t *pool)
 }
 
 /* Return the number of virtual hosts to write, as in fw2_metrics_choose(). */
-static apr_int64_t vhosts_of(const fw2_query *query)
+static apr_int64_t vhosts_of(const fw2_page *page)
 {
     static const apr_int64_t fixed[] = {
         [ALL] = FW2_VHOSTS_ALL, [NONE] = FW2_VHOSTS_OFF, [SUMMED] = 0
     };
 
-    return query->format->vhosts == CHOSEN ? query->vhosts
-                                           : fixed[query->format->vhosts];
+    return page->format->vhosts == CHOSEN ? page->vhosts
+                                          : fixed[page->format->vhosts];
 }
 
 int fw2_status_handler(request_rec *r, const fw2_sources *sources)
 {
-    fw2_query query;
     fw2_report report;
+    fw2_page page = { .r = r, .report = &report };
     int status = refuse(r, sources);
 
     if (status != OK) {
         return status;
     }
-    query = parse_query(r);
-    if (!query.format) {
-        query.format = negotiate(r);
+    read_query(&page);
+    if (!page.format) {
+        page.format = negotiate(r);
     }
-    set_headers(r, query.format, query.refresh);
+    set_headers(r, page.format, page.refresh);
     fw2_status_describe(&report, r->pool);
     fw2_report_make(&report, sources, r->pool);
     fw2_status_advise(&report, r->pool);
-    fw2_metrics_choose(&report, sources, vhosts_of(&query), r->pool);
-    query.format->write(r, &report);
+    fw2_metrics_choose(&report, sources, vhosts_of(&page), r->pool);
+    page.format->write(&page);
     return OK;
 }

@@ -9,7 +9,6 @@
 #include "http_protocol.h"
 
 #include "page/text.h"
-#include "base/recent.h"
 
 /* ----------------------------------------------------------- time left -- */
 
@@ -164,42 +163,26 @@ void fw2_write_remaining(request_rec *r, const fw2_report *report)
 
 /* -------------------------------------------------------------- limits -- */
 
-/* A limit, and the number that it limits. */
-typedef struct {
-    const char *name;
-    const char *meaning;
-    apr_size_t used, limit; /* offsets of both numbers in fw2_report */
-    int high;               /* least share that is drawn as high, in percent */
-} limit_row;
-
-#define LIMIT(field) APR_OFFSETOF(fw2_report, field)
-
-static const limit_row limit_rows[] = {
-    { "Mini-sockets",
+/* A limit on the page: that of a rule. */
+static const struct {
+    const char *rule, *name, *meaning;
+} limit_rows[] = {
+    { "timewait-full", "Mini-sockets",
       "TIME_WAIT and orphans in FIN_WAIT_2 together. Above the limit "
-      "(net.ipv4.tcp_max_tw_buckets) connections vanish.",
-      LIMIT(limits.timewait), LIMIT(limits.tcp_max_tw_buckets), 80 },
-    { "Orphans that are full sockets",
+      "(net.ipv4.tcp_max_tw_buckets) connections vanish." },
+    { "orphans-full", "Orphans that are full sockets",
       "On the whole machine; most orphans in FIN_WAIT_2 are mini-sockets. "
-      "Above a quarter of the limit (net.ipv4.tcp_max_orphans) some are reset.",
-      LIMIT(limits.orphans), LIMIT(limits.tcp_max_orphans), 25 },
-    { "Memory of TCP's buffers, in pages",
+      "Above a quarter of the limit (net.ipv4.tcp_max_orphans) some are "
+      "reset." },
+    { "tcp-mem", "Memory of TCP's buffers, in pages",
       "On the whole machine. At the limit (net.ipv4.tcp_mem) connections are "
-      "reset.",
-      LIMIT(limits.mem_pages), LIMIT(limits.tcp_mem_max), 80 },
-    { "Slots of the closer process",
+      "reset." },
+    { "closer-full", "Slots of the closer process",
       "Connections that it holds. Without a free slot, the connection held "
-      "longest is closed (FinWait2LingerSlots).",
-      LIMIT(closer.held), LIMIT(closer.capacity), 50 },
-    { "Descriptors of the closer process",
-      "Without a free descriptor, the connection held longest is closed.",
-      LIMIT(descriptors.open), LIMIT(descriptors.limit), 80 },
+      "longest is closed (FinWait2LingerSlots)." },
+    { "descriptors", "Descriptors of the closer process",
+      "Without a free descriptor, the connection held longest is closed." },
 };
-
-static apr_int64_t number_at(const fw2_report *report, apr_size_t offset)
-{
-    return *(const apr_int64_t *)((const char *)report + offset);
-}
 
 /* Return the reason why the number at an offset is not known. */
 static const char *unknown_reason(apr_size_t offset)
@@ -218,18 +201,23 @@ static const char *unknown_reason(apr_size_t offset)
     return "there is no limit";
 }
 
-static void write_limit(request_rec *r, const fw2_report *report,
-                        const limit_row *row)
+/* Write the heading of a row. */
+static void write_heading(request_rec *r, const char *name, const char *meaning)
 {
-    apr_int64_t used = number_at(report, row->used);
-    apr_int64_t limit = number_at(report, row->limit);
+    ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", name, meaning);
+}
 
-    ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", row->name,
-               row->meaning);
+/* Write the use of the limit of a rule, drawn with the rule's thresholds. */
+static void write_limit(request_rec *r, const fw2_report *report,
+                        const fw2_rule *rule, const char *name)
+{
+    apr_int64_t used = fw2_report_number(report, rule->used);
+    apr_int64_t limit = fw2_report_number(report, rule->limit);
+
     if (used == FW2_UNKNOWN || limit <= 0) {
         ap_rprintf(
             r, "<td>&ndash;<small>%s</small></td></tr>\n",
-            unknown_reason(used == FW2_UNKNOWN ? row->used : row->limit));
+            unknown_reason(used == FW2_UNKNOWN ? rule->used : rule->limit));
         return;
     }
     ap_rprintf(
@@ -237,58 +225,41 @@ static void write_limit(request_rec *r, const fw2_report *report,
         "<td>%s of %s%s<br><meter aria-label=\"%s\" max=100 low=%d high=%d "
         "optimum=0 value=%d></meter></td></tr>\n",
         fw2_text_number(r->pool, used), fw2_text_number(r->pool, limit),
-        fw2_share_html(r->pool, used, limit), row->name, row->high / 2,
-        row->high, (int)fw2_report_share(used, limit));
+        fw2_share_html(r->pool, used, limit), name,
+        (int)rule->thresholds[FW2_WATCH], (int)rule->thresholds[FW2_DANGER],
+        (int)fw2_report_share(used, limit));
 }
+
+#define REPORT(member) APR_OFFSETOF(fw2_report, member)
 
 /* A counter of the system for connections lost because a limit was reached. */
-typedef struct {
-    const char *name;
-    const char *meaning;
-    apr_size_t offset; /* offset in fw2_limits */
-} loss_row;
-
-static const loss_row loss_rows[] = {
+static const struct {
+    const char *name, *meaning;
+    apr_size_t recent, total; /* offsets in fw2_report */
+} loss_rows[] = {
     { "Vanished connections", "No mini-socket was free.",
-      APR_OFFSETOF(fw2_limits, timewait_overflow) },
+      REPORT(minute.timewait_overflows), REPORT(limits.timewait_overflow) },
     { "Overflows of accept queues",
       "A new connection found the accept queue of a program here full.",
-      APR_OFFSETOF(fw2_limits, listen_overflows) },
+      REPORT(minute.listen_overflows), REPORT(limits.listen_overflows) },
     { "Connections not accepted",
       "An accept queue was full, or there was another reason.",
-      APR_OFFSETOF(fw2_limits, listen_drops) },
+      REPORT(minute.listen_drops), REPORT(limits.listen_drops) },
     { "Connections reset", "The kernel had no memory, or too many orphans.",
-      APR_OFFSETOF(fw2_limits, aborts_on_memory) },
+      REPORT(minute.memory_aborts), REPORT(limits.aborts_on_memory) },
 };
 
-static void write_loss(request_rec *r, const fw2_report *report,
-                       const loss_row *row)
-{
-    apr_int64_t now =
-        *(const apr_int64_t *)((const char *)&report->limits + row->offset);
-    apr_int64_t before =
-        *(const apr_int64_t *)((const char *)&report->before + row->offset);
-    apr_int64_t recent = fw2_recent_per_minute(now, before, report->over);
-
-    ap_rprintf(r, "<tr><th scope=row>%s<small>%s</small></th>", row->name,
-               row->meaning);
-    fw2_write_count(r, "", now < 0 ? FW2_UNKNOWN : recent);
-    fw2_write_count(r, "", now);
-    ap_rputs("</tr>\n", r);
-}
+#define LOSSES (sizeof(loss_rows) / sizeof(loss_rows[0]))
 
 /* True if all counters of losses are known and 0. */
-static int has_no_losses(const fw2_limits *limits)
+static int has_no_losses(const fw2_report *report)
 {
-    const char *at = (const char *)limits;
-    apr_size_t i;
+    apr_size_t i = 0;
 
-    for (i = 0; i < sizeof(loss_rows) / sizeof(loss_rows[0]); i++) {
-        if (*(const apr_int64_t *)(at + loss_rows[i].offset)) {
-            return 0;
-        }
+    while (i < LOSSES && !fw2_report_number(report, loss_rows[i].total)) {
+        i++;
     }
-    return 1;
+    return i == LOSSES;
 }
 
 void fw2_write_losses(request_rec *r, const fw2_report *report)
@@ -298,7 +269,7 @@ void fw2_write_losses(request_rec *r, const fw2_report *report)
     ap_rputs("<section id=losses class=card><h2>Losses of the whole system</h2>"
              "\n",
              r);
-    if (has_no_losses(&report->limits)) {
+    if (has_no_losses(report)) {
         ap_rputs("<p>None since the system started: a mini-socket was always "
                  "free, no accept queue was full, no connection was reset "
                  "because of memory.</p></section>\n",
@@ -309,8 +280,11 @@ void fw2_write_losses(request_rec *r, const fw2_report *report)
              "<th scope=col>last minute</th><th scope=col>total</th>"
              "</tr></thead>\n<tbody>",
              r);
-    for (i = 0; i < sizeof(loss_rows) / sizeof(loss_rows[0]); i++) {
-        write_loss(r, report, &loss_rows[i]);
+    for (i = 0; i < LOSSES; i++) {
+        write_heading(r, loss_rows[i].name, loss_rows[i].meaning);
+        fw2_write_count(r, "", fw2_report_number(report, loss_rows[i].recent));
+        fw2_write_count(r, "", fw2_report_number(report, loss_rows[i].total));
+        ap_rputs("</tr>\n", r);
     }
     ap_rputs("</tbody></table></section>\n", r);
 }
@@ -323,9 +297,11 @@ void fw2_write_limits(request_rec *r, const fw2_report *report)
              "<table class=facts><tbody>\n",
              r);
     for (i = 0; i < sizeof(limit_rows) / sizeof(limit_rows[0]); i++) {
-        if (report->closer.wanted
-            || limit_rows[i].limit != LIMIT(closer.capacity)) {
-            write_limit(r, report, &limit_rows[i]);
+        const fw2_rule *rule = fw2_advice_rule_named(limit_rows[i].rule);
+
+        if (report->closer.wanted || rule->limit != REPORT(closer.capacity)) {
+            write_heading(r, limit_rows[i].name, limit_rows[i].meaning);
+            write_limit(r, report, rule, limit_rows[i].name);
         }
     }
     ap_rputs("</tbody></table></section>\n", r);

@@ -149,9 +149,9 @@ void fw2_write_words(request_rec *r, const fw2_report *report,
     }
 }
 
-void fw2_write_auto(request_rec *r, const fw2_report *report)
+void fw2_write_auto(fw2_page *page)
 {
-    fw2_write_words(r, report, "");
+    fw2_write_words(page->r, page->report, "");
 }
 
 /* ?json */
@@ -310,8 +310,10 @@ static void json_unknown(request_rec *r, const fw2_report *report)
     ap_rputs("}", r);
 }
 
-void fw2_write_json(request_rec *r, const fw2_report *report)
+void fw2_write_json(fw2_page *page)
 {
+    request_rec *r = page->r;
+    const fw2_report *report = page->report;
     const fw2_section *section;
     int i;
 
@@ -539,12 +541,12 @@ static void expose(request_rec *r, const fw2_report *report, int openmetrics)
     }
 }
 
-void fw2_write_openmetrics(request_rec *r, const fw2_report *report)
+void fw2_write_openmetrics(fw2_page *page)
 {
-    expose(r, report, 1);
+    expose(page->r, page->report, 1);
 }
 
-void fw2_write_prometheus(request_rec *r, const fw2_report *report)
+void fw2_write_prometheus(fw2_page *page)
 {
-    expose(r, report, 0);
+    expose(page->r, page->report, 0);
 }

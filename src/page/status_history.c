@@ -129,8 +129,10 @@ static void csv_samples(request_rec *r, const fw2_sample *samples, int n,
 
 /* Write the samples of the day, one a minute, up to the last hour, and then all
  * samples of that hour. */
-void fw2_write_csv(request_rec *r, const fw2_report *report)
+void fw2_write_csv(fw2_page *page)
 {
+    request_rec *r = page->r;
+    const fw2_report *report = page->report;
     apr_time_t now = apr_time_now();
     fw2_sample *hour, *day;
     int n;

@@ -370,31 +370,30 @@ static void write_head(const fw2_page *page)
                ap_escape_html(r->pool, host_name(r->pool)), fw2_page_style);
 }
 
-void fw2_write_html(request_rec *r, const fw2_report *report)
+void fw2_write_html(fw2_page *page)
 {
-    fw2_page page = { .r = r,
-                      .report = report,
-                      .pictures = fw2_pictures_read(r->pool, report) };
+    request_rec *r = page->r;
+    const fw2_report *report = page->report;
 
-    fw2_page_parse(&page);
-    write_head(&page);
-    write_identity(&page);
-    write_verdict(&page);
+    page->pictures = fw2_pictures_read(r->pool, report);
+    write_head(page);
+    write_identity(page);
+    write_verdict(page);
     write_missing(r, report);
-    write_figures(&page);
-    fw2_write_advice(&page);
-    fw2_write_pictures(&page);
-    fw2_write_listeners(&page);
-    fw2_write_vhosts(&page);
+    write_figures(page);
+    fw2_write_advice(page);
+    fw2_write_pictures(page);
+    fw2_write_listeners(page);
+    fw2_write_vhosts(page);
     fw2_write_elsewhere(r, report);
-    fw2_write_clients(&page);
+    fw2_write_clients(page);
     ap_rputs("<div class=cards>\n", r);
     fw2_write_limits(r, report);
     fw2_write_losses(r, report);
     ap_rputs("</div>\n", r);
-    write_all_figures(&page);
+    write_all_figures(page);
     write_terms(r);
-    write_ticket(&page);
+    write_ticket(page);
     write_footer(r);
     ap_rprintf(r, "<script>%s</script>\n</body></html>\n", fw2_page_script);
 }

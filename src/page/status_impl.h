@@ -13,31 +13,36 @@
 #include "page/advice.h"
 #include "page/metrics.h"
 
-/** Write the whole report in one format. */
-void fw2_write_html(request_rec *r, const fw2_report *report);
-void fw2_write_auto(request_rec *r, const fw2_report *report);
-void fw2_write_json(request_rec *r, const fw2_report *report);
-void fw2_write_openmetrics(request_rec *r, const fw2_report *report);
-void fw2_write_prometheus(request_rec *r, const fw2_report *report);
-
 /** The history as it is drawn, in page/status_picture.c. */
 typedef struct fw2_pictures fw2_pictures;
 
-/** A request for the HTML page, with the data of all its parts. The request
- *  owns it. */
+/** The maximum number of rows of a table that are not folded, unless the query
+ *  string has `top`; and of rows that are folded. A link leads to the others. */
+#define FW2_ROWS_OPEN   10
+#define FW2_ROWS_FOLDED 100
+
+/** A request for the page, with the data of all its parts. The request owns
+ *  it. */
 typedef struct fw2_page {
     request_rec *r;
-    const fw2_report *report;
-    const fw2_pictures *pictures;
-    const char *sort;  /**< key of the column to sort by; NULL: the first column
-                            of each table */
-    const char *vhost; /**< the virtual host to show in full; or NULL */
-    int top;           /**< rows of a table that are not folded; 0: all */
+    fw2_report *report;
+    const struct fw2_format *format;
+    int refresh;        /**< seconds between reloads; 0: none */
+    apr_int64_t vhosts; /**< virtual hosts, as in fw2_metrics_choose() */
+    const char *sort;   /**< key of the column to sort by; NULL: the first
+                             column of each table */
+    const char *vhost;  /**< the virtual host to show in full; or NULL */
+    int top;            /**< rows of a table that are not folded; 0: all */
+    const fw2_pictures *pictures; /**< for HTML */
 } fw2_page;
 
-/** Read `sort`, `vhost` and `top` from the query string. Other words are
- *  ignored. */
-void fw2_page_parse(fw2_page *page);
+/** Write the whole report in one format. */
+void fw2_write_html(fw2_page *page);
+void fw2_write_auto(fw2_page *page);
+void fw2_write_json(fw2_page *page);
+void fw2_write_openmetrics(fw2_page *page);
+void fw2_write_prometheus(fw2_page *page);
+void fw2_write_csv(fw2_page *page);
 
 /** Return the address of the same page with another value of `key`, escaped for
  *  HTML; without the key if the value is NULL. */
@@ -99,9 +104,6 @@ void fw2_status_advise(fw2_report *report, apr_pool_t *pool);
 
 /** Write the history as a JSON value. */
 void fw2_json_history(request_rec *r, const fw2_report *report);
-
-/** Write the history as lines of CSV. */
-void fw2_write_csv(request_rec *r, const fw2_report *report);
 
 /** Return microseconds as seconds. */
 const char *fw2_seconds_text(apr_pool_t *pool, apr_int64_t usec);

@@ -14,11 +14,7 @@
 
 #include "page/text.h"
 
-/* The maximum number of rows that are not folded, unless the query string has
- * `top`; of rows that are folded; and of names of idle rows. A link leads to
- * the others. */
-#define TOP   10
-#define MORE  100
+/* The maximum number of names of idle rows. A link leads to the others. */
 #define NAMES 200
 
 /* The maximum number of names of idle rows that are not folded. */
@@ -28,8 +24,15 @@
 typedef struct {
     const char *key; /* key in `?sort=`; NULL ends the columns */
     const char *heading;
-    apr_int64_t (*value)(const void *row);
+    apr_size_t offset; /* offset in a row */
+    apr_size_t size;   /* size of the numbers there, which are added up */
 } column;
+
+/* A column for a member of a row, which is a number or an array of them. */
+#define COLUMN(key, heading, row, member)                                      \
+    {                                                                          \
+        key, heading, APR_OFFSETOF(row, member), sizeof(((row *)NULL)->member) \
+    }
 
 /* A column of other contents. */
 typedef struct {
@@ -59,33 +62,6 @@ typedef struct {
 
 /* --------------------------------------------------------------- links -- */
 
-void fw2_page_parse(fw2_page *page)
-{
-    apr_pool_t *pool = page->r->pool;
-    char *rest = page->r->args ? apr_pstrdup(pool, page->r->args) : NULL;
-    char *token, *state;
-
-    page->top = TOP;
-    for (token = rest ? apr_strtok(rest, "&", &state) : NULL; token;
-         token = apr_strtok(NULL, "&", &state)) {
-        if (!strncmp(token, "sort=", 5)) {
-            page->sort = token + 5;
-        }
-        else if (!strncmp(token, "vhost=", 6)
-                 && ap_unescape_urlencoded(token + 6) == OK) {
-            page->vhost = token + 6;
-        }
-        else if (!strcmp(token, "top=all")) {
-            page->top = 0;
-        }
-        else if (!strncmp(token, "top=", 4)) {
-            apr_int64_t top = apr_atoi64(token + 4);
-
-            page->top = top > 0 && top < MORE ? (int)top : TOP;
-        }
-    }
-}
-
 static const char *add_parameter(const fw2_page *page, const char *link,
                                  const char *key, const char *value)
 {
@@ -103,7 +79,7 @@ const char *fw2_page_link(const fw2_page *page, const char *key,
         const char *key, *value;
     } present[] = { { "sort", page->sort },
                     { "vhost", page->vhost },
-                    { "top", page->top == TOP ? NULL : top } };
+                    { "top", page->top == FW2_ROWS_OPEN ? NULL : top } };
     const char *link = "";
     unsigned int i;
 
@@ -136,6 +112,23 @@ static int compare(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
+/* Return the value in a column; FW2_UNKNOWN if a number is not known. */
+static apr_int64_t value_of(const column *at, const void *row)
+{
+    const apr_int64_t *numbers =
+        (const apr_int64_t *)((const char *)row + at->offset);
+    apr_int64_t sum = 0;
+    apr_size_t i;
+
+    for (i = 0; i < at->size / sizeof(*numbers); i++) {
+        if (numbers[i] < 0) {
+            return FW2_UNKNOWN;
+        }
+        sum += numbers[i];
+    }
+    return sum;
+}
+
 /* Return the column to sort by: that of `sort`, otherwise the first. */
 static const column *sort_column(const fw2_page *page, const table *t)
 {
@@ -151,7 +144,7 @@ static int is_idle(const table *t, const void *row)
 {
     const column *at = t->columns;
 
-    while (at->key && at->value(row) <= 0) {
+    while (at->key && value_of(at, row) <= 0) {
         at++;
     }
     return !at->key;
@@ -169,7 +162,8 @@ static int sort_rows(const fw2_page *page, const table *t, const void *rows,
     for (i = 0; i < n; i++) {
         const void *row = (const char *)rows + (apr_size_t)i * t->size;
 
-        all[i] = (entry){ row, name_of(row), by->value(row), is_idle(t, row) };
+        all[i] =
+            (entry){ row, name_of(row), value_of(by, row), is_idle(t, row) };
         busy += !all[i].idle;
     }
     qsort(all, (apr_size_t)n, sizeof(*all), compare);
@@ -200,7 +194,7 @@ static void write_row(const fw2_page *page, const table *t, const entry *at)
     }
     ap_rputs("</th>", page->r);
     for (col = t->columns; col->key; col++) {
-        fw2_write_count(page->r, col->heading, col->value(at->row));
+        fw2_write_count(page->r, col->heading, value_of(col, at->row));
     }
     for (cell_at = t->cells; cell_at->heading; cell_at++) {
         cell_at->write(page->r, at->row);
@@ -255,7 +249,7 @@ static void write_link_to_all(const fw2_page *page, const table *t, int n)
 static void write_more(const fw2_page *page, const table *t, const entry *rows,
                        int n)
 {
-    int shown = n < MORE ? n : MORE;
+    int shown = n < FW2_ROWS_FOLDED ? n : FW2_ROWS_FOLDED;
 
     if (n <= 0) {
         return;
@@ -313,70 +307,19 @@ static void write_rows(const fw2_page *page, const table *t, const void *rows,
 
 /* ----------------------------------------------------------- listeners -- */
 
-static apr_int64_t in_state(const void *row, fw2_state state)
-{
-    const apr_int64_t *n = ((const fw2_listener_report *)row)->tally.n[state];
-
-    return n[0] < 0 ? FW2_UNKNOWN
-                    : n[FW2_PROCESS] + n[FW2_KERNEL] + n[FW2_TIMEWAIT];
-}
-
-static apr_int64_t listener_held(const void *row)
-{
-    const fw2_listener_report *at = row;
-    fw2_half half = fw2_sockdiag_half_closed(&at->tally, 1);
-
-    return half.held < 0 ? FW2_UNKNOWN : half.held;
-}
-
-static apr_int64_t listener_orphans(const void *row)
-{
-    const fw2_listener_report *at = row;
-    fw2_half half = fw2_sockdiag_half_closed(&at->tally, 1);
-
-    return half.orphan < 0 ? FW2_UNKNOWN : half.orphan;
-}
-
-static apr_int64_t fin_wait_1(const void *row)
-{
-    return in_state(row, FW2_FIN_WAIT1);
-}
-
-static apr_int64_t fin_wait_2(const void *row)
-{
-    return in_state(row, FW2_FIN_WAIT2);
-}
-
-static apr_int64_t closing(const void *row)
-{
-    return in_state(row, FW2_CLOSING);
-}
-
-static apr_int64_t close_wait(const void *row)
-{
-    return in_state(row, FW2_CLOSE_WAIT);
-}
-
-static apr_int64_t last_ack(const void *row)
-{
-    return in_state(row, FW2_LAST_ACK);
-}
-
-static apr_int64_t queued(const void *row)
-{
-    return ((const fw2_listener_report *)row)->tally.backlog;
-}
+#define LISTENER(key, heading, member)                                         \
+    COLUMN(key, heading, fw2_listener_report, member)
 
 static const column listener_columns[] = {
-    { "orphans", "orphans", listener_orphans },
-    { "held", "held", listener_held },
-    { "fin_wait_1", "FIN_WAIT_1", fin_wait_1 },
-    { "fin_wait_2", "FIN_WAIT_2", fin_wait_2 },
-    { "closing", "CLOSING", closing },
-    { "close_wait", "CLOSE_WAIT", close_wait },
-    { "last_ack", "LAST_ACK", last_ack },
-    { "queued", "accept queue", queued },
-    { NULL, NULL, NULL }
+    LISTENER("orphans", "orphans", half.orphan),
+    LISTENER("held", "held", half.held),
+    LISTENER("fin_wait_1", "FIN_WAIT_1", tally.n[FW2_FIN_WAIT1]),
+    LISTENER("fin_wait_2", "FIN_WAIT_2", tally.n[FW2_FIN_WAIT2]),
+    LISTENER("closing", "CLOSING", tally.n[FW2_CLOSING]),
+    LISTENER("close_wait", "CLOSE_WAIT", tally.n[FW2_CLOSE_WAIT]),
+    LISTENER("last_ack", "LAST_ACK", tally.n[FW2_LAST_ACK]),
+    LISTENER("queued", "accept queue", tally.backlog),
+    { NULL }
 };
 
 static const cell no_cells[] = { { NULL, NULL } };
@@ -399,57 +342,25 @@ void fw2_write_listeners(const fw2_page *page)
 
 /* -------------------------------------------------------------- vhosts -- */
 
-static apr_int64_t vhost_closes(const void *row)
-{
-    const apr_int64_t *recent = ((const fw2_vhost_report *)row)->rates.causes;
-    apr_int64_t sum = 0;
-    int cause;
-
-    for (cause = 0; cause < FW2_CAUSES; cause++) {
-        if (recent[cause] < 0) {
-            return FW2_UNKNOWN;
-        }
-        sum += recent[cause];
-    }
-    return sum;
-}
-
-static apr_int64_t vhost_left_open(const void *row)
-{
-    return ((const fw2_vhost_report *)row)->left_open;
-}
-
-static apr_int64_t vhost_expected(const void *row)
-{
-    return ((const fw2_vhost_report *)row)->expected;
-}
-
-static apr_int64_t vhost_held(const void *row)
-{
-    return ((const fw2_vhost_report *)row)->held;
-}
-
-static apr_int64_t vhost_total(const void *row)
-{
-    const apr_int64_t *closes = ((const fw2_vhost_report *)row)->totals.closes;
-
-    return closes[FW2_BY_PEER] + closes[FW2_BY_SERVER];
-}
+#define VHOST(key, heading, member)                                            \
+    COLUMN(key, heading, fw2_vhost_report, member)
 
 static const column vhost_columns[] = {
-    { "expected", "orphans expected", vhost_expected },
-    { "closes", "closes a minute", vhost_closes },
-    { "left_open", "not closed by client, a minute", vhost_left_open },
-    { "vhost_held", "held", vhost_held },
-    { "ever", "closes in total", vhost_total },
-    { NULL, NULL, NULL }
+    VHOST("expected", "orphans expected", expected),
+    VHOST("closes", "closes a minute", rates.causes),
+    VHOST("left_open", "not closed by client, a minute", left_open),
+    VHOST("vhost_held", "held", held),
+    VHOST("ever", "closes in total", totals.closes),
+    { NULL }
 };
 
 /* Write the causes of a virtual host: the main one in words, all as a bar. */
 static void write_causes(request_rec *r, const void *row)
 {
-    const apr_int64_t *n = ((const fw2_vhost_report *)row)->totals.causes;
-    apr_int64_t all = vhost_total(row);
+    const fw2_vhost_totals *totals = &((const fw2_vhost_report *)row)->totals;
+    const apr_int64_t *n = totals->causes;
+    apr_int64_t all =
+        totals->closes[FW2_BY_PEER] + totals->closes[FW2_BY_SERVER];
     int most = 0, i;
 
     if (all <= 0) {
@@ -569,43 +480,20 @@ typedef struct {
     fw2_client_report past;
 } client;
 
-static apr_int64_t client_left_open(const void *row)
-{
-    return ((const client *)row)->past.left_open;
-}
-
-static apr_int64_t client_silent(const void *row)
-{
-    return ((const client *)row)->past.silent;
-}
-
-static apr_int64_t client_expired(const void *row)
-{
-    return ((const client *)row)->past.expired;
-}
-
-static apr_int64_t client_closed(const void *row)
-{
-    return ((const client *)row)->past.closed;
-}
-
-static apr_int64_t client_now(const void *row)
-{
-    return ((const client *)row)->now;
-}
-
 static void write_kind(request_rec *r, const void *row)
 {
     ap_rprintf(r, "<td>%s</td>", ((const client *)row)->kind);
 }
 
+#define CLIENT(key, heading, member) COLUMN(key, heading, client, member)
+
 static const column client_columns[] = {
-    { "left", "not closed by client", client_left_open },
-    { "now", "half-closed now", client_now },
-    { "silent", "idle to the end", client_silent },
-    { "expired", "keep-alive time over", client_expired },
-    { "closed", "closed by httpd", client_closed },
-    { NULL, NULL, NULL }
+    CLIENT("left", "not closed by client", past.left_open),
+    CLIENT("now", "half-closed now", now),
+    CLIENT("silent", "idle to the end", past.silent),
+    CLIENT("expired", "keep-alive time over", past.expired),
+    CLIENT("closed", "closed by httpd", past.closed),
+    { NULL }
 };
 
 static const cell client_cells[] = { { "kind", write_kind }, { NULL, NULL } };

@@ -46,7 +46,7 @@ static int rule_number(const char *rule)
     int i;
 
     for (i = 0; fw2_advice_rule(i); i++) {
-        if (!strcmp(fw2_advice_rule(i), rule)) {
+        if (!strcmp(fw2_advice_rule(i)->name, rule)) {
             return i;
         }
     }
@@ -1221,10 +1221,10 @@ static void test_every_rule(void)
 
     for (i = 0; fw2_advice_rule(i); i++) {
         ok(i < RULES && applied[i] && not_applied[i],
-           "%s: scenes have both sides", fw2_advice_rule(i));
+           "%s: scenes have both sides", fw2_advice_rule(i)->name);
         for (j = 0; j < i; j++) {
-            if (!strcmp(fw2_advice_rule(i), fw2_advice_rule(j))) {
-                ok(0, "%s is the name of one rule", fw2_advice_rule(i));
+            if (!strcmp(fw2_advice_rule(i)->name, fw2_advice_rule(j)->name)) {
+                ok(0, "%s is the name of one rule", fw2_advice_rule(i)->name);
             }
         }
     }

@@ -332,8 +332,8 @@ static void test_losses(void)
 static void test_sockets(void)
 {
     static fw2_listener_report at[2] = {
-        { "a", { .backlog = 1, .backlog_limit = 100 } },
-        { "b", { .backlog = 3, .backlog_limit = 10 } }
+        { .listener = "a", .tally = { .backlog = 1, .backlog_limit = 100 } },
+        { .listener = "b", .tally = { .backlog = 3, .backlog_limit = 10 } }
     };
     static fw2_peer_report peer = { "192.0.2.1", 30 };
     int i;

@@ -3,6 +3,7 @@
 /* The room text: figures as words. Names are tested with the room advice. */
 
 #include "apr_general.h"
+#include "apr_strings.h"
 
 #include "page/text.h"
 #include "tap.h"
@@ -73,12 +74,15 @@ int main(void)
     apr_pool_create(&pool, NULL);
     for (i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
         is_str(figures[i].function(pool, figures[i].figure), figures[i].text,
-               figures[i].text);
+               apr_pstrcat(pool, "a figure is written as ", figures[i].text,
+                           NULL));
     }
     for (i = 0; i < sizeof(percentages) / sizeof(percentages[0]); i++) {
         is_str(
             fw2_text_percent(pool, percentages[i].part, percentages[i].whole),
-            percentages[i].text, percentages[i].text);
+            percentages[i].text,
+            apr_pstrcat(pool, "a percentage is written as ",
+                        percentages[i].text, NULL));
     }
     is_str(fw2_text_share(pool, 2, 3), " (66 %)", "a share has brackets");
     is_str(fw2_text_count(pool, 0, "orphan"), "0 orphans", "0 is a plural");
