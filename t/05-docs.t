@@ -41,7 +41,7 @@ subtest 'each directive has its version and its risk' => sub {
 subtest 'the rules of the advice' => sub {
     my %level;
     for (map { slurp($_) } glob 'src/page/advice_*.c') {
-        while (/\{ "([a-z-]+)",\s+\w+,\s+\{ (\w+), (\w+), (\w+) \},/g) {
+        while (/\bFW2_RULE\("([a-z-]+)", (\w+), (\w+), (\w+),/g) {
             $level{$1} = $4 ? 'danger' : $3 ? 'watch' : 'ok';
         }
     }

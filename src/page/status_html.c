@@ -302,8 +302,8 @@ static void write_all_figures(const fw2_page *page)
     for (i = 0; keys[i]; i++) {
         const fw2_section *section = fw2_metrics_section(keys[i]);
 
-        fw2_write_facts(page->r, section->title, section,
-                        fw2_metrics_element(section, page->report, 0));
+        fw2_write_element(page->r, section->title, section,
+                          fw2_metrics_element(section, page->report, 0));
     }
     ap_rputs("</div></details>\n", page->r);
 }

@@ -67,8 +67,8 @@ void fw2_write_limits(request_rec *r, const fw2_report *report);
 void fw2_write_losses(request_rec *r, const fw2_report *report);
 
 /** Write a table of all figures of an element of a section. */
-void fw2_write_facts(request_rec *r, const char *title,
-                     const fw2_section *section, const void *element);
+void fw2_write_element(request_rec *r, const char *title,
+                       const fw2_section *section, const void *element);
 
 /** Write a cell of a table: a number, or a dash if it is not known.
  *  @param key The heading of the column, shown in the cell if the columns do
@@ -104,6 +104,13 @@ void fw2_status_advise(fw2_report *report, apr_pool_t *pool);
 
 /** Write the history as a JSON value. */
 void fw2_json_history(request_rec *r, const fw2_report *report);
+
+/** Return untrusted text as valid UTF-8. Invalid bytes, such as Latin-1 or a
+ *  name that was cut, become U+FFFD; control characters become spaces. */
+const char *fw2_plain_text(apr_pool_t *pool, const char *text);
+
+/** Return a text as a JSON string. */
+const char *fw2_json_string(apr_pool_t *pool, const char *text);
 
 /** Return microseconds as seconds. */
 const char *fw2_seconds_text(apr_pool_t *pool, apr_int64_t usec);

@@ -448,8 +448,8 @@ static void write_chosen(const fw2_page *page)
         i++;
     }
     if (i < report->nvhosts) {
-        fw2_write_facts(page->r, page->vhost, section,
-                        fw2_metrics_element(section, report, i));
+        fw2_write_element(page->r, page->vhost, section,
+                          fw2_metrics_element(section, report, i));
     }
     else {
         ap_rprintf(page->r, "<p>There is no virtual host %s.</p>\n",

@@ -368,8 +368,8 @@ static void write_fact(request_rec *r, const fw2_metric *metric,
                numbers_html(r, metric, element));
 }
 
-void fw2_write_facts(request_rec *r, const char *title,
-                     const fw2_section *section, const void *element)
+void fw2_write_element(request_rec *r, const char *title,
+                       const fw2_section *section, const void *element)
 {
     const fw2_metric *metric;
 
