@@ -267,7 +267,7 @@ static const fw2_metric vhost_metrics[] = {
             VHOST(totals.drained), ALWAYS,
             "Bytes that arrived after httpd had closed, and were discarded"),
     NUMBER("expected", "vhost_expected_orphan_connections", NULL,
-           VHOST(expected), NOT_YET,
+           VHOST(flow.expected), NOT_YET,
            "Orphans of a virtual host expected in the long run: connections "
            "that clients did not close in the last minute, times the life "
            "of each orphan"),

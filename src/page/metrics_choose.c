@@ -30,17 +30,13 @@ static apr_int64_t held_of(const fw2_sources *sources, fw2_vhost_id vhost)
 static void read_vhost(const fw2_report *report, const fw2_sources *sources,
                        int i, fw2_vhost_report *vhost)
 {
-    const fw2_flow *flow = &report->all.flows[i];
-
     fw2_counters_vhost(sources->counters, (fw2_vhost_id)i, &vhost->totals);
     vhost->counters = sources->counters;
     vhost->id = (fw2_vhost_id)i;
     vhost->held = held_of(sources, (fw2_vhost_id)i);
     vhost->rates = report->all.rates[i];
     vhost->settings = &report->all.settings[i];
-    vhost->left_open = flow->left_open;
-    vhost->life = flow->life;
-    vhost->expected = flow->expected;
+    vhost->flow = report->all.flows[i];
 }
 
 /* Return the order of magnitude of a virtual host's number of connections; -1
@@ -127,7 +123,7 @@ static void choose_busiest(fw2_report *report, const fw2_sources *sources,
     const fw2_metric *metrics = fw2_metrics_section("vhosts")->metrics;
     const signed char *magnitudes = magnitudes_of(report, sources, pool);
     fw2_vhost_report other = { .totals = { .vhost = OTHER },
-                               .expected = FW2_UNKNOWN };
+                               .flow = { .expected = FW2_UNKNOWN } };
     int least = least_chosen(magnitudes, report->all.n, &most), i;
 
     for (i = 0; i < report->all.n; i++) {

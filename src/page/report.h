@@ -77,9 +77,7 @@ typedef struct fw2_vhost_report {
     apr_int64_t held;             /**< sockets that closer processes hold */
     fw2_rates rates;
     const fw2_settings *settings;
-    apr_int64_t left_open; /**< this and the next two as in fw2_flow */
-    apr_interval_time_t life;
-    apr_int64_t expected;
+    fw2_flow flow;
 } fw2_vhost_report;
 
 /** The figures of one client address. */

@@ -57,7 +57,8 @@ static apr_interval_time_t longest_held(const fw2_report *report)
 
         if (vhost->settings->policy && vhost->held > 0) {
             apr_interval_time_t life =
-                vhost->settings->linger + (vhost->life > 0 ? vhost->life : 0);
+                vhost->settings->linger
+                + (vhost->flow.life > 0 ? vhost->flow.life : 0);
 
             longest = life > longest ? life : longest;
         }

@@ -346,9 +346,9 @@ void fw2_write_listeners(const fw2_page *page)
     COLUMN(key, heading, fw2_vhost_report, member)
 
 static const column vhost_columns[] = {
-    VHOST("expected", "orphans expected", expected),
+    VHOST("expected", "orphans expected", flow.expected),
     VHOST("closes", "closes a minute", rates.causes),
-    VHOST("left_open", "not closed by client, a minute", left_open),
+    VHOST("left_open", "not closed by client, a minute", flow.left_open),
     VHOST("vhost_held", "held", held),
     VHOST("ever", "closes in total", totals.closes),
     { NULL }

@@ -116,7 +116,7 @@ static void look(void)
 static void test_before(void)
 {
     look();
-    is_int(report.vhosts[ids[0]].expected, FW2_UNKNOWN,
+    is_int(report.vhosts[ids[0]].flow.expected, FW2_UNKNOWN,
            "no orphans of a virtual host are expected without rates");
     is_int(report.half_closed.expected, FW2_UNKNOWN,
            "no orphans are expected without rates");
@@ -159,20 +159,20 @@ static void test_littles_law(void)
     happens(5, 5000, FW2_CAUSE_KEEPALIVE, FW2_ACKED);
     fw2_board_publish_rates(board, rates, 12);
     look();
-    is_int(report.vhosts[ids[0]].left_open, 600,
+    is_int(report.vhosts[ids[0]].flow.left_open, 600,
            "connections that clients close are not left open");
-    is_int(report.vhosts[ids[0]].expected, 50,
+    is_int(report.vhosts[ids[0]].flow.expected, 50,
            "600 orphans a minute that live for 5 s are 50");
-    is_int(report.vhosts[ids[1]].expected, 300,
+    is_int(report.vhosts[ids[1]].flow.expected, 300,
            "300 orphans a minute that live for a minute are 300");
     is_int(
-        report.vhosts[ids[2]].left_open, 60,
+        report.vhosts[ids[2]].flow.left_open, 60,
         "all that httpd closes is left open where the closer does not watch");
-    is_int(report.vhosts[ids[3]].expected, 0,
+    is_int(report.vhosts[ids[3]].flow.expected, 0,
            "a virtual host without FIN_WAIT_2 makes no orphans");
-    is_int(report.vhosts[ids[4]].expected, 20,
+    is_int(report.vhosts[ids[4]].flow.expected, 20,
            "10 orphans a minute that live for 120 s are 20");
-    is_int(report.vhosts[ids[5]].expected, FW2_UNKNOWN,
+    is_int(report.vhosts[ids[5]].flow.expected, FW2_UNKNOWN,
            "a virtual host that is gone has no settings");
     is_int(report.half_closed.expected, 430, "expected orphans are added up");
     is_int(report.closer.recent_fallback, 12, "the rate of fallbacks is read");
@@ -540,8 +540,8 @@ static void test_choose(void)
            && report.vhosts[2].totals.linger.n[0] == 2
            && report.vhosts[2].totals.linger.sum == 8,
        "the others' lingers are added up");
-    is_int(report.vhosts[0].expected + report.vhosts[1].expected
-               + report.vhosts[2].expected,
+    is_int(report.vhosts[0].flow.expected + report.vhosts[1].flow.expected
+               + report.vhosts[2].flow.expected,
            report.half_closed.expected, "the others' orphans are added up");
     close_some(4, 10);
     choose(2);

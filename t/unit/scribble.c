@@ -667,7 +667,7 @@ static void use_report(void)
     for (section = fw2_sections; section->key; section++) {
         read_section(section, &report);
     }
-    wrong += report.vhosts[0].life < -1 || report.closer.held < 0;
+    wrong += report.vhosts[0].flow.life < -1 || report.closer.held < 0;
 }
 
 /* ------------------------------------------------------------ the tests -- */
