@@ -157,13 +157,6 @@ static void note_tls(fw2_conn *conn, conn_rec *c)
     }
 }
 
-static void note_first(fw2_conn *conn, conn_rec *c)
-{
-    if (!apr_atomic_inc32(&conn->requests)) {
-        note_tls(conn, c);
-    }
-}
-
 void fw2_conn_request(request_rec *r)
 {
     conn_rec *c = r->connection;
@@ -175,7 +168,9 @@ void fw2_conn_request(request_rec *r)
     }
     ap_set_module_config(r->request_config, &finwait2_module, conn);
     fw2_conn_owner_request(conn, r);
-    note_first(conn, accepted);
+    if (!apr_atomic_inc32(&conn->requests)) {
+        note_tls(conn, accepted);
+    }
     note_agent(conn, r);
     if (!c->master) {
         conn->promised = 0;
@@ -184,24 +179,6 @@ void fw2_conn_request(request_rec *r)
         conn->pipelined |= fw2_compat_has_input(c);
         apply_owner(c, conn);
     }
-}
-
-/* Return the request that made the response: the last of the internal
- * redirects, for which httpd has run the hooks of a read request, too. */
-static request_rec *final_request(request_rec *r)
-{
-    while (r->next) {
-        r = r->next;
-    }
-    return r;
-}
-
-/* Set the note in the request from which mod_log_config reads notes by
- * default. */
-static void note_cause(request_rec *r, fw2_cause cause)
-{
-    apr_table_setn(final_request(r)->notes, "finwait2-cause",
-                   fw2_causes[cause].name);
 }
 
 /* True if mod_proxy_wstunnel has made the connection a tunnel. The request does
@@ -226,7 +203,6 @@ static void update_owner(fw2_conn *conn, request_rec *r)
 {
     conn_rec *c = r->connection;
 
-    r = final_request(r);
     if (!ap_get_module_config(r->request_config, &finwait2_module)) {
         if (!c->master && r->server != c->base_server) {
             fw2_conn_owner_request(conn, r);
@@ -238,33 +214,42 @@ static void update_owner(fw2_conn *conn, request_rec *r)
     }
 }
 
-/* Note the end of a request. Only now it shows whether the request could be
- * read, and whether it has become a tunnel. */
+/* Only now it shows whether the request could be read, and whether it has
+ * become a tunnel. The response was made by the last internal redirect, for
+ * which httpd has run the hooks of a read request, too, and from which
+ * mod_log_config reads notes by default. */
 void fw2_conn_logged(request_rec *r)
 {
     conn_rec *c = r->connection;
     fw2_conn *conn = conn_of(c->master ? c->master : c);
+    request_rec *last = r;
+    int drop_status;
 
     if (!conn) {
         return;
     }
-    update_owner(conn, r);
+    while (last->next) {
+        last = last->next;
+    }
+    update_owner(conn, last);
     if (c->master) {
         return;
     }
     if (!ap_get_module_config(r->request_config, &finwait2_module)) {
         conn->body = FW2_BODY_BROKEN;
     }
-    conn->tunnel = is_tunnel(final_request(r));
-    if (conn->tunnel || fw2_conn_drop_status(r)) {
+    conn->tunnel = is_tunnel(last);
+    drop_status = fw2_conn_drop_status(r);
+    if (conn->tunnel || drop_status) {
         conn->may_send_more = 1;
     }
-    conn->promised = r->connection->keepalive == AP_CONN_KEEPALIVE
+    conn->promised = c->keepalive == AP_CONN_KEEPALIVE
                          ? fw2_clock_now() + fw2_keepalive_promise(r)
                          : 0;
-    conn->response_cause = fw2_conn_response_cause(r);
+    conn->response_cause = fw2_conn_response_cause(last, drop_status);
     if (conn->response_cause < FW2_CAUSE_OTHER) {
-        note_cause(r, conn->response_cause);
+        apr_table_setn(last->notes, "finwait2-cause",
+                       fw2_causes[conn->response_cause].name);
     }
 }
 

@@ -59,20 +59,16 @@ static int is_over_limit(const request_rec *r)
            && r->connection->keepalives > r->server->keep_alive_max;
 }
 
-fw2_cause fw2_conn_response_cause(const request_rec *r)
+fw2_cause fw2_conn_response_cause(const request_rec *r, int drop_status)
 {
     const conn_rec *c = r->connection;
-    int status = fw2_conn_drop_status(r);
 
-    while (r->next) {
-        r = r->next;
-    }
     if (c->aborted) {
         return FW2_CAUSES;
     }
-    if (status) {
-        return status == HTTP_REQUEST_TIME_OUT ? FW2_CAUSE_TIMEOUT
-                                               : FW2_CAUSE_ERROR;
+    if (drop_status) {
+        return drop_status == HTTP_REQUEST_TIME_OUT ? FW2_CAUSE_TIMEOUT
+                                                    : FW2_CAUSE_ERROR;
     }
     if (!has_close_token(r)) {
         return c->keepalive == AP_CONN_CLOSE ? FW2_CAUSE_OTHER : FW2_CAUSES;

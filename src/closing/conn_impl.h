@@ -108,10 +108,14 @@ void fw2_conn_body_expect(fw2_conn *conn, request_rec *r);
  *  of an internal redirect of it; 0 if there is none. */
 int fw2_conn_drop_status(const request_rec *r);
 
-/** Return the cause for which the response to this request is the connection's
- *  last one; FW2_CAUSES if the response is not the last, or if the client did
- *  not read it. To be called when the request is logged. */
-fw2_cause fw2_conn_response_cause(const request_rec *r);
+/**
+ * Return the cause for which a response is the connection's last one;
+ * FW2_CAUSES if the response is not the last, or if the client did not read it.
+ * To be called when the request is logged.
+ * @param r The last internal redirect, which made the response.
+ * @param drop_status fw2_conn_drop_status()'s.
+ */
+fw2_cause fw2_conn_response_cause(const request_rec *r, int drop_status);
 
 /** Return the cause of the connection's end. To be called when all its requests
  *  are logged. */
