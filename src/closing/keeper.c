@@ -41,8 +41,7 @@ APLOG_USE_MODULE(finwait2);
 #define STOP_STEP     (10 * (apr_interval_time_t)1000)
 
 struct fw2_closer_process {
-    fw2_closer_processes *list; /* the list that has this process */
-    fw2_closer_process *next;   /* the process of the former configuration */
+    fw2_closer_process *next; /* the process of the former configuration */
     apr_pool_t *pool;
     apr_proc_t proc;    /* pid 0: the process does not run */
     apr_time_t started; /* last start; fw2_clock_now()'s; 0: never started */
@@ -59,19 +58,6 @@ static void maintain(int reason, void *data, int status);
 
 /* ------------------------------------------------------------- the list -- */
 
-/* Remove an ended process from the list, and free its board, which only former
- * configurations use. */
-static void remove_ended(fw2_closer_process *process)
-{
-    fw2_closer_process **at = process->list;
-
-    while (*at != process) {
-        at = &(*at)->next;
-    }
-    *at = process->next;
-    apr_pool_destroy(process->pool);
-}
-
 static void register_process(fw2_closer_process *process, apr_pool_t *pconf)
 {
     apr_proc_other_child_register(&process->proc, maintain, process, NULL,
@@ -79,21 +65,24 @@ static void register_process(fw2_closer_process *process, apr_pool_t *pconf)
 }
 
 /* Have the MPM report the end of former configurations' processes to this
- * module again. While the module was unloaded, httpd itself waited for them. */
-static void adopt(fw2_closer_process *process, apr_pool_t *pconf)
+ * module again. While the module was unloaded, httpd itself waited for them.
+ * Remove the processes that have ended, and free their boards, which only
+ * former configurations use. */
+static void adopt(fw2_closer_processes *at, apr_pool_t *pconf)
 {
+    fw2_closer_process *process;
     ap_generation_t generation;
-    fw2_closer_process *next;
 
-    for (; process; process = next) {
-        next = process->next;
+    while ((process = *at)) {
         if (process->proc.pid
             && ap_unregister_extra_mpm_process(process->proc.pid,
                                                &generation)) {
             register_process(process, pconf);
+            at = &process->next;
         }
         else {
-            remove_ended(process);
+            *at = process->next;
+            apr_pool_destroy(process->pool);
         }
     }
 }
@@ -554,12 +543,11 @@ fw2_closer_process *fw2_keeper_add(fw2_closer_processes *processes,
     fw2_closer_process *process;
     int generation = 0;
 
-    adopt(*processes, pconf);
+    adopt(processes, pconf);
     apr_pool_create(&own, pool);
     process = apr_pcalloc(own, sizeof(*process));
     process->pconf = pconf;
     process->pool = own;
-    process->list = processes;
     process->one_process = ap_exists_config_define("ONE_PROCESS")
                            || ap_exists_config_define("DEBUG");
     process->setup.parent = getpid();
