@@ -255,7 +255,6 @@ static void fill_setup(fw2_setup *setup, server_rec *s)
     setup->lingers = child.lingers;
     setup->slots = fw2_config_slots(s);
     setup->pages = fw2_config_status(s);
-    setup->inherit = 1;
     setup->sample_interval = fw2_config_sample(s);
     setup->longest = fw2_vhosts_longest(s);
     setup->severity = setup->pages ? severity : NULL;

@@ -221,10 +221,7 @@ static void start(fw2_closer_process *process)
     process->started = now + process->setup.delay;
     process->warned = 0;
     process->setup.marks = 0; /* the next process continues its history */
-    if (process->setup.inherit) {
-        process->setup.inherit = 0;
-        fw2_counters_unmap_former(process->setup.counters);
-    }
+    fw2_counters_unmap_former(process->setup.counters);
     fw2_board_started(process->setup.board, (apr_uint64_t)pid);
     register_process(process, process->pconf);
 }

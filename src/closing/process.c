@@ -435,9 +435,7 @@ static void begin(process *p, apr_pool_t *pool)
     const fw2_setup *setup = p->setup;
     apr_int64_t lost;
 
-    if (setup->inherit) {
-        fw2_counters_inherit(setup->counters);
-    }
+    fw2_counters_inherit(setup->counters);
     if (setup->clients) {
         fw2_clients_begin(setup->clients, pool);
     }

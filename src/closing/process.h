@@ -55,7 +55,6 @@ typedef struct fw2_setup {
     int slots;                     /**< most sockets held; 0: as many as the
                                         limit of descriptors allows */
     int pages;                     /**< 1: the page answers */
-    int inherit;                   /**< 1: add the former counters' totals */
     apr_interval_time_t sample_interval; /**< microseconds; 0: no samples */
     apr_interval_time_t longest;         /**< the longest FinWait2LingerTotal */
     apr_uint64_t marks;                  /**< marks of the first sample */
