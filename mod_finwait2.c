@@ -332,7 +332,7 @@ static int finwait2_start_process(apr_pool_t *pconf, apr_pool_t *plog,
     if (closer_process && fw2_keeper_setup(closer_process)->board) {
         fill_setup(fw2_keeper_setup(closer_process), s);
         share_setup(fw2_keeper_setup(closer_process), s, pconf);
-        fw2_keeper_start(closer_process);
+        fw2_keeper_start(retained_data()->processes);
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_finwait2/" FW2_VERSION " configured");
     }
@@ -341,7 +341,7 @@ static int finwait2_start_process(apr_pool_t *pconf, apr_pool_t *plog,
 
 static int finwait2_monitor(apr_pool_t *p, server_rec *s)
 {
-    fw2_keeper_monitor(retained_data()->processes);
+    fw2_keeper_start(retained_data()->processes);
     return DECLINED;
 }
 

@@ -226,18 +226,12 @@ static void start(fw2_closer_process *process)
     register_process(process, process->pconf);
 }
 
-/* True if the configuration needs a closer process: sockets are handed off, or
- * the page is on. */
-static int is_needed(const fw2_closer_process *process)
-{
-    return process->setup.lingers || process->setup.pages;
-}
-
-void fw2_keeper_monitor(fw2_closer_processes processes)
+void fw2_keeper_start(fw2_closer_processes processes)
 {
     fw2_closer_process *newest = processes;
 
-    if (newest && newest->pconf && !newest->proc.pid && is_needed(newest)) {
+    if (newest && newest->pconf && !newest->proc.pid
+        && (newest->setup.lingers || newest->setup.pages)) {
         start(newest);
     }
 }
@@ -556,13 +550,6 @@ fw2_closer_process *fw2_keeper_add(fw2_closer_processes *processes,
     *processes = process;
     apr_pool_pre_cleanup_register(pconf, process, end_configuration);
     return process;
-}
-
-void fw2_keeper_start(fw2_closer_process *process)
-{
-    if (is_needed(process)) {
-        start(process);
-    }
 }
 
 void fw2_keeper_in_child(fw2_closer_process *process)

@@ -52,17 +52,15 @@ apr_pool_t *fw2_keeper_pool(const fw2_closer_process *process);
  *  fw2_keeper_start(). */
 fw2_setup *fw2_keeper_setup(fw2_closer_process *process);
 
-/** Start the closer process, if the configuration needs it. After a failure
- *  httpd goes on without the process, and another attempt follows. */
-void fw2_keeper_start(fw2_closer_process *process);
+/** Start the newest closer process if it does not run and the configuration
+ *  needs it: sockets are handed off, or the page is on. To be called in
+ *  post_config, and in the monitor hook for another attempt after a failure,
+ *  without which httpd goes on. */
+void fw2_keeper_start(fw2_closer_processes processes);
 
 /** Wrap the MPM's signal handlers. To be called in the child_status hook, when
  *  the MPM has set them. */
 void fw2_keeper_signals(void);
-
-/** Start the closer process if it does not run. To be called in the monitor
- *  hook. */
-void fw2_keeper_monitor(fw2_closer_processes processes);
 
 /**
  * Return the boards of all processes in the list, the newest first.
