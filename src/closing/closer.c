@@ -27,22 +27,21 @@
 /* The most events fetched at once. */
 #define EVENTS 64
 
-/* The event data of a watched descriptor. No slot number is as large as the
+/* The event data of the watched descriptor. No slot number is as large as the
  * lower half of this data. */
-#define WATCH_EVENT(watch) (~(apr_uint64_t)(watch))
+#define WATCH_EVENT (~(apr_uint64_t)0)
 
 struct fw2_closer {
     int epoll;
     int slots;
     int limit; /* the most sockets held: `slots`, or fewer */
     fw2_observer observer;
-    fw2_held *held;             /* all slots */
-    fw2_heap heap;              /* the slots with a socket, by `due` */
-    int unused;                 /* the first slot that was never used */
-    int first_free;             /* head of the list of freed slots, or
-                                   FW2_NO_SLOT */
-    int oldest, newest;         /* slots, or FW2_NO_SLOT */
-    int watched[FW2_WATCH_MAX]; /* descriptors, or -1 */
+    fw2_held *held;     /* all slots */
+    fw2_heap heap;      /* the slots with a socket, by `due` */
+    int unused;         /* the first slot that was never used */
+    int first_free;     /* head of the list of freed slots, or FW2_NO_SLOT */
+    int oldest, newest; /* slots, or FW2_NO_SLOT */
+    int watched;        /* the watched descriptor, or -1 */
 };
 
 /* ---------------------------------------------------------------- slots -- */
@@ -247,16 +246,14 @@ static int sleep_time(const fw2_closer *closer, apr_time_t until)
                : (int)((until - now + 999) / 1000);
 }
 
-static unsigned int handle_event(fw2_closer *closer,
-                                 const struct epoll_event *event)
+/* True if the event is one of the watched descriptor. */
+static int handle_event(fw2_closer *closer, const struct epoll_event *event)
 {
-    int slot = (int)(apr_uint32_t)event->data.u64, watch;
+    int slot = (int)(apr_uint32_t)event->data.u64;
     apr_uint32_t generation = (apr_uint32_t)(event->data.u64 >> 32);
 
-    for (watch = 0; watch < FW2_WATCH_MAX; watch++) {
-        if (event->data.u64 == WATCH_EVENT(watch)) {
-            return 1U << watch;
-        }
+    if (event->data.u64 == WATCH_EVENT) {
+        return 1;
     }
     if (closer->held[slot].fd >= 0
         && closer->held[slot].generation == generation) {
@@ -265,13 +262,12 @@ static unsigned int handle_event(fw2_closer *closer,
     return 0;
 }
 
-unsigned int fw2_closer_wait(fw2_closer *closer, apr_time_t until,
-                             const void *unblocked)
+int fw2_closer_wait(fw2_closer *closer, apr_time_t until, const void *unblocked)
 {
     struct epoll_event events[EVENTS];
-    unsigned int ready = 0;
-    int i, n = epoll_pwait(closer->epoll, events, EVENTS,
-                           sleep_time(closer, until), unblocked);
+    int i, ready = 0;
+    int n = epoll_pwait(closer->epoll, events, EVENTS,
+                        sleep_time(closer, until), unblocked);
 
     for (i = 0; i < n; i++) {
         ready |= handle_event(closer, &events[i]);
@@ -280,18 +276,18 @@ unsigned int fw2_closer_wait(fw2_closer *closer, apr_time_t until,
     return ready;
 }
 
-apr_status_t fw2_closer_watch(fw2_closer *closer, int fd, int watch)
+apr_status_t fw2_closer_watch(fw2_closer *closer, int fd)
 {
     struct epoll_event event;
-    int again = closer->watched[watch] == fd;
+    int again = closer->watched == fd;
 
     event.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
-    event.data.u64 = WATCH_EVENT(watch);
+    event.data.u64 = WATCH_EVENT;
     if (epoll_ctl(closer->epoll, again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd,
                   &event)) {
         return errno;
     }
-    closer->watched[watch] = fd;
+    closer->watched = fd;
     return APR_SUCCESS;
 }
 
@@ -328,7 +324,6 @@ apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
 {
     fw2_closer *made = apr_pcalloc(pool, sizeof(*made));
     apr_size_t n = (apr_size_t)slots;
-    int i;
 
     made->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (made->epoll < 0) {
@@ -342,9 +337,7 @@ apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
     made->heap.held = made->held;
     made->heap.slots = apr_palloc(pool, n * sizeof(*made->heap.slots));
     made->first_free = made->oldest = made->newest = FW2_NO_SLOT;
-    for (i = 0; i < FW2_WATCH_MAX; i++) {
-        made->watched[i] = -1;
-    }
+    made->watched = -1;
     apr_pool_cleanup_register(pool, made, close_epoll, apr_pool_cleanup_null);
     *closer = made;
     return APR_SUCCESS;
@@ -360,7 +353,7 @@ apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
     return APR_ENOTIMPL;
 }
 
-apr_status_t fw2_closer_watch(fw2_closer *closer, int fd, int watch)
+apr_status_t fw2_closer_watch(fw2_closer *closer, int fd)
 {
     return APR_ENOTIMPL;
 }
@@ -369,8 +362,7 @@ void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handoff *handoff)
 {
 }
 
-unsigned int fw2_closer_wait(fw2_closer *closer, apr_time_t until,
-                             const void *unblocked)
+int fw2_closer_wait(fw2_closer *closer, apr_time_t until, const void *unblocked)
 {
     return 0;
 }

@@ -54,9 +54,6 @@ typedef struct fw2_observer {
     void (*ended)(void *context, const fw2_ended *ended);
 } fw2_observer;
 
-/** The most descriptors that a caller can watch beside the sockets. */
-#define FW2_WATCH_MAX 4
-
 typedef struct fw2_closer fw2_closer;
 
 /**
@@ -73,14 +70,12 @@ apr_status_t fw2_closer_create(fw2_closer **closer, int slots,
                                const fw2_observer *observer, apr_pool_t *pool);
 
 /**
- * Watch a descriptor for input, once: a descriptor that was ready is watched
- * again only after another call.
+ * Watch one descriptor for input beside the sockets, once: a descriptor that
+ * was ready is watched again only after another call.
  * @param fd Stays the caller's, and must stay open as long as the closer.
- * @param watch The descriptor's number, below FW2_WATCH_MAX, which belongs to
- *              this descriptor only.
  * @return APR_SUCCESS, or the system's error.
  */
-apr_status_t fw2_closer_watch(fw2_closer *closer, int fd, int watch);
+apr_status_t fw2_closer_watch(fw2_closer *closer, int fd);
 
 /**
  * Begin to linger on a socket after our FIN. The socket is drained and checked
@@ -91,15 +86,15 @@ apr_status_t fw2_closer_watch(fw2_closer *closer, int fd, int watch);
 void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handoff *handoff);
 
 /**
- * Sleep until a socket or a watched descriptor has an event, a socket is due,
+ * Sleep until a socket or the watched descriptor has an event, a socket is due,
  * the time `until` is reached, or a signal is handled. Then check all sockets
  * with an event and all due ones.
  * @param until fw2_clock_now()'s; 0: no such time.
  * @param unblocked The signal mask (a sigset_t) during the sleep.
- * @return Bit i: watched descriptor i is ready.
+ * @return True if the watched descriptor is ready.
  */
-unsigned int fw2_closer_wait(fw2_closer *closer, apr_time_t until,
-                             const void *unblocked);
+int fw2_closer_wait(fw2_closer *closer, apr_time_t until,
+                    const void *unblocked);
 
 /** End the linger of the socket that has been held longest.
  *  @return False if none is held. */

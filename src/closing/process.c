@@ -44,9 +44,6 @@
 /* The most pages that wait for a count at the same time. */
 #define PIPES 32
 
-/* The queue's number among the watched descriptors. */
-#define QUEUE 0
-
 typedef struct {
     const fw2_setup *setup;
     fw2_closer *closer; /* NULL: no epoll, no queue, or no virtual host
@@ -274,7 +271,7 @@ static void watch_queue(process *p)
 {
     p->batch = 0;
     if (p->closer
-        && fw2_closer_watch(p->closer, p->setup->queue.receive, QUEUE)
+        && fw2_closer_watch(p->closer, p->setup->queue.receive)
                != APR_SUCCESS) {
         p->batch = fw2_clock_now() + BATCH;
     }
@@ -323,7 +320,7 @@ static apr_time_t earlier(apr_time_t a, apr_time_t b)
 }
 
 /* Sleep as fw2_closer_wait() does, in a process without a closer. */
-static unsigned int wait_without_closer(const process *p, apr_time_t until)
+static int wait_without_closer(const process *p, apr_time_t until)
 {
     int ended = p->queue_ended || p->end_by;
     struct pollfd end = { ended ? -1 : p->setup->queue.receive, POLLIN, 0 };
@@ -332,20 +329,18 @@ static unsigned int wait_without_closer(const process *p, apr_time_t until)
     struct timespec patience = { (time_t)apr_time_sec(left),
                                  (long)apr_time_usec(left) * 1000 };
 
-    return ppoll(&end, 1, until ? &patience : NULL, &p->unblocked) > 0
-               ? 1U << QUEUE
-               : 0;
+    return ppoll(&end, 1, until ? &patience : NULL, &p->unblocked) > 0;
 }
 
 static void sleep_and_work(process *p)
 {
     apr_time_t until = earlier(p->batch, p->publisher.sample_due);
-    unsigned int ready;
+    int ready;
 
     until = earlier(until, p->end_by);
     ready = p->closer ? fw2_closer_wait(p->closer, until, &p->unblocked)
                       : wait_without_closer(p, until);
-    if (ready & 1U << QUEUE && !p->batch) {
+    if (ready && !p->batch) {
         p->batch = fw2_clock_now() + (p->closer ? BATCH : 0);
     }
 }

@@ -218,7 +218,7 @@ static int in_epoll(void)
     snprintf(line, sizeof(line), "/proc/self/fdinfo/%d", calls.epoll);
     info = fopen(line, "r");
     while (info && fgets(line, sizeof(line), info)) {
-        /* The numbers of watched descriptors are above those of sockets. */
+        /* The number of the watched descriptor is above those of sockets. */
         n += sscanf(line, "tfd: %*d events: %*x data: %llx", &data) == 1
              && data < ~0ULL << 32;
     }
@@ -263,11 +263,11 @@ static void check_count(void)
     INSIST(!fw2_closer_oldest(closer) == !seen.held);
 }
 
-/** Run the closer until something happens, or for so long. Return the ready
- *  descriptors. */
-static unsigned int run_for(apr_interval_time_t time)
+/** Run the closer until something happens, or for so long. True if the watched
+ *  descriptor is ready. */
+static int run_for(apr_interval_time_t time)
 {
-    unsigned int ready;
+    int ready;
 
     closer_runs = 1;
     ready = fw2_closer_wait(closer, fw2_clock_now() + time, NULL);

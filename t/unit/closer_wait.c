@@ -12,9 +12,7 @@
 
 #include "closer_fixture.h"
 
-/* --------------------------------------------------- watched descriptors -- */
-
-#define WATCH(number) (1U << (number))
+/* -------------------------------------------------- watched descriptor -- */
 
 static int new_eventfd(void)
 {
@@ -35,67 +33,31 @@ static void ring(int fd)
     }
 }
 
-static void watch(int fd, int number)
+static void watch(int fd)
 {
-    apr_status_t rv = fw2_closer_watch(closer, fd, number);
+    apr_status_t rv = fw2_closer_watch(closer, fd);
 
-    ok(rv == APR_SUCCESS, "descriptor %d is watched: %d", number, rv);
+    ok(rv == APR_SUCCESS, "a descriptor is watched: %d", rv);
 }
 
 static void test_watch(void)
 {
-    int fds[2];
+    int fd;
 
     begin(4);
-    fds[0] = new_eventfd();
-    fds[1] = new_eventfd();
-    watch(fds[0], 0);
-    watch(fds[1], FW2_WATCH_MAX - 1);
-    is_int(run_for(0), 0, "no descriptor is ready");
-    ring(fds[0]);
-    is_int(run_for(AWAIT_LIMIT), WATCH(0), "the first descriptor is ready");
+    fd = new_eventfd();
+    watch(fd);
+    is_int(run_for(0), 0, "the descriptor is not ready");
+    ring(fd);
+    is_int(run_for(AWAIT_LIMIT), 1, "the descriptor is ready");
     is_int(run_for(0), 0, "a descriptor is watched once");
-    ring(fds[0]);
+    ring(fd);
     is_int(run_for(0), 0, "more input does not change that");
-    ring(fds[1]);
-    is_int(run_for(AWAIT_LIMIT), WATCH(FW2_WATCH_MAX - 1),
-           "the last descriptor is ready");
-    watch(fds[0], 0);
-    is_int(run_for(AWAIT_LIMIT), WATCH(0),
+    watch(fd);
+    is_int(run_for(AWAIT_LIMIT), 1,
            "a descriptor that is watched again is still ready");
-    watch(fds[0], 0);
-    watch(fds[1], FW2_WATCH_MAX - 1);
-    is_int(run_for(AWAIT_LIMIT), WATCH(0) | WATCH(FW2_WATCH_MAX - 1),
-           "both descriptors are ready at once");
-    close(fds[0]);
-    close(fds[1]);
-    finish("watched descriptors");
-}
-
-static void test_watch_all(void)
-{
-    int fds[FW2_WATCH_MAX], i;
-    unsigned int all = 0;
-
-    begin(4);
-    for (i = 0; i < FW2_WATCH_MAX; i++) {
-        fds[i] = new_eventfd();
-        watch(fds[i], i);
-        all |= WATCH(i);
-    }
-    for (i = 0; i < FW2_WATCH_MAX; i++) {
-        ring(fds[i]);
-        is_int(run_for(AWAIT_LIMIT), WATCH(i),
-               "each descriptor has its number");
-    }
-    for (i = 0; i < FW2_WATCH_MAX; i++) {
-        watch(fds[i], i);
-    }
-    is_int(run_for(AWAIT_LIMIT), all, "all descriptors are ready at once");
-    for (i = 0; i < FW2_WATCH_MAX; i++) {
-        close(fds[i]);
-    }
-    finish("all watched descriptors");
+    close(fd);
+    finish("a watched descriptor");
 }
 
 /* A queue is ready for reading when its last sender has gone, too. */
@@ -107,18 +69,18 @@ static void test_watch_hangup(void)
     if (pipe(ends_) || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair)) {
         bail("a pipe and a socket pair");
     }
-    watch(ends_[0], 1);
-    watch(pair[0], 2);
-    is_int(run_for(0), 0, "neither a pipe nor a socket is ready");
+    watch(ends_[0]);
+    is_int(run_for(0), 0, "a pipe with a writer is not ready");
     close(ends_[1]);
-    is_int(run_for(AWAIT_LIMIT), WATCH(1), "a pipe without a writer is ready");
+    is_int(run_for(AWAIT_LIMIT), 1, "a pipe without a writer is ready");
+    watch(pair[0]);
+    is_int(run_for(0), 0, "a socket with a sender is not ready");
     close(pair[1]);
-    is_int(run_for(AWAIT_LIMIT), WATCH(2),
-           "a socket without a sender is ready");
+    is_int(run_for(AWAIT_LIMIT), 1, "a socket without a sender is ready");
     file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    is_int(fw2_closer_watch(closer, file, 3), EPERM, "a file has no events");
+    is_int(fw2_closer_watch(closer, file), EPERM, "a file has no events");
     close(file);
-    is_int(fw2_closer_watch(closer, file, 3), EBADF,
+    is_int(fw2_closer_watch(closer, file), EBADF,
            "a closed descriptor is refused");
     close(ends_[0]);
     close(pair[0]);
@@ -128,21 +90,21 @@ static void test_watch_hangup(void)
 /* The closer fetches fewer events at once than there are. */
 static void test_watch_beside_sockets(void)
 {
-    unsigned int ready = 0;
+    int ready = 0;
     int fd, i;
 
     begin(200);
     fd = new_eventfd();
     hand_off_many(lingering(NEVER, NEVER), 200);
     settle();
-    watch(fd, 2);
+    watch(fd);
     for (i = 0; i < 200; i++) {
         client_closes(i);
     }
     ring(fd);
     AWAIT_ASLEEP((ready |= run_for(0), count_ended_by(FW2_PEER_CLOSED) == 200));
     AWAIT_ASLEEP((ready |= run_for(0), ready));
-    is_int(ready, WATCH(2), "a descriptor is ready beside many sockets");
+    is_int(ready, 1, "a descriptor is ready beside many sockets");
     is_int(count_ended_by(FW2_PEER_CLOSED), 200, "all sockets are checked");
     close(fd);
     finish("a descriptor beside many sockets");
@@ -175,7 +137,7 @@ static void test_until(void)
     until = fw2_clock_now() + 30 * MSEC;
     is_int(fw2_closer_wait(closer, until, NULL), 0, "nothing is ready");
     ok(fw2_clock_now() >= until, "the closer sleeps until a time");
-    watch(bell, 0);
+    watch(bell);
     ring(bell); /* the sleep ends at once */
     fw2_closer_wait(closer, fw2_clock_now() + NEVER * 1000000, NULL);
     ok(calls.timeout > 0 && calls.timeout <= 60000,
@@ -188,15 +150,15 @@ static void test_until(void)
     finish("sleeping until a time");
 }
 
-/* Sleep without an end, until a timer that is watched as number 1 expires;
- * return the ready descriptors. A tick would end the sleep sooner, with none. */
-static unsigned int first_to_wake(int timer)
+/* Sleep without an end, until a timer that is watched expires; true if that
+ * ended the sleep, and not a tick. */
+static int timer_is_first(int timer)
 {
     struct itimerspec at = { { 0, 0 }, { 0, 300 * 1000 * 1000 } };
-    unsigned int ready;
+    int ready;
 
     if (timerfd_settime(timer, 0, &at, NULL)
-        || fw2_closer_watch(closer, timer, 1)) {
+        || fw2_closer_watch(closer, timer)) {
         bail("a timer");
     }
     settle();
@@ -213,18 +175,17 @@ static void test_no_ticks(void)
 
     begin(8);
     timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    is_int(first_to_wake(timer), WATCH(1), "no tick before the first socket");
+    ok(timer_is_first(timer), "no tick before the first socket");
     is_int(calls.timeout, -1, "the sleep has no end");
     id = handed_off(lingering(NEVER, NEVER));
     client_closes(id);
     ends(id, FW2_PEER_CLOSED, "a socket came and went");
-    is_int(first_to_wake(timer), WATCH(1), "no tick after the last socket");
+    ok(timer_is_first(timer), "no tick after the last socket");
     is_int(calls.timeout, -1, "the sleep has no end again");
     held_acked(lingering(NEVER, NEVER));
     id = zero_window(&sent);
     hand_off(id, until_acked());
-    is_int(first_to_wake(timer), WATCH(1),
-           "no tick while nothing happens to sockets");
+    ok(timer_is_first(timer), "no tick while nothing happens to sockets");
     close(timer);
     finish("no ticks");
 }
@@ -345,7 +306,7 @@ static const char *without_epoll(void)
     begin(8);
     handed_off(lingering(NEVER, NEVER)); /* in the epoll set, and never due */
     confine(&rule, 1);
-    NEED(fw2_closer_watch(closer, listener, 0) == ENOSPC);
+    NEED(fw2_closer_watch(closer, listener) == ENOSPC);
     id = handed_off(lingering(NEVER, NEVER));
     behind_window = zero_window(&sent);
     handoff.until = FW2_UNTIL_ACKED;
@@ -378,7 +339,6 @@ int main(void)
     begin_program();
     test_refusals();
     test_watch();
-    test_watch_all();
     test_watch_hangup();
     test_watch_beside_sockets();
     test_until();
