@@ -319,27 +319,30 @@ static apr_time_t earlier(apr_time_t a, apr_time_t b)
     return !a || (b && b < a) ? b : a;
 }
 
-/* Sleep as fw2_closer_wait() does, in a process without a closer. */
-static int wait_without_closer(const process *p, apr_time_t until)
+/* Sleep until a descriptor has input, the time `until` is reached, or a signal
+ * is handled. True if there is input.
+ * @param fd -1: no descriptor.
+ * @param until As in fw2_closer_wait(). */
+static int wait_for_input(const process *p, int fd, apr_time_t until)
 {
-    int ended = p->queue_ended || p->end_by;
-    struct pollfd end = { ended ? -1 : p->setup->queue.receive, POLLIN, 0 };
+    struct pollfd input = { fd, POLLIN, 0 };
     apr_time_t now = fw2_clock_now();
     apr_interval_time_t left = until > now ? until - now : 0;
     struct timespec patience = { (time_t)apr_time_sec(left),
                                  (long)apr_time_usec(left) * 1000 };
 
-    return ppoll(&end, 1, until ? &patience : NULL, &p->unblocked) > 0;
+    return ppoll(&input, 1, until ? &patience : NULL, &p->unblocked) > 0;
 }
 
 static void sleep_and_work(process *p)
 {
     apr_time_t until = earlier(p->batch, p->publisher.sample_due);
+    int fd = p->queue_ended || p->end_by ? -1 : p->setup->queue.receive;
     int ready;
 
     until = earlier(until, p->end_by);
     ready = p->closer ? fw2_closer_wait(p->closer, until, &p->unblocked)
-                      : wait_without_closer(p, until);
+                      : wait_for_input(p, fd, until);
     if (ready && !p->batch) {
         p->batch = fw2_clock_now() + (p->closer ? BATCH : 0);
     }
@@ -545,14 +548,6 @@ static void watch_parent(pid_t parent)
     }
 }
 
-static void sleep_for(const process *p, apr_interval_time_t time)
-{
-    struct timespec left = { (time_t)apr_time_sec(time),
-                             (long)apr_time_usec(time) * 1000 };
-
-    (void)ppoll(NULL, 0, &left, &p->unblocked);
-}
-
 void fw2_process_run(const fw2_setup *setup, apr_pool_t *pool)
 {
     fw2_setup own = *setup;
@@ -564,7 +559,7 @@ void fw2_process_run(const fw2_setup *setup, apr_pool_t *pool)
     obey_signals(&p);
     watch_parent(own.parent);
     if (own.delay) {
-        sleep_for(&p, own.delay);
+        (void)wait_for_input(&p, -1, fw2_clock_now() + own.delay);
     }
     begin(&p, pool);
     work(&p);
