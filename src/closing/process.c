@@ -54,7 +54,6 @@ typedef struct {
                                        not listed */
     const char *arriving; /* User-Agent of the socket being accepted, or NULL */
     apr_time_t batch;     /* when to receive messages; 0: at the next event */
-    apr_time_t published_oldest; /* time of the FIN on the oldest socket */
     apr_time_t
         end_by;       /* latest end of the process; 0: a child may still send */
     int queue_ended;  /* 1: the queue is empty and no child can send */
@@ -360,16 +359,6 @@ static void answer_count_requests(process *p)
     }
 }
 
-static void publish_oldest(process *p)
-{
-    apr_time_t oldest = p->closer ? fw2_closer_oldest(p->closer) : 0;
-
-    if (oldest != p->published_oldest) {
-        p->published_oldest = oldest;
-        fw2_board_oldest(p->setup->board, oldest);
-    }
-}
-
 static void retire(process *p)
 {
     p->retired = 1;
@@ -403,7 +392,8 @@ static void work(process *p)
         }
         answer_count_requests(p);
         fw2_publisher_sample(&p->publisher, held_count(p));
-        publish_oldest(p);
+        fw2_board_oldest(p->setup->board,
+                         p->closer ? fw2_closer_oldest(p->closer) : 0);
     }
     (void)receive_queued(p, -1);
     while (p->closer && fw2_closer_end_oldest(p->closer, FW2_STOPPED)) {
