@@ -497,13 +497,6 @@ static void close_from(int first)
     }
 }
 
-/* Return a duplicate of a descriptor at the number `to`; -1 for -1. The file
- * that had this number is closed. */
-static int dup_to(int fd, int to)
-{
-    return fd < 0 ? -1 : dup2(fd, to);
-}
-
 /* Close all inherited descriptors but the queue: listening sockets, logs, pipes
  * to loggers, files of the configuration. */
 static void close_inherited(fw2_queue *queue, int null)
@@ -521,7 +514,7 @@ static void close_inherited(fw2_queue *queue, int null)
         }
     }
     queue->send = -1;
-    queue->receive = dup_to(high, FIRST);
+    queue->receive = high < 0 ? -1 : dup2(high, FIRST);
     close_from(FIRST + KEPT);
 }
 
@@ -538,18 +531,17 @@ static void watch_parent(pid_t parent)
     }
 }
 
-void fw2_process_run(const fw2_setup *setup, apr_pool_t *pool)
+void fw2_process_run(fw2_setup *setup, apr_pool_t *pool)
 {
-    fw2_setup own = *setup;
     process p;
 
     memset(&p, 0, sizeof(p));
-    p.setup = &own;
-    close_inherited(&own.queue, own.null);
+    p.setup = setup;
+    close_inherited(&setup->queue, setup->null);
     obey_signals(&p);
-    watch_parent(own.parent);
-    if (own.delay) {
-        (void)wait_for_input(&p, -1, fw2_clock_now() + own.delay);
+    watch_parent(setup->parent);
+    if (setup->delay) {
+        (void)wait_for_input(&p, -1, fw2_clock_now() + setup->delay);
     }
     begin(&p, pool);
     work(&p);

@@ -76,7 +76,8 @@ typedef struct fw2_setup {
 void fw2_process_prepare(fw2_setup *setup);
 
 /** Close all descriptors but the queue's, run the loop, and return when the
- *  process is to exit. To be called after privileges are dropped. */
-void fw2_process_run(const fw2_setup *setup, apr_pool_t *pool);
+ *  process is to exit. To be called after privileges are dropped.
+ *  @param setup `queue` is set to the descriptors that stay open. */
+void fw2_process_run(fw2_setup *setup, apr_pool_t *pool);
 
 #endif /* FW2_PROCESS_H */
