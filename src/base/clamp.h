@@ -4,8 +4,8 @@
 #define FW2_CLAMP_H
 
 /*
- * clamp: the bounds of numbers that any process may have written into shared
- * memory. A reader clamps such a number before the number is used.
+ * clamp: a number within bounds. Any process may have written any number into
+ * shared memory, so a reader clamps such a number before the number is used.
  *
  * The room depends on APR and not on httpd.
  */

@@ -32,4 +32,10 @@ static inline apr_interval_time_t fw2_clock_cpu(void)
     return apr_time_from_sec(now.tv_sec) + now.tv_nsec / 1000;
 }
 
+/** Return the earlier of two times; 0 is no time. */
+static inline apr_time_t fw2_clock_earlier(apr_time_t a, apr_time_t b)
+{
+    return !a || (b && b < a) ? b : a;
+}
+
 #endif /* FW2_CLOCK_H */

@@ -10,6 +10,7 @@
 
 #include "closing/closer_impl.h"
 
+#include "base/clamp.h"
 #include "base/clock.h"
 
 #ifdef __linux__
@@ -226,24 +227,19 @@ void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handoff *handoff)
 /* -------------------------------------------------------------- waiting -- */
 
 /* Return the longest sleep in milliseconds; -1: no limit. */
-static int sleep_time(const fw2_closer *closer, apr_time_t until)
+static int sleep_time(const fw2_closer *closer, apr_time_t wake_at)
 {
     apr_time_t now = fw2_clock_now();
 
     if (closer->heap.n) {
         apr_time_t due = closer->held[closer->heap.slots[0]].due;
 
-        until = !until || due < until ? due : until;
+        wake_at = fw2_clock_earlier(wake_at, due);
     }
-    if (!until) {
+    if (!wake_at) {
         return -1;
     }
-    if (until <= now) {
-        return 0;
-    }
-    return until - now > apr_time_from_sec(60)
-               ? 60000
-               : (int)((until - now + 999) / 1000);
+    return (int)fw2_clamp_number(0, (wake_at - now + 999) / 1000, 60000);
 }
 
 /* True if the event is one of the watched descriptor. */
@@ -262,12 +258,13 @@ static int handle_event(fw2_closer *closer, const struct epoll_event *event)
     return 0;
 }
 
-int fw2_closer_wait(fw2_closer *closer, apr_time_t until, const void *unblocked)
+int fw2_closer_wait(fw2_closer *closer, apr_time_t wake_at,
+                    const void *unblocked)
 {
     struct epoll_event events[EVENTS];
     int i, ready = 0;
     int n = epoll_pwait(closer->epoll, events, EVENTS,
-                        sleep_time(closer, until), unblocked);
+                        sleep_time(closer, wake_at), unblocked);
 
     for (i = 0; i < n; i++) {
         ready |= handle_event(closer, &events[i]);
@@ -307,7 +304,7 @@ apr_time_t fw2_closer_oldest(const fw2_closer *closer)
 
 void fw2_closer_limit(fw2_closer *closer, int most)
 {
-    closer->limit = most < 1 ? 1 : most < closer->slots ? most : closer->slots;
+    closer->limit = (int)fw2_clamp_number(1, most, closer->slots);
     evict_down_to(closer, closer->limit);
 }
 
@@ -362,7 +359,8 @@ void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handoff *handoff)
 {
 }
 
-int fw2_closer_wait(fw2_closer *closer, apr_time_t until, const void *unblocked)
+int fw2_closer_wait(fw2_closer *closer, apr_time_t wake_at,
+                    const void *unblocked)
 {
     return 0;
 }

@@ -87,13 +87,13 @@ void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handoff *handoff);
 
 /**
  * Sleep until a socket or the watched descriptor has an event, a socket is due,
- * the time `until` is reached, or a signal is handled. Then check all sockets
+ * the time `wake_at` is reached, or a signal is handled. Then check all sockets
  * with an event and all due ones.
- * @param until fw2_clock_now()'s; 0: no such time.
+ * @param wake_at fw2_clock_now()'s; 0: no such time.
  * @param unblocked The signal mask (a sigset_t) during the sleep.
  * @return True if the watched descriptor is ready.
  */
-int fw2_closer_wait(fw2_closer *closer, apr_time_t until,
+int fw2_closer_wait(fw2_closer *closer, apr_time_t wake_at,
                     const void *unblocked);
 
 /** End the linger of the socket that has been held longest.

@@ -4,6 +4,7 @@
 
 #include "closing/closer_impl.h"
 
+#include "base/clamp.h"
 #include "base/clock.h"
 
 #ifdef __linux__
@@ -190,8 +191,8 @@ static apr_time_t total_end(const fw2_held *held)
     apr_time_t total = held->handoff.begun + held->handoff.linger_total;
     apr_time_t shorter = held->last_acked + held->handoff.once_acked;
 
-    return held->handoff.once_acked && !held->unacked && shorter < total
-               ? shorter
+    return held->handoff.once_acked && !held->unacked
+               ? fw2_clock_earlier(shorter, total)
                : total;
 }
 
@@ -215,13 +216,6 @@ static fw2_ending ending_by_time(fw2_held *held, apr_time_t now)
     return FW2_ENDINGS;
 }
 
-static apr_interval_time_t between(apr_interval_time_t least,
-                                   apr_interval_time_t time,
-                                   apr_interval_time_t most)
-{
-    return time < least ? least : time > most ? most : time;
-}
-
 /* Return when a time limit is next to be checked, if no event comes before. */
 static apr_time_t next_limit(const fw2_held *held, apr_time_t now)
 {
@@ -231,12 +225,12 @@ static apr_time_t next_limit(const fw2_held *held, apr_time_t now)
 
     if (is_ack_timed(held)) {
         apr_time_t user = held->last_acked + wanted->user_timeout;
-        apr_time_t check =
-            now + between(PROGRESS_MIN, wanted->user_timeout / 8, PROGRESS_MAX);
+        apr_interval_time_t check = fw2_clamp_number(
+            PROGRESS_MIN, wanted->user_timeout / 8, PROGRESS_MAX);
 
-        return check < user ? check : user;
+        return fw2_clock_earlier(now + check, user);
     }
-    return held->unacked || total < idle ? total : idle;
+    return held->unacked ? total : fw2_clock_earlier(total, idle);
 }
 
 /*
@@ -256,7 +250,7 @@ static apr_time_t acked_end(const fw2_held *held)
         return held->idle_since;
     }
     return held->idle_since
-           + between(0, info.tcpi_rtt + DELAYED_ACK, ANSWER_MAX);
+           + fw2_clamp_number(0, info.tcpi_rtt + DELAYED_ACK, ANSWER_MAX);
 }
 
 static apr_time_t next_check(const fw2_held *held, apr_time_t now, int more)
@@ -264,8 +258,7 @@ static apr_time_t next_check(const fw2_held *held, apr_time_t now, int more)
     apr_time_t limit = next_limit(held, now);
 
     if (held->throttled) {
-        return limit < now + THROTTLE_INTERVAL ? limit
-                                               : now + THROTTLE_INTERVAL;
+        return fw2_clock_earlier(limit, now + THROTTLE_INTERVAL);
     }
     return more ? now + 1 : limit;
 }
@@ -304,10 +297,7 @@ fw2_ending fw2_held_check(fw2_held *held, apr_time_t now)
         return FW2_ACKED;
     }
     ending = ending_by_time(held, now);
-    held->due = next_check(held, now, more);
-    if (over && over < held->due) {
-        held->due = over;
-    }
+    held->due = fw2_clock_earlier(next_check(held, now, more), over);
     return ending;
 }
 
