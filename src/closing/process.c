@@ -53,18 +53,18 @@ typedef struct {
     char (*agents)[FW2_AGENT_SIZE]; /* User-Agents by slot; NULL: clients are
                                        not listed */
     const char *arriving; /* User-Agent of the socket being accepted, or NULL */
-    apr_time_t batch;     /* when to receive messages; 0: at the next event */
-    apr_time_t
-        end_by;       /* latest end of the process; 0: a child may still send */
-    int queue_ended;  /* 1: the queue is empty and no child can send */
-    int pipes[PIPES]; /* pipes of pages that wait for a count */
+    apr_time_t receive_at; /* when to receive messages; 0: at the next event */
+    apr_time_t end_at;     /* latest end of the process; 0: a child may still
+                              send */
+    int queue_ended;       /* 1: the queue is empty and no child can send */
+    int pipes[PIPES];      /* pipes of pages that wait for a count */
     int npipes;
     int retired; /* 1: a newer process counts and samples */
 } process;
 
 /* ------------------------------------------------------------- signals -- */
 
-static volatile sig_atomic_t stop_asked, retire_asked, last_asked, orphaned;
+static volatile sig_atomic_t stop_asked, retire_asked, last_asked, parent_died;
 
 static void on_signal(int signal)
 {
@@ -74,8 +74,8 @@ static void on_signal(int signal)
     else if (signal == FW2_SIGNAL_LAST) {
         last_asked = 1;
     }
-    else if (signal == FW2_SIGNAL_ORPHANED) {
-        orphaned = 1;
+    else if (signal == FW2_SIGNAL_PARENT_DIED) {
+        parent_died = 1;
     }
     else {
         stop_asked = 1;
@@ -89,7 +89,7 @@ static void obey_signals(process *p)
 {
     static const int obeyed[] = { FW2_SIGNAL_STOP,
                                   FW2_SIGNAL_RETIRE,
-                                  FW2_SIGNAL_ORPHANED,
+                                  FW2_SIGNAL_PARENT_DIED,
                                   FW2_SIGNAL_LAST,
                                   SIGINT,
                                   SIGHUP };
@@ -268,11 +268,11 @@ static int receive_queued(process *p, int rounds)
 
 static void watch_queue(process *p)
 {
-    p->batch = 0;
+    p->receive_at = 0;
     if (p->closer
         && fw2_closer_watch(p->closer, p->setup->queue.receive)
                != APR_SUCCESS) {
-        p->batch = fw2_clock_now() + BATCH;
+        p->receive_at = fw2_clock_now() + BATCH;
     }
 }
 
@@ -281,7 +281,7 @@ static void watch_queue(process *p)
  * lingers itself, and the process continues to count. */
 static int senders_gone(const process *p)
 {
-    return last_asked || (p->queue_ended && (p->retired || orphaned));
+    return last_asked || (p->queue_ended && (p->retired || parent_died));
 }
 
 /* Receive the last messages, and set the latest end of the process. is_over()
@@ -289,8 +289,8 @@ static int senders_gone(const process *p)
 static void receive_last(process *p)
 {
     (void)receive_queued(p, -1);
-    p->batch = 0;
-    p->end_by = fw2_clock_now() + p->setup->longest;
+    p->receive_at = 0;
+    p->end_at = fw2_clock_now() + p->setup->longest;
 }
 
 /* Receive a batch. While messages arrive, the next batch is received 20 ms
@@ -300,50 +300,46 @@ static void receive_batch(process *p)
     int n = receive_queued(p, ROUNDS);
 
     if (n > 0) {
-        p->batch = fw2_clock_now() + BATCH;
+        p->receive_at = fw2_clock_now() + BATCH;
     }
     else if (n == 0) {
         watch_queue(p);
     }
     else {
-        p->batch = 0;
+        p->receive_at = 0;
         p->queue_ended = 1;
     }
 }
 
 /* --------------------------------------------------------------- waiting -- */
 
-static apr_time_t earlier(apr_time_t a, apr_time_t b)
-{
-    return !a || (b && b < a) ? b : a;
-}
-
-/* Sleep until a descriptor has input, the time `until` is reached, or a signal
- * is handled. True if there is input.
+/* Sleep until a descriptor has input, the time `wake_at` is reached, or a
+ * signal is handled. True if there is input.
  * @param fd -1: no descriptor.
- * @param until As in fw2_closer_wait(). */
-static int wait_for_input(const process *p, int fd, apr_time_t until)
+ * @param wake_at As in fw2_closer_wait(). */
+static int wait_for_input(const process *p, int fd, apr_time_t wake_at)
 {
     struct pollfd input = { fd, POLLIN, 0 };
     apr_time_t now = fw2_clock_now();
-    apr_interval_time_t left = until > now ? until - now : 0;
+    apr_interval_time_t left = wake_at > now ? wake_at - now : 0;
     struct timespec patience = { (time_t)apr_time_sec(left),
                                  (long)apr_time_usec(left) * 1000 };
 
-    return ppoll(&input, 1, until ? &patience : NULL, &p->unblocked) > 0;
+    return ppoll(&input, 1, wake_at ? &patience : NULL, &p->unblocked) > 0;
 }
 
 static void sleep_and_work(process *p)
 {
-    apr_time_t until = earlier(p->batch, p->publisher.sample_due);
-    int fd = p->queue_ended || p->end_by ? -1 : p->setup->queue.receive;
+    apr_time_t wake_at =
+        fw2_clock_earlier(p->receive_at, p->publisher.sample_due);
+    int fd = p->queue_ended || p->end_at ? -1 : p->setup->queue.receive;
     int ready;
 
-    until = earlier(until, p->end_by);
-    ready = p->closer ? fw2_closer_wait(p->closer, until, &p->unblocked)
-                      : wait_for_input(p, fd, until);
-    if (ready && !p->batch) {
-        p->batch = fw2_clock_now() + (p->closer ? BATCH : 0);
+    wake_at = fw2_clock_earlier(wake_at, p->end_at);
+    ready = p->closer ? fw2_closer_wait(p->closer, wake_at, &p->unblocked)
+                      : wait_for_input(p, fd, wake_at);
+    if (ready && !p->receive_at) {
+        p->receive_at = fw2_clock_now() + (p->closer ? BATCH : 0);
     }
 }
 
@@ -372,9 +368,10 @@ static void retire(process *p)
 
 static int is_over(const process *p)
 {
-    return stop_asked || (orphaned && p->setup->queue.receive < 0)
-           || (p->end_by
-               && (orphaned || !held_count(p) || fw2_clock_now() >= p->end_by));
+    return stop_asked || (parent_died && p->setup->queue.receive < 0)
+           || (p->end_at
+               && (parent_died || !held_count(p)
+                   || fw2_clock_now() >= p->end_at));
 }
 
 static void work(process *p)
@@ -384,10 +381,10 @@ static void work(process *p)
         if (retire_asked && !p->retired) {
             retire(p);
         }
-        if (p->batch && fw2_clock_now() >= p->batch) {
+        if (p->receive_at && fw2_clock_now() >= p->receive_at) {
             receive_batch(p);
         }
-        if (!p->end_by && senders_gone(p)) {
+        if (!p->end_at && senders_gone(p)) {
             receive_last(p);
         }
         answer_count_requests(p);
@@ -436,7 +433,7 @@ static void begin(process *p, apr_pool_t *pool)
     fw2_publisher_init(&p->publisher, setup, pool);
     if (setup->queue.receive >= 0) {
         watch_queue(p);
-        p->batch = 1; /* a former process may have left messages */
+        p->receive_at = 1; /* a former process may have left messages */
     }
 }
 
@@ -524,10 +521,10 @@ static void close_inherited(fw2_queue *queue, int null)
 static void watch_parent(pid_t parent)
 {
 #ifdef __linux__
-    (void)prctl(PR_SET_PDEATHSIG, FW2_SIGNAL_ORPHANED, 0, 0, 0);
+    (void)prctl(PR_SET_PDEATHSIG, FW2_SIGNAL_PARENT_DIED, 0, 0, 0);
 #endif
     if (getppid() != parent) {
-        orphaned = 1;
+        parent_died = 1;
     }
 }
 

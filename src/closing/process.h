@@ -36,10 +36,10 @@
 /** The signals that the process handles: end at once; stop counting and
  *  sampling, as a newer process does it; no child can send any more, though a
  *  fork of one may have the queue open; the parent has died. */
-#define FW2_SIGNAL_STOP     SIGTERM
-#define FW2_SIGNAL_RETIRE   SIGUSR1
-#define FW2_SIGNAL_LAST     SIGWINCH
-#define FW2_SIGNAL_ORPHANED SIGUSR2
+#define FW2_SIGNAL_STOP        SIGTERM
+#define FW2_SIGNAL_RETIRE      SIGUSR1
+#define FW2_SIGNAL_LAST        SIGWINCH
+#define FW2_SIGNAL_PARENT_DIED SIGUSR2
 
 /** The data that the process works with; made by the parent. */
 typedef struct fw2_setup {
