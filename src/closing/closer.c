@@ -12,6 +12,7 @@
 
 #include "base/clamp.h"
 #include "base/clock.h"
+#include "kernel/sockopts.h"
 
 #ifdef __linux__
 
@@ -114,12 +115,15 @@ static void epoll_del(const fw2_closer *closer, fw2_held *held)
     }
 }
 
-static void report(fw2_closer *closer, const fw2_held *held, int slot,
-                   fw2_ending ending)
+/* Close a socket that is not in the epoll set, and report its end. */
+static void close_and_report(fw2_closer *closer, const fw2_held *held, int slot,
+                             fw2_ending ending)
 {
     fw2_ended ended;
-    apr_interval_time_t lingered = fw2_clock_now() - held->handoff.begun;
+    apr_interval_time_t lingered;
 
+    fw2_sockopts_close(held->fd, held->abort || held->handoff.reset);
+    lingered = fw2_clock_now() - held->handoff.begun;
     ended.tag = held->handoff.tag;
     ended.ending = ending;
     ended.slot = slot;
@@ -136,8 +140,7 @@ static void slot_end(fw2_closer *closer, int slot, fw2_ending ending)
      * epoll set only with the last descriptor of the open file, and httpd may
      * still have one. */
     epoll_del(closer, held);
-    fw2_held_close(held);
-    report(closer, held, slot, ending);
+    close_and_report(closer, held, slot, ending);
     slot_free(closer, slot);
 }
 
@@ -212,8 +215,7 @@ void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handoff *handoff)
     fw2_held_begin(&held, fd, handoff, now);
     ending = fw2_held_check(&held, now);
     if (ending != FW2_ENDINGS) {
-        fw2_held_close(&held);
-        report(closer, &held, FW2_NO_SLOT, ending);
+        close_and_report(closer, &held, FW2_NO_SLOT, ending);
         return;
     }
     evict_down_to(closer, closer->limit - 1);

@@ -50,9 +50,6 @@ fw2_ending fw2_held_check(fw2_held *held, apr_time_t now);
  *  over; unread bytes would cause a reset at once. */
 void fw2_held_discard(fw2_held *held);
 
-/** Close a socket that is not in the epoll set. Does not block. */
-void fw2_held_close(const fw2_held *held);
-
 /** A heap of slots, the slot that is due first on top. */
 typedef struct fw2_heap {
     fw2_held *held; /**< all slots; the heap sets their `place` */

@@ -13,7 +13,6 @@
 #include <limits.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -321,17 +320,6 @@ void fw2_held_begin(fw2_held *held, int fd, const fw2_handoff *handoff,
     held->idle_since = held->last_acked = held->due = now;
     held->unacked = INT_MAX;
     held->until = handoff->until & 3;
-}
-
-void fw2_held_close(const fw2_held *held)
-{
-    struct linger linger = { held->abort || held->handoff.reset, 0 };
-
-    /* The process that handed the socket off may have set SO_LINGER with
-     * seconds, which would block close() even of a non-blocking descriptor
-     * until all data is acknowledged (inet_release()). */
-    (void)setsockopt(held->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-    close(held->fd);
 }
 
 #endif /* __linux__ */

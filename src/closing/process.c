@@ -12,8 +12,6 @@
 #include <unistd.h>
 
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #ifdef __linux__
@@ -23,6 +21,7 @@
 #include "apr_strings.h"
 
 #include "base/clock.h"
+#include "kernel/sockopts.h"
 
 /* The time from the first message of a batch until all queued messages are
  * received. A wake-up costs more than a linger whose client closes at once, so
@@ -159,20 +158,10 @@ static int held_count(const process *p)
     return p->closer ? fw2_closer_count(p->closer) : 0;
 }
 
-/* Close a descriptor of any kind that another process has sent. SO_LINGER is
- * turned off first, because close() would block for its seconds. */
-static void close_foreign(int fd)
-{
-    static const struct linger none = { 0, 0 };
-
-    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
-    close(fd);
-}
-
 static void drop_invalid(const process *p, int fd)
 {
     if (fd >= 0) {
-        close_foreign(fd);
+        fw2_sockopts_close(fd, 0);
     }
     fw2_counters_invalid(p->setup->counters);
 }
@@ -220,7 +209,7 @@ static void accept_count_request(process *p, const fw2_received *received)
         p->pipes[p->npipes++] = received->fd;
     }
     else {
-        close_foreign(received->fd); /* the page shows the last count */
+        fw2_sockopts_close(received->fd, 0); /* the page shows the last count */
     }
 }
 
@@ -351,7 +340,7 @@ static void answer_count_requests(process *p)
         fw2_publisher_count(&p->publisher, held_count(p));
     }
     while (p->npipes) {
-        close_foreign(p->pipes[--p->npipes]);
+        fw2_sockopts_close(p->pipes[--p->npipes], 0);
     }
 }
 

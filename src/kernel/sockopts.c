@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 const fw2_sockopts fw2_sockopts_system = { FW2_TIMEOUT_SYSTEM,
                                            FW2_SOCKET_LINGER_OFF };
@@ -82,6 +83,13 @@ apr_status_t fw2_sockopts_apply(int fd, fw2_sockopts *present,
         }
     }
     return APR_SUCCESS;
+}
+
+void fw2_sockopts_close(int fd, int reset)
+{
+    (void)set_so_linger(fd, reset ? FW2_SOCKET_LINGER_RESET
+                                  : FW2_SOCKET_LINGER_OFF);
+    close(fd);
 }
 
 int fw2_sockopts_has_user_timeout(void)

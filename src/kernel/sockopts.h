@@ -50,6 +50,15 @@ int fw2_sockopts_equal(fw2_sockopts a, fw2_sockopts b);
 apr_status_t fw2_sockopts_apply(int fd, fw2_sockopts *present,
                                 fw2_sockopts want);
 
+/**
+ * Close a descriptor of any kind that another process has sent. Does not block:
+ * the other process may have set SO_LINGER with seconds, which would block
+ * close() even of a non-blocking descriptor until all data is acknowledged
+ * (inet_release()).
+ * @param reset 1: discard the unsent data of a socket, and send a reset.
+ */
+void fw2_sockopts_close(int fd, int reset);
+
 /** True if this platform can limit an orphan's life by socket
  *  (TCP_LINGER2). */
 int fw2_sockopts_has_linger2(void);
