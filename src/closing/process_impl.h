@@ -15,16 +15,15 @@
 /** The counts and rates that are made and published. */
 typedef struct fw2_publisher {
     const fw2_setup *setup;
-    apr_pool_t *scratch;       /**< cleared after each count */
-    fw2_board_count last;      /**< the last count, without its tallies */
-    apr_interval_time_t cost;  /**< CPU time of the last count, publishing
-                                    included */
-    apr_int64_t own;           /**< open descriptors while no socket is held */
-    apr_int64_t limit;         /**< limit of descriptors; -1: not known */
-    apr_int64_t held, orphan;  /**< half-closed sockets; FW2_NOT_SAMPLED */
-    fw2_recent *recent_limits; /**< recent values of the limits */
-    fw2_recent *recent_events; /**< recent values of the counters; NULL: the
-                                    page is off */
+    apr_pool_t *scratch;  /**< cleared after each count */
+    fw2_board_count last; /**< the last count, without its tallies */
+    fw2_half half_closed; /**< its half-closed sockets; `held` and `orphan` may
+                               be FW2_NOT_SAMPLED */
+    apr_int64_t own_descriptors; /**< open ones while no socket is held; -1: not
+                                      known */
+    fw2_recent *recent_limits;   /**< recent values of the limits */
+    fw2_recent *recent_events;   /**< recent values of the counters; NULL: the
+                                      page is off */
     fw2_rates *rates;
     apr_time_t sample_due; /**< fw2_clock_now()'s; 0: no sample ever */
     apr_uint64_t marks;    /**< marks of the next sample */

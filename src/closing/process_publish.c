@@ -22,18 +22,8 @@
 /* The most CPU time that a count may take. */
 #define BUDGET (250 * (apr_interval_time_t)1000)
 
-/* The events of a virtual host that happen often enough for a rate. */
-enum {
-    PROBES = FW2_CAUSES,
-    LEFT_OPEN,
-    EVICTED,
-    IDLE,
-    EVENTS = IDLE + FW2_IDLES
-};
-
-_Static_assert(sizeof(fw2_rates) == EVENTS * sizeof(apr_int64_t),
-               "rates are events in this order");
-
+/* The numbers in each structure. */
+#define EVENTS (sizeof(fw2_rates) / sizeof(apr_int64_t))
 #define LIMITS (sizeof(fw2_limits) / sizeof(apr_int64_t))
 
 /* ---------------------------------------------------------- descriptors -- */
@@ -68,20 +58,21 @@ static apr_int64_t descriptor_limit(void)
 
 /* ----------------------------------------------------------------- rates -- */
 
+/* Read the totals of the events that have a rate. */
 static void read_events(const fw2_counters *counters, fw2_vhost_id vhost,
-                        apr_int64_t *events)
+                        fw2_rates *events)
 {
     fw2_vhost_totals totals;
     int i;
 
     fw2_counters_vhost(counters, vhost, &totals);
-    memcpy(events, totals.causes, sizeof(totals.causes));
-    events[PROBES] = totals.given_up;
-    events[EVICTED] = totals.endings[FW2_EVICTED];
-    memcpy(&events[IDLE], totals.idle, sizeof(totals.idle));
-    events[LEFT_OPEN] = 0;
+    memcpy(events->causes, totals.causes, sizeof(totals.causes));
+    events->probes = totals.given_up;
+    events->evicted = totals.endings[FW2_EVICTED];
+    memcpy(events->idle, totals.idle, sizeof(totals.idle));
+    events->left_open = 0;
     for (i = 0; i < FW2_ENDINGS; i++) {
-        events[LEFT_OPEN] += fw2_endings[i].open ? totals.endings[i] : 0;
+        events->left_open += fw2_endings[i].open ? totals.endings[i] : 0;
     }
 }
 
@@ -89,11 +80,11 @@ static void read_events(const fw2_counters *counters, fw2_vhost_id vhost,
  * fallbacks. */
 static void read_all_events(const fw2_counters *counters, apr_int64_t *events)
 {
-    apr_size_t i, n = (apr_size_t)fw2_counters_named(counters);
+    int i, n = fw2_counters_named(counters);
     fw2_server_totals totals;
 
     for (i = 0; i < n; i++) {
-        read_events(counters, (fw2_vhost_id)i, &events[i * EVENTS]);
+        read_events(counters, (fw2_vhost_id)i, &((fw2_rates *)events)[i]);
     }
     fw2_counters_server(counters, &totals);
     events[fw2_counters_places(counters) * EVENTS] = totals.fallbacks;
@@ -169,12 +160,9 @@ static void note_half_closed(fw2_publisher *p)
 {
     const fw2_count *count = &p->last.count;
 
-    p->held = p->orphan = FW2_NOT_SAMPLED;
+    p->half_closed.held = p->half_closed.orphan = FW2_NOT_SAMPLED;
     if (FW2_BACKEND_HAS_STATES(count->backend)) {
-        fw2_half half = fw2_sockdiag_half_closed(count->tallies, p->setup->n);
-
-        p->held = half.held;
-        p->orphan = half.orphan;
+        p->half_closed = fw2_sockdiag_half_closed(count->tallies, p->setup->n);
     }
 }
 
@@ -186,7 +174,7 @@ static void note_drops(fw2_publisher *p)
     const fw2_count *count = &p->last.count;
     fw2_limits *limits = &p->last.limits;
 
-    if (p->held == FW2_NOT_SAMPLED) {
+    if (!FW2_BACKEND_HAS_STATES(count->backend)) {
         return;
     }
     limits->own_drops = fw2_sockdiag_drops(count->tallies, p->setup->n);
@@ -202,8 +190,8 @@ static void count(fw2_publisher *p, apr_time_t now, int held)
 
     p->last.at = now;
     fw2_sockdiag_limits(&p->last.limits);
-    p->last.descriptors = p->own < 0 ? -1 : p->own + held;
-    p->last.descriptor_limit = p->limit;
+    p->last.descriptors =
+        p->own_descriptors < 0 ? -1 : p->own_descriptors + held;
     count_sockets(p);
     note_half_closed(p);
     note_drops(p);
@@ -217,7 +205,7 @@ static void count(fw2_publisher *p, apr_time_t now, int held)
     }
     p->last.cost = fw2_clock_cpu() - begun;
     fw2_board_publish(p->setup->board, &p->last);
-    p->cost = fw2_clock_cpu() - begun;
+    p->last.cost = fw2_clock_cpu() - begun; /* with that of publishing */
     apr_pool_clear(p->scratch);
     p->last.count.tallies = NULL;
 }
@@ -225,7 +213,7 @@ static void count(fw2_publisher *p, apr_time_t now, int held)
 void fw2_publisher_count(fw2_publisher *p, int held)
 {
     apr_time_t now = fw2_clock_now();
-    apr_interval_time_t old = OLD_COSTS * p->cost;
+    apr_interval_time_t old = OLD_COSTS * p->last.cost;
 
     if (!p->last.counts || now - p->last.at >= (old > OLD ? old : OLD)) {
         count(p, now, held);
@@ -256,8 +244,8 @@ void fw2_publisher_sample(fw2_publisher *p, int held)
     fw2_publisher_count(p, held);
     sample.time = apr_time_now();
     sample.interval = p->setup->sample_interval;
-    sample.held = p->held;
-    sample.orphan = p->orphan;
+    sample.held = p->half_closed.held;
+    sample.orphan = p->half_closed.orphan;
     sample.timewait = p->last.limits.timewait;
     sample.marks = p->marks;
     sample.closes = count_closes(p->setup->counters);
@@ -285,8 +273,8 @@ void fw2_publisher_init(fw2_publisher *p, const fw2_setup *setup,
     memset(p, 0, sizeof(*p));
     p->setup = setup;
     apr_pool_create(&p->scratch, pool);
-    p->own = count_descriptors(p->scratch);
-    p->limit = descriptor_limit();
+    p->own_descriptors = count_descriptors(p->scratch);
+    p->last.descriptor_limit = descriptor_limit();
     p->recent_limits = fw2_recent_create(LIMITS, pool);
     if (setup->pages) {
         p->recent_events = fw2_recent_create(places * EVENTS + 1, pool);
