@@ -42,7 +42,7 @@ typedef struct {
 typedef struct {
     apr_size_t offset; /* of an apr_int64_t in fw2_config */
     apr_int64_t default_value;
-    const fw2_word *words; /* ended by a NULL word */
+    const fw2_word *words; /* ended by a NULL word; NULL: no words */
     /* Parse a number; return the reason of an error, or NULL. May itself be
      * NULL, for a directive with words only. */
     const char *(*parse)(const char *arg, apr_int64_t *number);
@@ -152,40 +152,8 @@ static const char *warn_socket_linger(apr_int64_t seconds)
     return NULL;
 }
 
-static const fw2_word on_off[] = { { "On", 1 }, { "Off", 0 }, { NULL, 0 } };
-static const fw2_word timeout_words[] = { { "system", FW2_TIMEOUT_SYSTEM },
-                                          { "none", FW2_TIMEOUT_NONE },
-                                          { NULL, 0 } };
-static const fw2_word socket_linger_words[] = {
-    { "off", FW2_SOCKET_LINGER_OFF },
-    { "reset", FW2_SOCKET_LINGER_RESET },
-    { NULL, 0 }
-};
-static const fw2_word keepalive_words[] = {
-    { "inherit", FW2_KEEPALIVE_INHERIT }, { NULL, 0 }
-};
-static const fw2_word advertise_words[] = { { "inherit",
-                                              FW2_ADVERTISE_INHERIT },
-                                            { "off", FW2_ADVERTISE_OFF },
-                                            { NULL, 0 } };
-
-static const fw2_word linger_words[] = { { "auto", FW2_LINGER_AUTO },
-                                         { "always", FW2_LINGER_ALWAYS },
-                                         { "off", FW2_LINGER_OFF },
-                                         { "httpd", FW2_LINGER_HTTPD },
-                                         { NULL, 0 } };
-static const fw2_word idle_words[] = { { "auto", FW2_IDLE_AUTO }, { NULL, 0 } };
-static const fw2_word bytes_words[] = { { "unlimited", FW2_BYTES_UNLIMITED },
-                                        { NULL, 0 } };
-static const fw2_word user_timeout_words[] = {
-    { "system", FW2_USER_TIMEOUT_SYSTEM }, { NULL, 0 }
-};
-static const fw2_word slots_words[] = { { "auto", FW2_SLOTS_AUTO },
-                                        { NULL, 0 } };
-static const fw2_word sample_words[] = { { "Off", FW2_SAMPLE_OFF },
-                                         { NULL, 0 } };
-static const fw2_word no_words[] = { { NULL, 0 } };
-
+#define WORDS(...)    ((const fw2_word[]){ __VA_ARGS__, { NULL, 0 } })
+#define ON_OFF        WORDS({ "On", 1 }, { "Off", 0 })
 #define SERVER(field) .offset = APR_OFFSETOF(fw2_config, field)
 #define POLICY(field) SERVER(policy.field)
 #define TIME(unit_, min_, max_)                                                \
@@ -288,7 +256,7 @@ static const char *parse_value(const fw2_directive *row, const char *arg,
 {
     const fw2_word *word;
 
-    for (word = row->words; word->word; word++) {
+    for (word = row->words; word && word->word; word++) {
         if (!ap_cstr_casecmp(arg, word->word)) {
             *value = word->value;
             return NULL;

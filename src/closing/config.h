@@ -7,10 +7,10 @@
  * config: the directives, from httpd.conf to a policy for each server, and for
  * each request in a section, for example <Location>.
  *
- * Each directive is one row. Create and merge walk the rows, so a new directive
- * needs a field, a row and a line of fw2_config_commands. Configurations are
- * written while httpd reads its files and in post_config, and are read-only
- * afterwards. Any thread may then call the functions that read them.
+ * Each directive is one row of config_directives.h, which create, merge and
+ * httpd's list of directives are made of. Configurations are written while
+ * httpd reads its files and in post_config, and are read-only afterwards. Any
+ * thread may then call the functions that read them.
  */
 
 #include "httpd.h"
