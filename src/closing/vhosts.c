@@ -24,9 +24,7 @@ static const unsigned char *address_bytes(const apr_sockaddr_t *sa,
     if (sa->family != APR_INET) {
         return NULL;
     }
-    memset(addr, 0, 10);
-    memset(addr + 10, 0xff, 2);
-    memcpy(addr + 12, sa->ipaddr_ptr, 4);
+    fw2_endpoint_map(addr, sa->ipaddr_ptr);
     return addr;
 }
 
@@ -227,19 +225,14 @@ static const char *name_of(const server_rec *s, apr_pool_t *pool)
 const char **fw2_vhosts_names(const server_rec *main_server, int *n,
                               apr_pool_t *pool)
 {
+    apr_array_header_t *names = apr_array_make(pool, 8, sizeof(const char *));
     const server_rec *s;
-    const char **names;
 
-    *n = 0;
     for (s = main_server; s; s = s->next) {
-        (*n)++;
+        APR_ARRAY_PUSH(names, const char *) = name_of(s, pool);
     }
-    names = apr_palloc(pool, (apr_size_t)*n * sizeof(*names));
-    *n = 0;
-    for (s = main_server; s; s = s->next) {
-        names[(*n)++] = name_of(s, pool);
-    }
-    return names;
+    *n = names->nelts;
+    return (const char **)names->elts;
 }
 
 int fw2_vhosts_linger(const server_rec *main_server)
@@ -320,19 +313,11 @@ static const server_rec *address_server(const server_rec *s, apr_hash_t *first,
         const void *key = address_key(sar, &length, pool);
         const server_rec *own = apr_hash_get(first, key, length);
 
-        if (own && own != s && has_keepalive(own)) {
+        if (own != s && has_keepalive(own)) {
             return own;
         }
     }
     return NULL;
-}
-
-static int any_has_keepalive(const server_rec *s)
-{
-    while (s && !has_keepalive(s)) {
-        s = s->next;
-    }
-    return s != NULL;
 }
 
 /* Set the present time of an address's default virtual host on the virtual
@@ -359,9 +344,6 @@ void fw2_vhosts_keepalive(server_rec *main_server, apr_pool_t *ptemp)
 {
     server_rec *s;
 
-    if (!any_has_keepalive(main_server)) {
-        return;
-    }
     keep_old_times(main_server, ptemp);
     for (s = main_server; s; s = s->next) {
         if (has_keepalive(s)) {
@@ -375,16 +357,6 @@ void fw2_vhosts_keepalive(server_rec *main_server, apr_pool_t *ptemp)
 static apr_interval_time_t promise_of(const server_rec *s)
 {
     return apr_time_from_sec(fw2_policy_promise(fw2_config_policy(s)));
-}
-
-static int any_has_promise(const server_rec *s)
-{
-    while (s
-           && fw2_policy_promise(fw2_config_policy(s))
-                  == FW2_ADVERTISE_INHERIT) {
-        s = s->next;
-    }
-    return s != NULL;
 }
 
 /* Return the time that httpd waits for the next request to a server. For a
@@ -436,20 +408,20 @@ static int is_covered_by(const server_rec *main_server, const server_rec *s,
 
 int fw2_vhosts_promise(const server_rec *main_server, apr_pool_t *ptemp)
 {
-    apr_hash_t *first;
+    apr_hash_t *first = first_servers(main_server, ptemp);
     const server_rec *s;
+    int promises = 0;
 
-    if (!any_has_promise(main_server)) {
-        return 0;
-    }
-    first = first_servers(main_server, ptemp);
     for (s = main_server; s; s = s->next) {
         apr_interval_time_t real = real_time(s, first, ptemp);
 
+        if (fw2_policy_promise(fw2_config_policy(s)) != FW2_ADVERTISE_INHERIT) {
+            promises = 1;
+        }
         if (s->keep_alive && real > 0 && real <= promise_of(s)
             && !is_covered_by(main_server, s, real)) {
             warn_promise(s, real);
         }
     }
-    return 1;
+    return promises;
 }
