@@ -81,7 +81,7 @@ typedef struct {
 
 /* Made in post_config by the parent, constant in its children. */
 static const fw2_listeners *listeners;
-static fw2_closer_process *closer_process;
+static fw2_setup *setup;    /* the data of the closer process */
 static fw2_sources sources; /* the data of the page */
 static fw2_child child;     /* the data for connections */
 static int promises;        /* 1: FinWait2KeepAliveAdvertise is set somewhere */
@@ -227,11 +227,11 @@ static const fw2_settings *settings_of(const server_rec *s, apr_pool_t *pconf)
 }
 
 /* Make the queue. Without a queue the closer process only counts. */
-static void prepare_queue(fw2_queue *queue, const server_rec *s)
+static void prepare_queue(const server_rec *s)
 {
-    apr_status_t rv = fw2_queue_create(queue);
+    apr_status_t rv = fw2_queue_create(&setup->queue);
 
-    if (rv != APR_SUCCESS && child.lingers) {
+    if (rv != APR_SUCCESS && setup->lingers) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, rv, s,
                      "cannot make the queue to the process finwait2: httpd "
                      "lingers itself, as without mod_finwait2. All else works");
@@ -244,7 +244,7 @@ static apr_int64_t severity(apr_pool_t *pool)
     return fw2_status_severity(&sources, pool);
 }
 
-static void fill_setup(fw2_setup *setup, server_rec *s)
+static void fill_setup(server_rec *s)
 {
     setup->counters = retained_data()->counters;
     setup->clients = prepare_clients(s);
@@ -252,20 +252,19 @@ static void fill_setup(fw2_setup *setup, server_rec *s)
     setup->endpoints = listeners->endpoints;
     setup->n = listeners->n;
     setup->peers = fw2_config_status_peers(s) ? FW2_PEERS_MAX : 0;
-    setup->lingers = child.lingers;
+    setup->lingers = fw2_vhosts_linger(s);
     setup->slots = fw2_config_slots(s);
     setup->pages = fw2_config_status(s);
     setup->sample_interval = fw2_config_sample(s);
     setup->longest = fw2_vhosts_longest(s);
     setup->severity = setup->pages ? severity : NULL;
     setup->marks = marks_of(s);
-    prepare_queue(&setup->queue, s);
+    prepare_queue(s);
 }
 
 /* Set the data that the page and the connections use in this configuration's
  * children. */
-static void share_setup(const fw2_setup *setup, server_rec *s,
-                        apr_pool_t *pconf)
+static void share_setup(server_rec *s, apr_pool_t *pconf)
 {
     child.listeners = listeners;
     child.queue = &setup->queue;
@@ -275,7 +274,7 @@ static void share_setup(const fw2_setup *setup, server_rec *s,
     sources.queue = &setup->queue;
     sources.boards =
         fw2_keeper_boards(retained_data()->processes, &sources.nboards, pconf);
-    sources.lingers = child.lingers;
+    sources.lingers = setup->lingers;
     sources.names = listeners->names;
     sources.n = listeners->n;
     sources.counters = setup->counters;
@@ -283,16 +282,6 @@ static void share_setup(const fw2_setup *setup, server_rec *s,
     sources.clients = setup->clients;
     sources.history = setup->history;
     sources.sample_interval = setup->sample_interval;
-}
-
-static apr_status_t prepare_board(fw2_closer_process *process)
-{
-    const fw2_counters *counters = retained_data()->counters;
-
-    return fw2_board_create(&fw2_keeper_setup(process)->board, listeners->n,
-                            (int)fw2_counters_places(counters),
-                            fw2_counters_layout(counters),
-                            fw2_keeper_pool(process));
 }
 
 static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
@@ -309,7 +298,6 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     retained = retained_data();
     listeners = fw2_vhosts_listen(s, pconf);
-    child.lingers = fw2_vhosts_linger(s);
     sources.wanted = fw2_config_status(s);
     had_counters = retained->counters != NULL;
     rv = prepare_counters(s, pconf, ptemp);
@@ -320,18 +308,19 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     fw2_config_warn(s, limits.tcp_fin_timeout);
     fw2_vhosts_keepalive(s, ptemp);
     promises = fw2_vhosts_promise(s, ptemp);
-    closer_process =
-        fw2_keeper_add(&retained->processes, s, s->process->pool, pconf);
-    rv = prepare_board(closer_process);
+    setup = fw2_keeper_add(&retained->processes, s, s->process->pool, pconf);
+    rv = fw2_board_create(&setup->board, listeners->n,
+                          (int)fw2_counters_places(retained->counters),
+                          fw2_counters_layout(retained->counters), setup->pool);
     return rv == APR_SUCCESS ? OK : report_no_memory(s, rv, had_counters);
 }
 
 static int finwait2_start_process(apr_pool_t *pconf, apr_pool_t *plog,
                                   apr_pool_t *ptemp, server_rec *s)
 {
-    if (closer_process && fw2_keeper_setup(closer_process)->board) {
-        fill_setup(fw2_keeper_setup(closer_process), s);
-        share_setup(fw2_keeper_setup(closer_process), s, pconf);
+    if (setup && setup->board) {
+        fill_setup(s);
+        share_setup(s, pconf);
         fw2_keeper_start(retained_data()->processes);
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_finwait2/" FW2_VERSION " configured");
@@ -358,7 +347,7 @@ static void finwait2_child_status(server_rec *s, pid_t pid, ap_generation_t gen,
 static void finwait2_child_init(apr_pool_t *pchild, server_rec *s)
 {
     if (child.board) {
-        fw2_keeper_in_child(closer_process);
+        fw2_keeper_in_child(setup);
     }
 }
 

@@ -28,7 +28,6 @@ typedef struct fw2_child {
     fw2_counters *counters; /**< totals; each connection's end is counted
                                          once, for the virtual host of the last
                                          request */
-    int lingers;            /**< 1: a virtual host hands sockets off */
     int agents;             /**< 1: the closer process counts by User-Agent */
 } fw2_child;
 

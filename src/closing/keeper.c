@@ -40,10 +40,10 @@ APLOG_USE_MODULE(finwait2);
 #define STOP_PATIENCE (900 * (apr_interval_time_t)1000)
 #define STOP_STEP     (10 * (apr_interval_time_t)1000)
 
-struct fw2_closer_process {
-    fw2_closer_process *next; /* the process of the former configuration */
-    apr_pool_t *pool;
-    apr_proc_t proc;    /* pid 0: the process does not run */
+/* The closer process of one configuration, allocated from its setup's pool. */
+typedef struct fw2_closer_process {
+    struct fw2_closer_process *next; /* that of the former configuration */
+    apr_proc_t proc;                 /* pid 0: the process does not run */
     apr_time_t started; /* last start; fw2_clock_now()'s; 0: never started */
     apr_pool_t *pconf;  /* NULL: httpd has a newer configuration */
     int stopping;       /* 1: httpd stops or restarts, not gracefully */
@@ -52,7 +52,7 @@ struct fw2_closer_process {
     ap_generation_t generation;
     server_rec *main_server; /* NULL if `pconf` is NULL */
     fw2_setup setup;
-};
+} fw2_closer_process;
 
 static void maintain(int reason, void *data, int status);
 
@@ -82,19 +82,9 @@ static void adopt(fw2_closer_processes *at, apr_pool_t *pconf)
         }
         else {
             *at = process->next;
-            apr_pool_destroy(process->pool);
+            apr_pool_destroy(process->setup.pool);
         }
     }
-}
-
-apr_pool_t *fw2_keeper_pool(const fw2_closer_process *process)
-{
-    return process->pool;
-}
-
-fw2_setup *fw2_keeper_setup(fw2_closer_process *process)
-{
-    return &process->setup;
 }
 
 const fw2_board **fw2_keeper_boards(fw2_closer_processes processes, int *n,
@@ -164,7 +154,7 @@ static void run_process(fw2_closer_process *process)
 
     (void)setpgid(0, 0);
     rename_command(process->main_server->process);
-    apr_pool_create(&pool, process->pool);
+    apr_pool_create(&pool, process->setup.pool);
     fw2_process_prepare(&process->setup);
     if (!drop_privileges(pool)) {
         _exit(1);
@@ -526,9 +516,9 @@ static apr_status_t end_configuration(void *data)
     return APR_SUCCESS;
 }
 
-fw2_closer_process *fw2_keeper_add(fw2_closer_processes *processes,
-                                   server_rec *main_server, apr_pool_t *pool,
-                                   apr_pool_t *pconf)
+fw2_setup *fw2_keeper_add(fw2_closer_processes *processes,
+                          server_rec *main_server, apr_pool_t *pool,
+                          apr_pool_t *pconf)
 {
     apr_pool_t *own;
     fw2_closer_process *process;
@@ -538,9 +528,9 @@ fw2_closer_process *fw2_keeper_add(fw2_closer_processes *processes,
     apr_pool_create(&own, pool);
     process = apr_pcalloc(own, sizeof(*process));
     process->pconf = pconf;
-    process->pool = own;
     process->one_process = ap_exists_config_define("ONE_PROCESS")
                            || ap_exists_config_define("DEBUG");
+    process->setup.pool = own;
     process->setup.parent = getpid();
     process->setup.queue.send = process->setup.queue.receive = -1;
     process->main_server = main_server;
@@ -549,13 +539,13 @@ fw2_closer_process *fw2_keeper_add(fw2_closer_processes *processes,
     process->next = *processes;
     *processes = process;
     apr_pool_pre_cleanup_register(pconf, process, end_configuration);
-    return process;
+    return &process->setup;
 }
 
-void fw2_keeper_in_child(fw2_closer_process *process)
+void fw2_keeper_in_child(fw2_setup *setup)
 {
-    if (getpid() != process->setup.parent) { /* unlike with httpd -X */
-        fw2_queue_keep_sender(&process->setup.queue);
+    if (getpid() != setup->parent) { /* unlike with httpd -X */
+        fw2_queue_keep_sender(&setup->queue);
     }
 }
 

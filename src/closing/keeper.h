@@ -25,32 +25,21 @@
 
 #include "closing/process.h"
 
-/** The closer process of one configuration. The data has a pool of its own and
- *  lives until the process has ended, also while this module is unloaded in a
- *  restart. */
-typedef struct fw2_closer_process fw2_closer_process;
-
 /** The closer processes of all configurations, the newest first; retained by
- *  httpd. NULL: none. */
-typedef fw2_closer_process *fw2_closer_processes;
+ *  httpd, also while this module is unloaded in a restart. NULL: none. */
+typedef struct fw2_closer_process *fw2_closer_processes;
 
 /**
  * Add a closer process for a new configuration, not yet started, and adopt the
  * processes of former configurations.
  * @param pool httpd's process pool.
  * @param pconf The configuration's pool.
- * @return Never NULL.
+ * @return The setup of the closer process, which the caller fills in before
+ *         fw2_keeper_start(); never NULL. `pool`, `queue` and `parent` are set.
  */
-fw2_closer_process *fw2_keeper_add(fw2_closer_processes *processes,
-                                   server_rec *main_server, apr_pool_t *pool,
-                                   apr_pool_t *pconf);
-
-/** Return a pool that lives until the closer process has ended. */
-apr_pool_t *fw2_keeper_pool(const fw2_closer_process *process);
-
-/** Return the setup of the closer process, which the caller fills in before
- *  fw2_keeper_start(). */
-fw2_setup *fw2_keeper_setup(fw2_closer_process *process);
+fw2_setup *fw2_keeper_add(fw2_closer_processes *processes,
+                          server_rec *main_server, apr_pool_t *pool,
+                          apr_pool_t *pconf);
 
 /** Start the newest closer process if it does not run and the configuration
  *  needs it: sockets are handed off, or the page is on. To be called in
@@ -75,6 +64,6 @@ apr_size_t fw2_keeper_footprint(void);
 
 /** Close the closer process's end of the queue. To be called in each child,
  *  once. */
-void fw2_keeper_in_child(fw2_closer_process *process);
+void fw2_keeper_in_child(fw2_setup *setup);
 
 #endif /* FW2_KEEPER_H */

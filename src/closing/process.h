@@ -43,7 +43,8 @@
 
 /** The data that the process works with; made by the parent. */
 typedef struct fw2_setup {
-    fw2_queue queue; /**< both ends -1: no queue; the process only counts */
+    apr_pool_t *pool; /**< lives until the process has ended */
+    fw2_queue queue;  /**< both ends -1: no queue; the process only counts */
     fw2_counters *counters;
     fw2_board *board;
     fw2_clients *clients;          /**< NULL: clients are not listed */
