@@ -23,7 +23,8 @@ typedef enum {
     FW2_BYTES,       /**< the client sent more bytes than allowed */
     FW2_EVICTED,     /**< the slot was needed for another socket */
     FW2_STOPPED,     /**< the process stops */
-    FW2_ENDINGS
+    FW2_ENDINGS,
+    FW2_NO_ENDING = FW2_ENDINGS /**< the linger goes on */
 } fw2_ending;
 
 /** The properties of an ending. */
@@ -47,7 +48,8 @@ typedef enum {
     FW2_CAUSE_TIMEOUT,          /**< the client read or sent too slowly */
     FW2_CAUSE_STOP,             /**< the process stops */
     FW2_CAUSE_OTHER,
-    FW2_CAUSES
+    FW2_CAUSES,
+    FW2_NO_CAUSE = FW2_CAUSES /**< the connection goes on */
 } fw2_cause;
 
 /** The properties of a cause. */

@@ -188,7 +188,7 @@ static void check_slot(fw2_closer *closer, int slot, apr_time_t now)
 {
     fw2_ending ending = fw2_held_check(&closer->held[slot], now);
 
-    if (ending != FW2_ENDINGS) {
+    if (ending != FW2_NO_ENDING) {
         slot_end(closer, slot, ending);
         return;
     }
@@ -214,7 +214,7 @@ void fw2_closer_accept(fw2_closer *closer, int fd, const fw2_handoff *handoff)
 
     fw2_held_begin(&held, fd, handoff, now);
     ending = fw2_held_check(&held, now);
-    if (ending != FW2_ENDINGS) {
+    if (ending != FW2_NO_ENDING) {
         close_and_report(closer, &held, FW2_NO_SLOT, ending);
         return;
     }

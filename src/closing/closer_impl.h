@@ -42,7 +42,7 @@ void fw2_held_begin(fw2_held *held, int fd, const fw2_handoff *handoff,
 /**
  * Drain a socket, within bounds, and check whether its linger is over. Sets
  * `due`.
- * @return How the linger ended, or FW2_ENDINGS if it goes on.
+ * @return How the linger ended, or FW2_NO_ENDING if it goes on.
  */
 fw2_ending fw2_held_check(fw2_held *held, apr_time_t now);
 

@@ -98,7 +98,7 @@ static void slow_down(fw2_held *held)
 static fw2_ending ending_of_error(int error)
 {
     if (error == EAGAIN || error == EWOULDBLOCK || error == EINTR) {
-        return FW2_ENDINGS;
+        return FW2_NO_ENDING;
     }
     /* TCP_USER_TIMEOUT or SO_KEEPALIVE has expired. The error may be that of a
      * router that reported the client as unreachable (tcp_write_err()). */
@@ -145,7 +145,7 @@ static fw2_ending drain(fw2_held *held, apr_time_t now, int *more)
     return held->handoff.linger_bytes != FW2_BYTES_UNLIMITED
                    && held->drained > (apr_uint64_t)held->handoff.linger_bytes
                ? FW2_BYTES
-               : FW2_ENDINGS;
+               : FW2_NO_ENDING;
 }
 
 /* Update the number of unacknowledged bytes; our FIN counts as one byte. True
@@ -195,16 +195,16 @@ static apr_time_t total_end(const fw2_held *held)
                : total;
 }
 
-/* Return the ending if a time limit is reached, or FW2_ENDINGS. The idle limit
- * applies only after all data is acknowledged, because a slow reader sends
- * nothing. */
+/* Return the ending if a time limit is reached, or FW2_NO_ENDING. The idle
+ * limit applies only after all data is acknowledged, because a slow reader
+ * sends nothing. */
 static fw2_ending ending_by_time(fw2_held *held, apr_time_t now)
 {
     const fw2_handoff *wanted = &held->handoff;
 
     if (is_ack_timed(held)) {
         held->abort = now - held->last_acked >= wanted->user_timeout;
-        return held->abort ? FW2_SILENCE : FW2_ENDINGS;
+        return held->abort ? FW2_SILENCE : FW2_NO_ENDING;
     }
     if (now >= total_end(held)) {
         return FW2_TOTAL;
@@ -212,7 +212,7 @@ static fw2_ending ending_by_time(fw2_held *held, apr_time_t now)
     if (!held->unacked && now - held->idle_since >= wanted->linger_idle) {
         return FW2_SILENCE;
     }
-    return FW2_ENDINGS;
+    return FW2_NO_ENDING;
 }
 
 /* Return when a time limit is next to be checked, if no event comes before. */
@@ -272,14 +272,14 @@ static fw2_ending drain_and_check(fw2_held *held, apr_time_t now, int *more)
     fw2_ending ending = drain(held, now, more);
     int closed = ending == FW2_PEER_CLOSED && is_ack_timed(held);
 
-    if (ending != FW2_ENDINGS && !closed) {
+    if (ending != FW2_NO_ENDING && !closed) {
         return ending;
     }
     if (note_progress(held, now)) {
         return drain(held, now, more);
     }
     /* A client may have closed with a zero window; then the watch goes on. */
-    return closed && !is_dead(held) ? FW2_ENDINGS : ending;
+    return closed && !is_dead(held) ? FW2_NO_ENDING : ending;
 }
 
 fw2_ending fw2_held_check(fw2_held *held, apr_time_t now)
@@ -288,7 +288,7 @@ fw2_ending fw2_held_check(fw2_held *held, apr_time_t now)
     fw2_ending ending = drain_and_check(held, now, &more);
     apr_time_t over;
 
-    if (ending != FW2_ENDINGS) {
+    if (ending != FW2_NO_ENDING) {
         return ending;
     }
     over = acked_end(held);

@@ -109,7 +109,7 @@ void fw2_conn_accepted(conn_rec *c, apr_socket_t *csd, const fw2_child *child)
     conn->child = child;
     conn->options = fw2_vhosts_inherited_options(child->listeners, at);
     fw2_conn_owner_begin(conn, c, &owner);
-    conn->response_cause = FW2_CAUSES;
+    conn->response_cause = FW2_NO_CAUSE;
     if (child->agents) {
         conn->agent = apr_palloc(c->pool, FW2_AGENT_SIZE);
     }

@@ -64,14 +64,14 @@ fw2_cause fw2_conn_response_cause(const request_rec *r, int drop_status)
     const conn_rec *c = r->connection;
 
     if (c->aborted) {
-        return FW2_CAUSES;
+        return FW2_NO_CAUSE;
     }
     if (drop_status) {
         return drop_status == HTTP_REQUEST_TIME_OUT ? FW2_CAUSE_TIMEOUT
                                                     : FW2_CAUSE_ERROR;
     }
     if (!has_close_token(r)) {
-        return c->keepalive == AP_CONN_CLOSE ? FW2_CAUSE_OTHER : FW2_CAUSES;
+        return c->keepalive == AP_CONN_CLOSE ? FW2_CAUSE_OTHER : FW2_NO_CAUSE;
     }
     if (is_close_wanted(r)) {
         return FW2_CAUSE_CONNECTION_CLOSE;
@@ -134,7 +134,7 @@ fw2_cause fw2_conn_cause(conn_rec *c, fw2_conn *conn)
     if (conn->peer_closed) {
         return FW2_CAUSE_PEER;
     }
-    if (conn->response_cause != FW2_CAUSES) {
+    if (conn->response_cause != FW2_NO_CAUSE) {
         return conn->response_cause;
     }
     if (conn->eof_seen) {

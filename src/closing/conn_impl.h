@@ -41,7 +41,7 @@ typedef struct fw2_conn {
     apr_uint32_t agent_set; /**< 1: a thread writes `agent`, 2: `agent` is
                                  written; atomic */
     /** The cause for which the last response announced the end of the
-     *  connection, or FW2_CAUSES if it did not. */
+     *  connection, or FW2_NO_CAUSE if it did not. */
     fw2_cause response_cause;
     apr_time_t promised;  /**< the monotonic time until which the last
                                response promises to keep the connection; 0: no
@@ -110,8 +110,8 @@ int fw2_conn_drop_status(const request_rec *r);
 
 /**
  * Return the cause for which a response is the connection's last one;
- * FW2_CAUSES if the response is not the last, or if the client did not read it.
- * To be called when the request is logged.
+ * FW2_NO_CAUSE if the response is not the last, or if the client did not read
+ * it. To be called when the request is logged.
  * @param r The last internal redirect, which made the response.
  * @param drop_status fw2_conn_drop_status()'s.
  */
