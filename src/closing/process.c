@@ -58,17 +58,19 @@ typedef struct {
     int queue_ended;       /* 1: the queue is empty and no child can send */
     int pipes[PIPES];      /* pipes of pages that wait for a count */
     int npipes;
-    int retired; /* 1: a newer process counts and samples */
 } process;
 
 /* ------------------------------------------------------------- signals -- */
 
-static volatile sig_atomic_t stop_asked, retire_asked, last_asked, parent_died;
+static volatile sig_atomic_t stop_asked, last_asked, parent_died;
+
+/* 1: a newer process counts and samples. */
+static volatile sig_atomic_t retired;
 
 static void on_signal(int signal)
 {
     if (signal == FW2_SIGNAL_RETIRE) {
-        retire_asked = 1;
+        retired = 1;
     }
     else if (signal == FW2_SIGNAL_LAST) {
         last_asked = 1;
@@ -128,7 +130,7 @@ static void note_client(const process *p, const fw2_ended *ended)
 {
     fw2_client_end end;
 
-    if (!p->agents || p->retired || ended->tag.cause == FW2_CAUSE_PEER) {
+    if (!p->agents || retired || ended->tag.cause == FW2_CAUSE_PEER) {
         return;
     }
     end.agent =
@@ -205,7 +207,7 @@ static void accept_count_request(process *p, const fw2_received *received)
     if (received->fd < 0) {
         drop_invalid(p, -1);
     }
-    else if (p->npipes < PIPES && !p->retired) {
+    else if (p->npipes < PIPES && !retired) {
         p->pipes[p->npipes++] = received->fd;
     }
     else {
@@ -270,7 +272,7 @@ static void watch_queue(process *p)
  * lingers itself, and the process continues to count. */
 static int senders_gone(const process *p)
 {
-    return last_asked || (p->queue_ended && (p->retired || parent_died));
+    return last_asked || (p->queue_ended && (retired || parent_died));
 }
 
 /* Receive the last messages, and set the latest end of the process. is_over()
@@ -344,20 +346,12 @@ static void answer_count_requests(process *p)
     }
 }
 
-static void retire(process *p)
-{
-    p->retired = 1;
-    p->publisher.sample_due = 0;
-    if (p->setup->queue.receive < 0) {
-        stop_asked = 1;
-    }
-}
-
 /* ------------------------------------------------------------- the whole -- */
 
 static int is_over(const process *p)
 {
-    return stop_asked || (parent_died && p->setup->queue.receive < 0)
+    return stop_asked
+           || ((parent_died || retired) && p->setup->queue.receive < 0)
            || (p->end_at
                && (parent_died || !held_count(p)
                    || fw2_clock_now() >= p->end_at));
@@ -367,8 +361,8 @@ static void work(process *p)
 {
     while (!is_over(p)) {
         sleep_and_work(p);
-        if (retire_asked && !p->retired) {
-            retire(p);
+        if (retired) {
+            p->publisher.sample_due = 0;
         }
         if (p->receive_at && fw2_clock_now() >= p->receive_at) {
             receive_batch(p);
@@ -396,7 +390,6 @@ static void make_closer(process *p, apr_pool_t *pool)
     if (!p->setup->lingers || p->setup->queue.receive < 0
         || fw2_closer_create(&p->closer, p->setup->slots, &observer, pool)
                != APR_SUCCESS) {
-        p->closer = NULL;
         return;
     }
     if (p->setup->clients) {
