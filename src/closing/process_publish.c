@@ -156,27 +156,20 @@ static void recall_limits(fw2_publisher *p, apr_time_t now)
     }
 }
 
-static void note_half_closed(fw2_publisher *p)
-{
-    const fw2_count *count = &p->last.count;
-
-    p->half_closed.held = p->half_closed.orphan = FW2_NOT_SAMPLED;
-    if (FW2_BACKEND_HAS_STATES(count->backend)) {
-        p->half_closed = fw2_sockdiag_half_closed(count->tallies, p->setup->n);
-    }
-}
-
-/* Set the drops of httpd's listening sockets and of all others. If those of
- * httpd are known and no others were found, no other program listens, and the
- * others' drops are 0. */
-static void note_drops(fw2_publisher *p)
+/* Set the half-closed sockets, and the drops of httpd's listening sockets and
+ * of all others, if the source of the count shows them. If the drops of httpd
+ * are known and no others were found, no other program listens, and the others'
+ * drops are 0. */
+static void note_sums(fw2_publisher *p)
 {
     const fw2_count *count = &p->last.count;
     fw2_limits *limits = &p->last.limits;
 
     if (!FW2_BACKEND_HAS_STATES(count->backend)) {
+        p->half_closed.held = p->half_closed.orphan = FW2_NOT_SAMPLED;
         return;
     }
+    p->half_closed = fw2_sockdiag_half_closed(count->tallies, p->setup->n);
     limits->own_drops = fw2_sockdiag_drops(count->tallies, p->setup->n);
     limits->other_drops = count->elsewhere.drops;
     if (limits->own_drops >= 0 && count->elsewhere.half_closed >= 0) {
@@ -193,8 +186,7 @@ static void count(fw2_publisher *p, apr_time_t now, int held)
     p->last.descriptors =
         p->own_descriptors < 0 ? -1 : p->own_descriptors + held;
     count_sockets(p);
-    note_half_closed(p);
-    note_drops(p);
+    note_sums(p);
     recall_limits(p, now);
     p->last.counts++;
     if (p->recent_events) {
