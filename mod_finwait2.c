@@ -80,6 +80,7 @@ typedef struct {
 } finwait2_retained;
 
 /* Made in post_config by the parent, constant in its children. */
+static finwait2_retained *retained;
 static const fw2_listeners *listeners;
 static fw2_setup *setup;    /* the data of the closer process */
 static fw2_sources sources; /* the data of the page */
@@ -93,22 +94,20 @@ static int promises;        /* 1: FinWait2KeepAliveAdvertise is set somewhere */
 static finwait2_retained *retained_data(void)
 {
     char key[128];
-    finwait2_retained *retained;
+    finwait2_retained *data;
 
     apr_snprintf(key, sizeof(key), "mod_finwait2 %d %d %d %d %d %d",
                  (int)sizeof(finwait2_retained), (int)sizeof(fw2_history),
                  (int)fw2_keeper_footprint(), (int)fw2_counters_footprint(),
                  (int)fw2_board_footprint(), (int)fw2_clients_footprint());
-    retained = ap_retained_data_get(key);
-    return retained ? retained
-                    : ap_retained_data_create(key, sizeof(*retained));
+    data = ap_retained_data_get(key);
+    return data ? data : ap_retained_data_create(key, sizeof(*data));
 }
 
 /* Set the number of each server among the counters, by its name. */
 static apr_status_t prepare_counters(server_rec *main_server, apr_pool_t *pconf,
                                      apr_pool_t *ptemp)
 {
-    finwait2_retained *retained = retained_data();
     int n, i = 0;
     const char **names = fw2_vhosts_names(main_server, &n, ptemp);
     fw2_vhost_id *ids = apr_palloc(ptemp, (apr_size_t)n * sizeof(*ids));
@@ -139,7 +138,6 @@ static void warn_missing(const server_rec *s, apr_status_t rv, const char *what)
  * a former configuration are then erased. */
 static fw2_clients *prepare_clients(server_rec *main_server)
 {
-    finwait2_retained *retained = retained_data();
     apr_status_t rv;
 
     if (!fw2_config_status_peers(main_server)) {
@@ -159,7 +157,6 @@ static fw2_clients *prepare_clients(server_rec *main_server)
 
 static fw2_history *prepare_history(server_rec *main_server)
 {
-    finwait2_retained *retained = retained_data();
     apr_status_t rv;
 
     if (fw2_config_sample(main_server) == FW2_SAMPLE_OFF) {
@@ -177,7 +174,6 @@ static fw2_history *prepare_history(server_rec *main_server)
 /* Return the marks of the next sample: a restart, and a change of settings. */
 static apr_uint64_t marks_of(const server_rec *main_server)
 {
-    finwait2_retained *retained = retained_data();
     apr_uint64_t digest = fw2_config_digest(main_server);
     int changed = retained->digest && retained->digest != digest;
 
@@ -209,7 +205,7 @@ static int report_no_memory(server_rec *s, apr_status_t rv, int had_counters)
  * fw2_vhosts_keepalive(). */
 static const fw2_settings *settings_of(const server_rec *s, apr_pool_t *pconf)
 {
-    const fw2_counters *counters = retained_data()->counters;
+    const fw2_counters *counters = retained->counters;
     fw2_settings *settings =
         apr_pcalloc(pconf, fw2_counters_places(counters) * sizeof(*settings));
 
@@ -246,7 +242,7 @@ static apr_int64_t severity(apr_pool_t *pool)
 
 static void fill_setup(server_rec *s)
 {
-    setup->counters = retained_data()->counters;
+    setup->counters = retained->counters;
     setup->clients = prepare_clients(s);
     setup->history = prepare_history(s);
     setup->endpoints = listeners->endpoints;
@@ -273,7 +269,7 @@ static void share_setup(server_rec *s, apr_pool_t *pconf)
     child.agents = setup->clients != NULL;
     sources.queue = &setup->queue;
     sources.boards =
-        fw2_keeper_boards(retained_data()->processes, &sources.nboards, pconf);
+        fw2_keeper_boards(retained->processes, &sources.nboards, pconf);
     sources.lingers = setup->lingers;
     sources.names = listeners->names;
     sources.n = listeners->n;
@@ -287,7 +283,6 @@ static void share_setup(server_rec *s, apr_pool_t *pconf)
 static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
                                 apr_pool_t *ptemp, server_rec *s)
 {
-    finwait2_retained *retained;
     fw2_limits limits;
     apr_status_t rv;
     int had_counters;
@@ -321,7 +316,7 @@ static int finwait2_start_process(apr_pool_t *pconf, apr_pool_t *plog,
     if (setup && setup->board) {
         fill_setup(s);
         share_setup(s, pconf);
-        fw2_keeper_start(retained_data()->processes);
+        fw2_keeper_start(retained->processes);
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "mod_finwait2/" FW2_VERSION " configured");
     }
@@ -330,7 +325,7 @@ static int finwait2_start_process(apr_pool_t *pconf, apr_pool_t *plog,
 
 static int finwait2_monitor(apr_pool_t *p, server_rec *s)
 {
-    fw2_keeper_start(retained_data()->processes);
+    fw2_keeper_start(retained->processes);
     return DECLINED;
 }
 
