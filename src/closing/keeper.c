@@ -228,6 +228,7 @@ void fw2_keeper_start(fw2_closer_processes processes)
 
 /* ------------------------------------------------------------- its death -- */
 
+/* True if httpd stops, or if that is not known: no process is started then. */
 static int is_stopping(void)
 {
     int state = AP_MPMQ_STOPPING;
@@ -393,27 +394,22 @@ static void signal_all(const fw2_closer_process *process, int signal)
     }
 }
 
-/* Return the time from which a graceful stop is timed: with
- * GracefulShutdownTimeout the time of the request, else now. */
-static apr_time_t graceful_since(void)
-{
-    return ap_graceful_shutdown_timeout && graceful_asked ? graceful_asked
-                                                          : fw2_clock_now();
-}
-
-/* Return how long processes may go on during a graceful stop. */
-static apr_interval_time_t graceful_patience(const fw2_closer_process *process)
+/* Return the latest end of the processes in a graceful stop: when
+ * GracefulShutdownTimeout is over, counted from the request, or else when the
+ * longest linger is. */
+static apr_time_t graceful_deadline(const fw2_closer_process *process)
 {
     apr_interval_time_t longest = 0;
 
     if (ap_graceful_shutdown_timeout) {
-        return apr_time_from_sec(ap_graceful_shutdown_timeout);
+        return (graceful_asked ? graceful_asked : fw2_clock_now())
+               + apr_time_from_sec(ap_graceful_shutdown_timeout);
     }
     for (; process; process = process->next) {
         longest =
             process->setup.longest > longest ? process->setup.longest : longest;
     }
-    return longest + WAIT_MARGIN;
+    return fw2_clock_now() + longest + WAIT_MARGIN;
 }
 
 /* Wait until all processes have ended by themselves, or the time is over. Forks
@@ -421,20 +417,20 @@ static apr_interval_time_t graceful_patience(const fw2_closer_process *process)
  * signal tells the processes that no child sends any more. */
 static void wait_gracefully(fw2_closer_processes processes)
 {
-    apr_time_t until = graceful_since() + graceful_patience(processes);
+    apr_time_t deadline = graceful_deadline(processes);
 
     signal_all(processes, FW2_SIGNAL_LAST);
-    while (!all_gone(processes) && !stop_asked && fw2_clock_now() < until) {
+    while (!all_gone(processes) && !stop_asked && fw2_clock_now() < deadline) {
         apr_sleep(5 * STOP_STEP);
     }
 }
 
 static void signal_and_wait(fw2_closer_processes processes, int signal)
 {
-    apr_time_t until = fw2_clock_now() + STOP_PATIENCE;
+    apr_time_t deadline = fw2_clock_now() + STOP_PATIENCE;
 
     signal_all(processes, signal);
-    while (!all_gone(processes) && fw2_clock_now() < until) {
+    while (!all_gone(processes) && fw2_clock_now() < deadline) {
         apr_sleep(STOP_STEP);
     }
 }
@@ -464,13 +460,6 @@ static void leave_all(fw2_closer_process *process)
     }
 }
 
-static void wait_to_be_killed(void)
-{
-    for (;;) {
-        pause();
-    }
-}
-
 /* Close the parent's ends of a queue without blocking. A hostile child may have
  * queued sockets with SO_LINGER, and a close of the last reference to such a
  * socket blocks, except in an exit. So a forked process keeps the queue open
@@ -481,7 +470,9 @@ static void close_queue(fw2_queue *queue)
     pid_t holder = fork_without_signals();
 
     if (!holder) {
-        wait_to_be_killed();
+        for (;;) {
+            pause(); /* until it is killed */
+        }
     }
     fw2_queue_keep_receiver(queue);
     if (holder > 0) {
