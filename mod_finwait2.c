@@ -140,7 +140,7 @@ static fw2_clients *prepare_clients(server_rec *main_server)
 {
     apr_status_t rv;
 
-    if (!fw2_config_status_peers(main_server)) {
+    if (!fw2_config_globals(main_server)->peers) {
         if (retained->clients) {
             fw2_clients_erase(retained->clients);
         }
@@ -155,11 +155,12 @@ static fw2_clients *prepare_clients(server_rec *main_server)
     return retained->clients;
 }
 
+/* Return the history, or NULL without samples. */
 static fw2_history *prepare_history(server_rec *main_server)
 {
     apr_status_t rv;
 
-    if (fw2_config_sample(main_server) == FW2_SAMPLE_OFF) {
+    if (setup->sample_interval == FW2_SAMPLE_OFF) {
         return NULL;
     }
     if (!retained->history) {
@@ -242,16 +243,19 @@ static apr_int64_t severity(apr_pool_t *pool)
 
 static void fill_setup(server_rec *s)
 {
+    const fw2_globals *globals = fw2_config_globals(s);
+
+    setup->pages = globals->status != 0;
+    /* Only the page shows the history. */
+    setup->sample_interval = setup->pages ? globals->sample : FW2_SAMPLE_OFF;
     setup->counters = retained->counters;
     setup->clients = prepare_clients(s);
     setup->history = prepare_history(s);
     setup->endpoints = listeners->endpoints;
     setup->n = listeners->n;
-    setup->peers = fw2_config_status_peers(s) ? FW2_PEERS_MAX : 0;
+    setup->peers = globals->peers ? FW2_PEERS_MAX : 0;
     setup->lingers = fw2_vhosts_linger(s);
-    setup->slots = fw2_config_slots(s);
-    setup->pages = fw2_config_status(s);
-    setup->sample_interval = fw2_config_sample(s);
+    setup->slots = (int)globals->slots;
     setup->longest = fw2_vhosts_longest(s);
     setup->severity = setup->pages ? severity : NULL;
     setup->marks = marks_of(s);
@@ -293,7 +297,7 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     }
     retained = retained_data();
     listeners = fw2_vhosts_listen(s, pconf);
-    sources.wanted = fw2_config_status(s);
+    sources.wanted = fw2_config_globals(s)->status != 0;
     had_counters = retained->counters != NULL;
     rv = prepare_counters(s, pconf, ptemp);
     if (rv != APR_SUCCESS) {

@@ -18,10 +18,7 @@ APLOG_USE_MODULE(finwait2);
 /* The configuration of one server or of one section. */
 typedef struct {
     fw2_policy policy;
-    apr_int64_t status; /* 1: the page answers */
-    apr_int64_t peers;  /* 1: the page shows addresses */
-    apr_int64_t slots;  /* the most sockets held; FW2_SLOTS_AUTO */
-    apr_int64_t sample; /* microseconds between samples; FW2_SAMPLE_OFF */
+    fw2_globals globals;
     apr_uint32_t vhost; /* the server's number, or NO_VHOST */
     apr_uint32_t set;   /* bit i: the directive of row i was set, here or in a
                            merged configuration */
@@ -154,8 +151,8 @@ static const char *warn_socket_linger(apr_int64_t seconds)
 
 #define WORDS(...)    ((const fw2_word[]){ __VA_ARGS__, { NULL, 0 } })
 #define ON_OFF        WORDS({ "On", 1 }, { "Off", 0 })
-#define SERVER(field) .offset = APR_OFFSETOF(fw2_config, field)
-#define POLICY(field) SERVER(policy.field)
+#define POLICY(field) .offset = APR_OFFSETOF(fw2_config, policy.field)
+#define GLOBAL(field) .offset = APR_OFFSETOF(fw2_config, globals.field)
 #define TIME(unit_, min_, max_)                                                \
     .parse = parse_time, .unit = (unit_), .min = (min_), .max = (max_)
 
@@ -408,26 +405,9 @@ apr_uint32_t fw2_config_vhost(const server_rec *s)
     return config_of(s)->vhost;
 }
 
-int fw2_config_slots(const server_rec *s)
+const fw2_globals *fw2_config_globals(const server_rec *main_server)
 {
-    return (int)config_of(s)->slots;
-}
-
-int fw2_config_status(const server_rec *s)
-{
-    return config_of(s)->status != 0;
-}
-
-int fw2_config_status_peers(const server_rec *s)
-{
-    return config_of(s)->peers != 0;
-}
-
-apr_interval_time_t fw2_config_sample(const server_rec *s)
-{
-    const fw2_config *conf = config_of(s);
-
-    return conf->status ? conf->sample : FW2_SAMPLE_OFF;
+    return &config_of(main_server)->globals;
 }
 
 static const char *name_of(const server_rec *s)

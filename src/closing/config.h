@@ -80,26 +80,21 @@ apr_uint32_t fw2_config_vhost(const server_rec *s);
 /** FinWait2LingerSlots auto. */
 #define FW2_SLOTS_AUTO 0
 
-/** Return the most sockets to linger on, or FW2_SLOTS_AUTO.
- *  @param s The main server: FinWait2LingerSlots is global. */
-int fw2_config_slots(const server_rec *s);
-
-/** True if the page answers.
- *  @param s The main server: FinWait2Status is global, and no .htaccess can set
- *           it. */
-int fw2_config_status(const server_rec *s);
-
-/** True if the page shows the clients' addresses.
- *  @param s The main server: FinWait2StatusPeers is global. */
-int fw2_config_status_peers(const server_rec *s);
-
 /** FinWait2Sample Off. */
 #define FW2_SAMPLE_OFF 0
 
-/** Return the microseconds between two samples of the history; FW2_SAMPLE_OFF
- *  also if the page does not answer, since only the page shows the history.
- *  @param s The main server: FinWait2Sample is global. */
-apr_interval_time_t fw2_config_sample(const server_rec *s);
+/** The settings of the whole server: a plain value like fw2_policy. */
+typedef struct fw2_globals {
+    apr_int64_t status; /**< 1: the page answers */
+    apr_int64_t peers;  /**< 1: the page shows the clients' addresses */
+    apr_int64_t slots;  /**< the most sockets to linger on, or FW2_SLOTS_AUTO */
+    apr_int64_t sample; /**< microseconds between two samples of the history,
+                             or FW2_SAMPLE_OFF */
+} fw2_globals;
+
+/** Return the settings of the whole server, which live as long as the main
+ *  server's configuration. */
+const fw2_globals *fw2_config_globals(const server_rec *main_server);
 
 /** Return a number that changes when a server's name or settings change: those
  *  of this module, and httpd's own times and limits of a connection. Settings

@@ -90,24 +90,24 @@ DIRECTIVE(KEEPALIVE_ADVERTISE, "FinWait2KeepAliveAdvertise", SERVERS,
 DIRECTIVE(LINGER_SLOTS, "FinWait2LingerSlots", MAIN_SERVER,
           "auto (the default, 65536 or what descriptors allow), or 1 to "
           "1048576: how many connections the whole server may linger on",
-          SERVER(slots), .default_value = FW2_SLOTS_AUTO,
+          GLOBAL(slots), .default_value = FW2_SLOTS_AUTO,
           .words = WORDS({ "auto", FW2_SLOTS_AUTO }),
           .parse = parse_count, .unit = 1, .min = 1, .max = 1 << 20)
 
 DIRECTIVE(STATUS, "FinWait2Status", MAIN_SERVER,
           "On, or Off (the default): whether the handler finwait-status "
           "answers",
-          SERVER(status), .default_value = 0, .words = ON_OFF)
+          GLOBAL(status), .default_value = 0, .words = ON_OFF)
 
 DIRECTIVE(STATUS_PEERS, "FinWait2StatusPeers", MAIN_SERVER,
           "On, or Off (the default): whether its page shows the clients' "
           "addresses",
-          SERVER(peers), .default_value = 0, .words = ON_OFF)
+          GLOBAL(peers), .default_value = 0, .words = ON_OFF)
 
 DIRECTIVE(SAMPLE, "FinWait2Sample", MAIN_SERVER,
           "Off, or a time from 1s to 1h (5s is the default): how often the "
           "page's history gets a sample",
-          SERVER(sample), .default_value = 5 * SECOND,
+          GLOBAL(sample), .default_value = 5 * SECOND,
           .words = WORDS({ "Off", FW2_SAMPLE_OFF }),
           TIME(1, SECOND, 3600 * SECOND))
 
