@@ -307,7 +307,7 @@ static int finwait2_post_config(apr_pool_t *pconf, apr_pool_t *plog,
     fw2_config_warn(s, limits.tcp_fin_timeout);
     fw2_vhosts_keepalive(s, ptemp);
     promises = fw2_vhosts_promise(s, ptemp);
-    setup = fw2_keeper_add(&retained->processes, s, s->process->pool, pconf);
+    setup = fw2_keeper_add(&retained->processes, s->process->pool, pconf);
     rv = fw2_board_create(&setup->board, listeners->n,
                           (int)fw2_counters_places(retained->counters),
                           fw2_counters_layout(retained->counters), setup->pool);

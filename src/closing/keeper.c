@@ -50,7 +50,6 @@ typedef struct fw2_closer_process {
     int one_process;    /* 1: httpd -X */
     int warned;         /* 1: a failed start is logged */
     ap_generation_t generation;
-    server_rec *main_server; /* NULL if `pconf` is NULL */
     fw2_setup setup;
 } fw2_closer_process;
 
@@ -136,9 +135,9 @@ static int drop_privileges(apr_pool_t *pool)
 
 /* Change the command that ps shows. The arguments stay, so that ps still shows
  * which httpd the process belongs to. */
-static void rename_command(const process_rec *process)
+static void rename_command(void)
 {
-    char *command = (char *)process->argv[0];
+    char *command = (char *)ap_server_conf->process->argv[0];
     apr_size_t size = strlen(command) + 1;
 
     memset(command, 0, size);
@@ -153,7 +152,7 @@ static void run_process(fw2_closer_process *process)
     apr_pool_t *pool;
 
     (void)setpgid(0, 0);
-    rename_command(process->main_server->process);
+    rename_command();
     apr_pool_create(&pool, process->setup.pool);
     fw2_process_prepare(&process->setup);
     if (!drop_privileges(pool)) {
@@ -182,7 +181,7 @@ static pid_t fork_without_signals(void)
 static void warn_not_started(fw2_closer_process *process, apr_status_t rv)
 {
     if (!process->warned) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, process->main_server,
+        ap_log_error(APLOG_MARK, APLOG_WARNING, rv, ap_server_conf,
                      "cannot start the process finwait2, which lingers for "
                      "httpd and counts for its page. httpd goes on and lingers "
                      "itself, as without mod_finwait2; another attempt follows "
@@ -244,7 +243,7 @@ static void handle_death(fw2_closer_process *process)
     process->proc.pid = 0;
     fw2_board_abandon(process->setup.board);
     if (process->pconf && !is_stopping()) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, process->main_server,
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, ap_server_conf,
                      "the process finwait2 (pid %" APR_PID_T_FMT
                      ") has ended unasked; another one is started. Clients of "
                      "the connections that it held may miss the end of their "
@@ -451,7 +450,6 @@ static void leave_all(fw2_closer_process *process)
 {
     for (; process; process = process->next) {
         process->pconf = NULL;
-        process->main_server = NULL;
         if (process->proc.pid) {
             kill(process->proc.pid, FW2_SIGNAL_RETIRE);
             ap_register_extra_mpm_process(process->proc.pid,
@@ -507,8 +505,7 @@ static apr_status_t end_configuration(void *data)
     return APR_SUCCESS;
 }
 
-fw2_setup *fw2_keeper_add(fw2_closer_processes *processes,
-                          server_rec *main_server, apr_pool_t *pool,
+fw2_setup *fw2_keeper_add(fw2_closer_processes *processes, apr_pool_t *pool,
                           apr_pool_t *pconf)
 {
     apr_pool_t *own;
@@ -524,7 +521,6 @@ fw2_setup *fw2_keeper_add(fw2_closer_processes *processes,
     process->setup.pool = own;
     process->setup.parent = getpid();
     process->setup.queue.send = process->setup.queue.receive = -1;
-    process->main_server = main_server;
     ap_mpm_query(AP_MPMQ_GENERATION, &generation);
     process->generation = generation;
     process->next = *processes;

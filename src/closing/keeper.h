@@ -37,8 +37,7 @@ typedef struct fw2_closer_process *fw2_closer_processes;
  * @return The setup of the closer process, which the caller fills in before
  *         fw2_keeper_start(); never NULL. `pool`, `queue` and `parent` are set.
  */
-fw2_setup *fw2_keeper_add(fw2_closer_processes *processes,
-                          server_rec *main_server, apr_pool_t *pool,
+fw2_setup *fw2_keeper_add(fw2_closer_processes *processes, apr_pool_t *pool,
                           apr_pool_t *pconf);
 
 /** Start the newest closer process if it does not run and the configuration
