@@ -22,9 +22,8 @@
 APLOG_USE_MODULE(finwait2);
 
 /* The longest linger after all data is acknowledged, for a connection with the
- * note `short-lingering-close` of mod_reqtimeout or event. httpd's own linger
- * counts this time from our FIN on, which truncates the response of a slow
- * client. */
+ * note of a short linger. httpd's own linger counts this time from our FIN on,
+ * which truncates the response of a slow client. */
 #define SHORT_LINGER apr_time_from_sec(2)
 
 /* Without POLLRDHUP a FIN alone may not be seen. */
@@ -382,7 +381,7 @@ static void fill_handoff(conn_rec *c, const fw2_conn *conn,
     handoff->linger_total = policy->linger_total;
     handoff->linger_bytes = policy->linger_bytes;
     handoff->user_timeout = policy->user_timeout;
-    if (apr_table_get(c->notes, "short-lingering-close")) {
+    if (fw2_conn_has_short_linger(c)) {
         handoff->once_acked = SHORT_LINGER;
     }
     handoff->begun = fw2_clock_now();

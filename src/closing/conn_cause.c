@@ -85,9 +85,7 @@ fw2_cause fw2_conn_response_cause(const request_rec *r, int drop_status)
 
 /* ------------------------------------------- what a connection was like */
 
-/* True if the connection has the note of mod_reqtimeout, for a client that was
- * too slow, or of event, for a connection at the end of its keep-alive time. */
-static int has_short_linger_note(const conn_rec *c)
+int fw2_conn_has_short_linger(const conn_rec *c)
 {
     return apr_table_get(c->notes, "short-lingering-close") != NULL;
 }
@@ -101,7 +99,7 @@ static int has_short_linger_note(const conn_rec *c)
 static int is_idle(conn_rec *c)
 {
     if (fw2_conn_is_http2(c)) {
-        return has_short_linger_note(c);
+        return fw2_conn_has_short_linger(c);
     }
     return c->keepalives && (!c->cs || c->keepalive == AP_CONN_KEEPALIVE);
 }
@@ -118,7 +116,7 @@ static int is_late(conn_rec *c, fw2_conn *conn)
         return 1;
     }
     return !fw2_conn_is_http2(c) && c->keepalive != AP_CONN_KEEPALIVE
-           && (has_short_linger_note(c) || (c->keepalives && !is_idle(c)));
+           && (fw2_conn_has_short_linger(c) || (c->keepalives && !is_idle(c)));
 }
 
 /* True if httpd has closed a connection without a request and without a log

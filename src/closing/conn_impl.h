@@ -117,6 +117,11 @@ int fw2_conn_drop_status(const request_rec *r);
  */
 fw2_cause fw2_conn_response_cause(const request_rec *r, int drop_status);
 
+/** True if the connection has the note of mod_reqtimeout, for a client that was
+ *  too slow, or of event, for a connection at the end of its keep-alive
+ *  time. */
+int fw2_conn_has_short_linger(const conn_rec *c);
+
 /** Return the cause of the connection's end. To be called when all its requests
  *  are logged. */
 fw2_cause fw2_conn_cause(conn_rec *c, fw2_conn *conn);
