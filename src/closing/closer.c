@@ -1,12 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/*
- * The slots, the epoll set and the order in which sockets are due.
- *
- * A socket is drained and checked before it gets a slot. Most clients have
- * closed by then, so one recv() and one close() are enough. Other sockets go
- * into the epoll set, and into the heap with the time of their next check.
- */
+/* The slots, the epoll set, and the heap with the time of each socket's next
+ * check. */
 
 #include "closing/closer_impl.h"
 

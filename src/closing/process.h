@@ -11,10 +11,6 @@
  * clients, and is the only writer of counts, rates and history. The process has
  * one thread and one loop, and no lock.
  *
- * The first message of a batch wakes the process. 20 ms later the process
- * receives all queued messages; most clients have closed by then. Without
- * messages or events the process sleeps.
- *
  * The process ends after SIGTERM, or when no child can send any more and no
  * socket is held. It trusts no data that other processes write.
  *
