@@ -365,21 +365,16 @@ static void maintain(int reason, void *data, int status)
 
 /* ---------------------------------------------- the configuration's end -- */
 
-/* Wait for a process without blocking. True if it has ended. */
-static int reap(fw2_closer_process *process)
-{
-    if (process->proc.pid && waitpid(process->proc.pid, NULL, WNOHANG)) {
-        process->proc.pid = 0;
-    }
-    return !process->proc.pid;
-}
-
+/* Wait for all processes without blocking. True if all have ended. */
 static int all_gone(fw2_closer_process *process)
 {
     int gone = 1;
 
     for (; process; process = process->next) {
-        gone = reap(process) && gone;
+        if (process->proc.pid && waitpid(process->proc.pid, NULL, WNOHANG)) {
+            process->proc.pid = 0;
+        }
+        gone = gone && !process->proc.pid;
     }
     return gone;
 }
