@@ -115,14 +115,12 @@ static void close_and_report(fw2_closer *closer, const fw2_held *held, int slot,
                              fw2_ending ending)
 {
     fw2_ended ended;
-    apr_interval_time_t lingered;
 
     fw2_sockopts_close(held->fd, held->abort || held->handoff.reset);
-    lingered = fw2_clock_now() - held->handoff.begun;
     ended.tag = held->handoff.tag;
     ended.ending = ending;
     ended.slot = slot;
-    ended.lingered = lingered > 0 ? lingered : 0;
+    ended.lingered = fw2_clock_now() - held->handoff.begun;
     ended.drained = held->drained;
     closer->observer.ended(closer->observer.context, &ended);
 }
