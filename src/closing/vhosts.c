@@ -218,8 +218,7 @@ static const char *name_of(const server_rec *s, apr_pool_t *pool)
     if (!name) {
         name = s->addrs && s->addrs->virthost ? s->addrs->virthost : "*";
     }
-    return port ? apr_psprintf(pool, "%s:%u", name, port)
-                : apr_pstrdup(pool, name);
+    return port ? apr_psprintf(pool, "%s:%u", name, port) : name;
 }
 
 const char **fw2_vhosts_names(const server_rec *main_server, int *n,
