@@ -69,10 +69,11 @@ static void register_process(fw2_closer_process *process, apr_pool_t *pconf)
  * former configurations use. */
 static void adopt(fw2_closer_processes *at, apr_pool_t *pconf)
 {
-    fw2_closer_process *process;
+    fw2_closer_process *process, *next;
     ap_generation_t generation;
 
-    while ((process = *at)) {
+    for (process = *at; process; process = next) {
+        next = process->next;
         if (process->proc.pid
             && ap_unregister_extra_mpm_process(process->proc.pid,
                                                &generation)) {
@@ -80,7 +81,7 @@ static void adopt(fw2_closer_processes *at, apr_pool_t *pconf)
             at = &process->next;
         }
         else {
-            *at = process->next;
+            *at = next;
             apr_pool_destroy(process->setup.pool);
         }
     }
