@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * How far a request's body is read, by any handler, or by httpd itself before
+ * The part of a request's body that is read, by any handler, or by httpd before
  * the next request.
  *
  * A filter sees the end of the body (EOS) that httpd's own filter HTTP_IN

@@ -16,7 +16,7 @@
 #include "base/record.h"
 #include "base/sync.h"
 
-/** How far the body of the last request was read. */
+/** The part of the last request's body that was read. */
 typedef enum {
     FW2_BODY_READ,   /**< to its end; also for a request without a body */
     FW2_BODY_UNREAD, /**< not yet to its end */

@@ -50,7 +50,7 @@ static void clamp(fw2_sample *sample)
     }
 }
 
-/* Whether the slot has this sample, whole. */
+/* Read a sample. True if the slot has all of it, with this number. */
 static int slot_read(const fw2_slot *slot, apr_uint64_t number,
                      fw2_sample *sample)
 {
@@ -90,8 +90,8 @@ static apr_int64_t higher(apr_int64_t a, apr_int64_t b)
     return a > b ? a : b;
 }
 
-/* Make one of a sample and what was before it. An unknown number is lower
- * than any known one. */
+/* Add the next sample to a minute. An unknown number is lower than any known
+ * one. */
 static void fold(fw2_sample *minute, const fw2_sample *next)
 {
     fw2_sample before = *minute;
@@ -105,8 +105,8 @@ static void fold(fw2_sample *minute, const fw2_sample *next)
     minute->marks |= before.marks;
 }
 
-/* Make a minute of the samples that are in none yet, up to this number; true
- * if there are any. */
+/* Make a minute of the samples that are part of no minute yet, up to the number
+ * `end`. True if there are any. */
 static int fold_rest(const fw2_history *history, apr_uint64_t end,
                      fw2_sample *minute)
 {
@@ -128,9 +128,9 @@ static int fold_rest(const fw2_history *history, apr_uint64_t end,
     return found;
 }
 
-/* Begin a new minute if this sample, which is about to be written, does. A
- * writer that is killed in here leaves that to the next one, which may then
- * write the same minute once more. */
+/* Write the last minute if a sample, which is written next, begins a new one.
+ * If the writer is killed in this function, the next writer may write the same
+ * minute again. */
 static void end_minute(fw2_history *history, apr_uint64_t number,
                        const fw2_sample *sample)
 {
@@ -159,12 +159,13 @@ void fw2_history_put(fw2_history *history, const fw2_sample *sample)
 
 /* ------------------------------------------------------------- reading -- */
 
-/* Samples on their way out, from the newest to the oldest: those of a span of
- * time that are earlier than the one before. The array fills from its end. */
+/* The samples copied so far, from the newest to the oldest: those of a time
+ * span that are earlier than the previously copied one. The array fills from
+ * its end. */
 typedef struct {
     fw2_sample *samples;
     int room, n;
-    apr_time_t from, to; /* later than `from`, no later than `to` */
+    apr_time_t from, to; /* the span: later than `from`, up to `to` */
 } fw2_copy;
 
 static void copy_out(fw2_copy *copy, const fw2_sample *sample)
@@ -175,6 +176,7 @@ static void copy_out(fw2_copy *copy, const fw2_sample *sample)
     }
 }
 
+/* Move the copied samples to the begin of the array. Return their number. */
 static int to_the_front(const fw2_copy *copy)
 {
     memmove(copy->samples, copy->samples + copy->room - copy->n,
@@ -206,8 +208,8 @@ int fw2_history_day(const fw2_history *history, apr_time_t now,
     apr_uint64_t written, i;
     fw2_sample sample;
 
-    /* In this order a minute that ends meanwhile is read twice rather than not
-     * at all, and the second time is left out. */
+    /* With this order a minute that ends meanwhile is read twice, of which the
+     * second one is left out, and never missed. */
     if (fold_rest(history, fw2_sync_read(&history->samples), &sample)) {
         copy_out(&copy, &sample);
     }
@@ -233,7 +235,7 @@ double fw2_history_rate(const fw2_sample *sample, const fw2_sample *before)
         || before->closes == FW2_NOT_SAMPLED) {
         return -1;
     }
-    /* Negative by itself if there are fewer, or none known any more. */
+    /* The difference is negative if the total is smaller now, or unknown. */
     return (double)(sample->closes - before->closes) * APR_USEC_PER_SEC
            / (double)(sample->time - before->time);
 }

@@ -7,19 +7,18 @@
  * history: samples of the last hour and of the last day, in two rings of fixed
  * size.
  *
- * A fw2_history is a plain value without pointers, and all zeros is an empty
- * one: it lives in memory that processes share, and outlives restarts. The
- * closer process of the newest configuration is its one writer. Readers copy
- * samples out meanwhile. Each slot of a ring carries a sum over its sample and
- * its number, so a reader passes over a slot that is being written, that a
- * killed writer left half-written, or that another process has damaged. No
- * number that is read here bounds a loop or an index.
+ * A fw2_history is a plain value without pointers, and is empty if all its
+ * bytes are zero. It lies in shared memory and outlives restarts. The closer
+ * process of the newest configuration is the only writer. Each slot of a ring
+ * holds a checksum of its sample and its number, so a reader skips a slot that
+ * is being written, that a killed writer left half-written, or that another
+ * process has damaged. No number from shared memory bounds a loop or an index.
  *
- * The second ring has one sample of each minute, made of those of the first
- * when the next minute begins. A minute with a restart has one for each side
- * of it.
+ * The second ring has one sample a minute, which is made from the first ring
+ * when the next minute begins. A minute with a restart has two samples, one
+ * from before the restart and one from after it.
  *
- * Knows APR and nothing of httpd.
+ * The room depends on APR and not on httpd.
  */
 
 #include "apr.h"
@@ -29,96 +28,99 @@
 
 #include "base/sync.h"
 
-/** Samples in the first ring: an hour at 5 s; less than an hour at less. */
+/** The samples in the first ring: an hour with an interval of 5 s, less than an
+ *  hour with a shorter one. */
 #define FW2_HISTORY_RECENT 720
-/** In the second: a day, less if restarts cut minutes in two. */
+/** The samples in the second ring: a day, or less with restarts. */
 #define FW2_HISTORY_MINUTES 1440
 
-/** The span of a sample of the second, or more. */
+/** The shortest span of a sample in the second ring. */
 #define FW2_MINUTE apr_time_from_sec(60)
 
-/** How far back the two are read. */
+/** The time spans that readers get from the rings. */
 #define FW2_HISTORY_HOUR apr_time_from_sec(3600)
 #define FW2_HISTORY_DAY  apr_time_from_sec(86400)
 
 /** A value that is not known. */
 #define FW2_NOT_SAMPLED ((apr_int64_t)-1)
 
-/** Events between a sample and the one before, as bits. */
+/** Events between a sample and the previous one, as bits. */
 #define FW2_MARK_RESTART 1U /**< httpd was started or restarted */
-#define FW2_MARK_CONFIG  2U /**< with other settings than before */
+#define FW2_MARK_CONFIG  2U /**< the restart brought other settings */
 
-/** A sample: how things were at a time. */
+/** A sample: the numbers at one time. */
 typedef struct fw2_sample {
     apr_time_t time;
-    apr_interval_time_t interval; /**< until the next one should come */
+    apr_interval_time_t interval; /**< time until the next sample is due */
     apr_int64_t held, orphan;     /**< half-closed connections */
     apr_int64_t timewait;         /**< mini-sockets */
-    apr_int64_t closes;           /**< connections that ended so far, ever */
-    apr_int64_t severity;         /**< of the verdict; 0 is good, worse is
-                                       greater */
-    apr_uint64_t marks;
+    apr_int64_t closes;           /**< total of connections that ended */
+    apr_int64_t severity;         /**< level of the verdict; 0 is good, a worse
+                                       level is greater */
+    apr_uint64_t marks;           /**< events since the previous sample */
 } fw2_sample;
 
 #define FW2_SAMPLE_WORDS (sizeof(fw2_sample) / sizeof(apr_uint64_t))
 
-/** A slot; only for shared/history.c to look into. */
+/** A slot. Only shared/history.c uses the members. */
 typedef struct fw2_slot {
     fw2_shared words[FW2_SAMPLE_WORDS];
     fw2_shared sum;
 } fw2_slot;
 
-/** Both rings; only for shared/history.c to look into. */
+/** Both rings. Only shared/history.c uses the members. */
 typedef struct fw2_history {
-    fw2_shared samples; /**< written to the first ring, ever */
-    fw2_shared minutes; /**< written to the second, ever */
-    fw2_shared folded;  /**< of `samples`, those that are in a minute */
+    fw2_shared samples; /**< number of samples ever written to the first ring */
+    fw2_shared minutes; /**< the same for the second ring */
+    fw2_shared folded;  /**< number of samples that are part of a minute */
     fw2_slot recent[FW2_HISTORY_RECENT];
     fw2_slot minute[FW2_HISTORY_MINUTES];
 } fw2_history;
 
 /**
  * Make an empty history in shared memory. The parent, in one thread.
- * @param pool Must outlive the children: the process's own.
- * @return APR_SUCCESS, or the system's error; `history` is touched on success
- *         only.
+ * @param history Set on success only.
+ * @param pool The process's own pool, since it must outlive the children.
+ * @return APR_SUCCESS, or the system's error.
  */
 apr_status_t fw2_history_create(fw2_history **history, apr_pool_t *pool);
 
 /**
- * Write a sample. The one writer's, from one thread; does not block.
- * @param sample Stays the caller's. A value that is not known is
- *               FW2_NOT_SAMPLED.
+ * Write a sample. The closer process of the newest configuration, in one
+ * thread; does not block.
+ * @param sample FW2_NOT_SAMPLED is a value that is not known.
  */
 void fw2_history_put(fw2_history *history, const fw2_sample *sample);
 
 /**
- * Copy out the samples of the hour before `now`, oldest first, each later than
- * the one before. A sample that is later than one taken after it dates from
- * before the clock was set back, and is left out. Any thread of any process;
- * does not block.
- * @param samples Room for FW2_HISTORY_RECENT.
- * @return How many there are.
+ * Copy the samples of the hour before `now`, the oldest first, each later than
+ * the previous one. A sample from before the clock was set back may be later
+ * than newer samples, and is left out then. Any thread of any process; does not
+ * block.
+ * @param samples Room for FW2_HISTORY_RECENT samples.
+ * @return The number of samples.
  */
 int fw2_history_recent(const fw2_history *history, apr_time_t now,
                        fw2_sample *samples);
 
 /**
- * The same of the day before `now`, one a minute; the last is what is known of
- * the minute that has begun. `held`, `orphan`, `timewait` and `severity` are
- * the highest of the minute, so that no peak vanishes; `closes` is its last.
- * @param samples Room for FW2_HISTORY_MINUTES + 1.
+ * Copy the samples of the day before `now`, like fw2_history_recent(): one for
+ * each minute, and one for the minute that has begun. `held`, `orphan`,
+ * `timewait` and `severity` are the highest ones of the minute, so that each
+ * peak stays visible; `closes` is the last one.
+ * @param samples Room for FW2_HISTORY_MINUTES + 1 samples.
+ * @return The number of samples.
  */
 int fw2_history_day(const fw2_history *history, apr_time_t now,
                     fw2_sample *samples);
 
-/** Whether one sample comes next to another: none is missing between. */
+/** True if no sample is missing between two samples. */
 int fw2_history_follows(const fw2_sample *sample, const fw2_sample *before);
 
 /**
- * Connections that ended, a second, between a sample and the one before.
- * @return Negative if that is not known: either is not, samples are missing
- *         between, or counting began anew.
+ * Return the connections a second that ended between two samples.
+ * @return Negative if the rate is not known: one of the totals is not known,
+ *         samples are missing between, or the totals began again at 0.
  */
 double fw2_history_rate(const fw2_sample *sample, const fw2_sample *before);
 
