@@ -300,6 +300,21 @@ static int has_keepalive(const server_rec *s)
     return policy->engine && policy->keepalive_timeout != FW2_KEEPALIVE_INHERIT;
 }
 
+static int has_promise(const server_rec *s)
+{
+    return fw2_policy_promise(fw2_config_policy(s)) != FW2_ADVERTISE_INHERIT;
+}
+
+/* True if any server has a property. Without one, the addresses of servers are
+ * not read: another module may have added a server without an address. */
+static int any_has(const server_rec *s, int (*has)(const server_rec *))
+{
+    while (s && !has(s)) {
+        s = s->next;
+    }
+    return s != NULL;
+}
+
 /* Return the default virtual host of one of a server's addresses, if that has a
  * FinWait2KeepAliveTimeout; or NULL. */
 static const server_rec *address_server(const server_rec *s, apr_hash_t *first,
@@ -312,7 +327,7 @@ static const server_rec *address_server(const server_rec *s, apr_hash_t *first,
         const void *key = address_key(sar, &length, pool);
         const server_rec *own = apr_hash_get(first, key, length);
 
-        if (own != s && has_keepalive(own)) {
+        if (own && own != s && has_keepalive(own)) {
             return own;
         }
     }
@@ -343,6 +358,9 @@ void fw2_vhosts_keepalive(server_rec *main_server, apr_pool_t *ptemp)
 {
     server_rec *s;
 
+    if (!any_has(main_server, has_keepalive)) {
+        return;
+    }
     keep_old_times(main_server, ptemp);
     for (s = main_server; s; s = s->next) {
         if (has_keepalive(s)) {
@@ -407,20 +425,20 @@ static int is_covered_by(const server_rec *main_server, const server_rec *s,
 
 int fw2_vhosts_promise(const server_rec *main_server, apr_pool_t *ptemp)
 {
-    apr_hash_t *first = first_servers(main_server, ptemp);
+    apr_hash_t *first;
     const server_rec *s;
-    int promises = 0;
 
+    if (!any_has(main_server, has_promise)) {
+        return 0;
+    }
+    first = first_servers(main_server, ptemp);
     for (s = main_server; s; s = s->next) {
         apr_interval_time_t real = real_time(s, first, ptemp);
 
-        if (fw2_policy_promise(fw2_config_policy(s)) != FW2_ADVERTISE_INHERIT) {
-            promises = 1;
-        }
         if (s->keep_alive && real > 0 && real <= promise_of(s)
             && !is_covered_by(main_server, s, real)) {
             warn_promise(s, real);
         }
     }
-    return promises;
+    return 1;
 }
