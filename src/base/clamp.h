@@ -24,4 +24,16 @@ static inline apr_int64_t fw2_clamp_number(apr_int64_t least, apr_int64_t value,
     return value < least ? least : value > most ? most : value;
 }
 
+/** Add a number to a sum, up to the maximum of 64 bits. A number below 0 is not
+ *  known and adds nothing; a sum below 0 counts as 0. Any thread; does not
+ *  block. */
+static inline void fw2_clamp_add(apr_int64_t *sum, apr_int64_t n)
+{
+    apr_int64_t before = *sum < 0 ? 0 : *sum;
+
+    if (n >= 0) {
+        *sum = n > APR_INT64_MAX - before ? APR_INT64_MAX : before + n;
+    }
+}
+
 #endif /* FW2_CLAMP_H */

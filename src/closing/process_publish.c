@@ -12,6 +12,7 @@
 #include "apr_file_info.h"
 #include "apr_strings.h"
 
+#include "base/clamp.h"
 #include "base/clock.h"
 
 /* A count is fresh for this time, or for so many times the processor time that
@@ -173,7 +174,7 @@ static void note_sums(fw2_publisher *p)
     limits->own_drops = fw2_sockdiag_drops(count->tallies, p->setup->n);
     limits->other_drops = count->elsewhere.drops;
     if (limits->own_drops >= 0 && count->elsewhere.half_closed >= 0) {
-        fw2_sockdiag_add(&limits->other_drops, 0);
+        fw2_clamp_add(&limits->other_drops, 0);
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "apr_strings.h"
 
+#include "base/clamp.h"
 #include "base/clock.h"
 #include "kernel/sockdiag_impl.h"
 
@@ -70,13 +71,6 @@ void fw2_counting_reset(fw2_counting *counting)
     }
 }
 
-void fw2_sockdiag_add(apr_int64_t *sum, apr_int64_t n)
-{
-    if (n >= 0) {
-        *sum = n + (*sum < 0 ? 0 : *sum);
-    }
-}
-
 /* Count a listening socket. It belongs to an endpoint only if the addresses are
  * equal: another program's 10.0.0.1:80 beside our 0.0.0.0:80 is not part of
  * our backlog. Several sockets of one address share the address by
@@ -92,8 +86,8 @@ static void count_listener(fw2_counting *counting, int i, const fw2_row *row)
     }
     if (own) {
         counting->tallies[i].backlog += row->rqueue;
-        fw2_sockdiag_add(&counting->tallies[i].backlog_limit, row->wqueue);
-        fw2_sockdiag_add(&counting->tallies[i].drops, row->drops);
+        fw2_clamp_add(&counting->tallies[i].backlog_limit, row->wqueue);
+        fw2_clamp_add(&counting->tallies[i].drops, row->drops);
     }
 }
 
@@ -367,7 +361,7 @@ apr_int64_t fw2_sockdiag_drops(const fw2_tally *tallies, int n)
     int i;
 
     for (i = 0; i < n; i++) {
-        fw2_sockdiag_add(&drops, tallies[i].drops);
+        fw2_clamp_add(&drops, tallies[i].drops);
     }
     return drops;
 }

@@ -85,10 +85,6 @@ typedef struct fw2_half {
 /** Add up the half-closed connections of several endpoints. */
 fw2_half fw2_sockdiag_half_closed(const fw2_tally *tallies, int n);
 
-/** Add a number to a sum. -1 means not known, for both: such a number adds
- *  nothing, and such a sum counts as 0. */
-void fw2_sockdiag_add(apr_int64_t *sum, apr_int64_t n);
-
 /** Return the sum of the drops of several endpoints; -1 if all are unknown. */
 apr_int64_t fw2_sockdiag_drops(const fw2_tally *tallies, int n);
 

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "base/clamp.h"
 #include "kernel/sockdiag_impl.h"
 
 /* The most closing sockets at no endpoint that netlink counts, in 22 to 34 ms
@@ -60,7 +61,7 @@ void fw2_elsewhere_listener(fw2_elsewhere_table *table, const fw2_row *row,
     if (own) {
         return;
     }
-    fw2_sockdiag_add(&queue->drops, row->drops);
+    fw2_clamp_add(&queue->drops, row->drops);
     if (is_full(row) && row->rqueue > queue->full) {
         queue->full_port = row->port;
         queue->full = row->rqueue;

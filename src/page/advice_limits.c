@@ -6,6 +6,7 @@
  * figure is written only if that figure is known.
  */
 
+#include "base/clamp.h"
 #include "page/advice_impl.h"
 
 #include "apr_strings.h"
@@ -44,8 +45,8 @@ static fw2_owner minis_owner(const fw2_report *report)
 {
     apr_int64_t own = report->half_closed.mini, share;
 
-    if (fw2_known(own) && fw2_known(report->minute.by_server)) {
-        own += report->minute.by_server;
+    if (fw2_known(own)) {
+        fw2_clamp_add(&own, report->minute.by_server);
     }
     share = fw2_report_share(own, report->limits.timewait);
     if (!fw2_known(share)) {

@@ -164,7 +164,7 @@ static apr_int64_t steady(const fw2_report *report)
 
 static fw2_words steady_words(const fw2_report *report, apr_pool_t *pool)
 {
-    apr_int64_t closes = report->minute.by_server + report->minute.by_client;
+    apr_int64_t closes = report->minute.closes;
     fw2_words words = FW2_NO_WORDS;
 
     words.finding = apr_psprintf(
@@ -179,7 +179,7 @@ static fw2_words steady_words(const fw2_report *report, apr_pool_t *pool)
         fw2_text_about(pool, fw2_predicted_orphans(report)),
         FW2_PLURAL(report->half_closed.mini, "is", "are"),
         fw2_text_number(pool, report->half_closed.mini));
-    if (fw2_known(report->minute.by_client) && report->minute.by_server > 0) {
+    if (fw2_known(closes) && report->minute.by_server > 0) {
         words.remedy = apr_psprintf(
             pool, "httpd closed first in %s of %s in the last minute%s.",
             fw2_text_number(pool, report->minute.by_server),

@@ -2,6 +2,7 @@
 
 /* The choice of the virtual hosts that are written. */
 
+#include "base/clamp.h"
 #include "page/metrics.h"
 
 #include <string.h>
@@ -88,16 +89,6 @@ static int least_chosen(const signed char *magnitudes, int all,
     return magnitude;
 }
 
-/* Add a number to a sum, up to the maximum. Children can write any number. */
-static void add_number(apr_int64_t *sum, apr_int64_t n)
-{
-    apr_int64_t before = *sum == FW2_UNKNOWN ? 0 : *sum;
-
-    if (n != FW2_UNKNOWN) {
-        *sum = n > APR_INT64_MAX - before ? APR_INT64_MAX : before + n;
-    }
-}
-
 /* Add all metrics of a virtual host to a sum. */
 static void add_vhost(fw2_vhost_report *sum, const fw2_metric *metric,
                       const fw2_vhost_report *vhost)
@@ -111,7 +102,7 @@ static void add_vhost(fw2_vhost_report *sum, const fw2_metric *metric,
 
         n = metric->scale ? metric->scale->n + 2 : fw2_metrics_cells(metric);
         for (i = 0; i < n; i++) {
-            add_number(&to[i], from[i]);
+            fw2_clamp_add(&to[i], from[i]);
         }
     }
 }

@@ -1,5 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
+#include "base/clamp.h"
 #include "kernel/sockopts.h"
 #include "page/report.h"
 
@@ -167,7 +168,7 @@ static apr_int64_t sum_of_expected(const fw2_report *report)
         const fw2_flow *flow = &report->all.flows[i];
 
         if (flow->expected != FW2_UNKNOWN) {
-            sum = (sum == FW2_UNKNOWN ? 0 : sum) + flow->expected;
+            fw2_clamp_add(&sum, flow->expected);
         }
         else if (flow->left_open > 0) {
             return FW2_UNKNOWN;

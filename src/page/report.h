@@ -164,7 +164,8 @@ typedef struct fw2_report {
                                              first */
         apr_int64_t by_client;          /**< connections that the client closed
                                              first */
-        apr_int64_t causes[FW2_CAUSES]; /**< both of them, by cause */
+        apr_int64_t closes;             /**< the sum of both */
+        apr_int64_t causes[FW2_CAUSES]; /**< closes by cause */
         apr_int64_t probes, evicted;    /**< as in fw2_rates */
         apr_int64_t left_open;          /**< as in fw2_flow */
         apr_interval_time_t life;       /**< mean life of these orphans */

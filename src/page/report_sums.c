@@ -10,9 +10,6 @@
 #include "base/clamp.h"
 #include "base/recent.h"
 
-/* The maximum of a sum. One more number cannot overflow it. */
-#define SUM_MAX (APR_INT64_MAX / 2)
-
 /* The greatest plausible number of connections or seconds. As seconds it fits
  * in microseconds. */
 #define PLAUSIBLE_MAX APR_INT64_C(1000000000000)
@@ -73,15 +70,6 @@ apr_int64_t fw2_report_main_cause(const apr_int64_t *causes, apr_int64_t probes,
     return causes[most] > 0 ? most : FW2_UNKNOWN;
 }
 
-/* Add a number to a sum. An unknown number adds nothing, and an unknown sum
- * counts as 0. */
-static void add(apr_int64_t *sum, apr_int64_t n)
-{
-    if (n >= 0) {
-        *sum = fw2_clamp_number(0, (*sum < 0 ? 0 : *sum) + n, SUM_MAX);
-    }
-}
-
 /* ------------------------------------------------------------- sockets -- */
 
 static void add_listener(fw2_report *report, const fw2_tally *tally)
@@ -89,9 +77,10 @@ static void add_listener(fw2_report *report, const fw2_tally *tally)
     const apr_int64_t *first = tally->n[FW2_FIN_WAIT1];
     apr_int64_t share, most;
 
-    add(&report->sockets.fin_wait1, first[FW2_PROCESS]);
-    add(&report->sockets.fin_wait1, first[FW2_KERNEL]);
-    add(&report->sockets.close_wait, tally->n[FW2_CLOSE_WAIT][FW2_PROCESS]);
+    fw2_clamp_add(&report->sockets.fin_wait1, first[FW2_PROCESS]);
+    fw2_clamp_add(&report->sockets.fin_wait1, first[FW2_KERNEL]);
+    fw2_clamp_add(&report->sockets.close_wait,
+                  tally->n[FW2_CLOSE_WAIT][FW2_PROCESS]);
     share = fw2_report_share(tally->backlog, tally->backlog_limit);
     most = fw2_report_share(report->sockets.backlog,
                             report->sockets.backlog_limit);
@@ -116,9 +105,12 @@ static void sum_sockets(fw2_report *report)
         add_listener(report, &report->listeners[i].tally);
     }
     for (i = 0; i < FW2_HOLDERS; i++) {
-        add(&report->sockets.undelivered, report->undelivered.sockets[i]);
-        add(&report->sockets.undelivered_bytes, report->undelivered.bytes[i]);
-        add(&report->sockets.zero_windows, report->undelivered.shut[i]);
+        fw2_clamp_add(&report->sockets.undelivered,
+                      report->undelivered.sockets[i]);
+        fw2_clamp_add(&report->sockets.undelivered_bytes,
+                      report->undelivered.bytes[i]);
+        fw2_clamp_add(&report->sockets.zero_windows,
+                      report->undelivered.shut[i]);
     }
     if (report->npeers) {
         report->peer_share = fw2_report_share(report->peers[0].connections,
@@ -134,14 +126,15 @@ static void add_rates(fw2_report *report, const fw2_rates *rates,
     int i;
 
     for (i = 0; i < FW2_CAUSES; i++) {
-        add(i == FW2_CAUSE_PEER ? &report->minute.by_client
-                                : &report->minute.by_server,
-            rates->causes[i]);
-        add(&report->minute.causes[i], rates->causes[i]);
+        fw2_clamp_add(i == FW2_CAUSE_PEER ? &report->minute.by_client
+                                          : &report->minute.by_server,
+                      rates->causes[i]);
+        fw2_clamp_add(&report->minute.closes, rates->causes[i]);
+        fw2_clamp_add(&report->minute.causes[i], rates->causes[i]);
     }
-    add(&report->minute.left_open, flow->left_open);
-    add(&report->minute.probes, rates->probes);
-    add(&report->minute.evicted, rates->evicted);
+    fw2_clamp_add(&report->minute.left_open, flow->left_open);
+    fw2_clamp_add(&report->minute.probes, rates->probes);
+    fw2_clamp_add(&report->minute.evicted, rates->evicted);
 }
 
 /* Return the mean life of the orphans of the last minute, with each life at
@@ -258,7 +251,7 @@ static void name_worst(fw2_report *report)
 
     memset(report->worst, 0, sizeof(report->worst));
     for (i = 0; i < report->all.n; i++) {
-        add(&all, weight_of(report, i));
+        fw2_clamp_add(&all, weight_of(report, i));
     }
     for (i = 0; i < FW2_WORST; i++) {
         worst = next_worst(report, worst);
@@ -276,7 +269,7 @@ static apr_int64_t ended_idle(const fw2_rates *rates)
     int i;
 
     for (i = 0; i < FW2_IDLES; i++) {
-        add(&sum, rates->idle[i]);
+        fw2_clamp_add(&sum, rates->idle[i]);
     }
     return sum;
 }

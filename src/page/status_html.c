@@ -234,7 +234,7 @@ static const char *limit_text(apr_pool_t *pool, apr_int64_t n,
 static const char *closes_text(const fw2_page *page)
 {
     apr_int64_t by_server = page->report->minute.by_server;
-    apr_int64_t closes = by_server + page->report->minute.by_client;
+    apr_int64_t closes = page->report->minute.closes;
     apr_pool_t *pool = page->r->pool;
 
     if (by_server < 0) {

@@ -765,7 +765,7 @@ static const scene traffic[] = {
       FW2_OK,
       { IS(half_closed.mini, 2431), IS(minute.left_open, 2400),
         IS(minute.life, SEC(60)), IS(minute.by_server, 6200),
-        IS(minute.by_client, 3800) },
+        IS(minute.closes, 10000) },
       { "Normal for this traffic: clients do not close 40 a second",
         "for 60 s on average",
         "so about 2,400 are expected, and there are 2,431.",
@@ -775,7 +775,7 @@ static const scene traffic[] = {
       FW2_OK,
       { IS(half_closed.mini, 100), IS(minute.left_open, 2400),
         IS(minute.life, SEC(10)), IS(minute.by_server, 1),
-        IS(minute.by_client, 0) },
+        IS(minute.closes, 1) },
       { "so up to about 400 are expected, and there are 100.",
         "1 of 1 close in" } },
 
