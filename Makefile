@@ -15,7 +15,7 @@ SOURCES := mod_finwait2.c $(sort $(wildcard src/*/*.c))
 HEADERS := $(sort $(wildcard src/*/*.h))
 MODULE  := .libs/mod_finwait2.so
 
-# Rooms that know nothing of httpd are tested in programs of their own.
+# Rooms that include no header of httpd are tested in programs of their own.
 HTTPD   := config conn keepalive keeper vhosts status
 ROOMS   := $(filter-out mod_finwait2.c $(foreach room,$(HTTPD), \
            $(wildcard src/*/$(room).c src/*/$(room)_*.c)),$(SOURCES))
@@ -27,7 +27,7 @@ FUZZ    := $(filter-out replay,$(patsubst t/fuzz/%.c,%,$(wildcard t/fuzz/*.c)))
 REPLAYS := $(FUZZ:%=build/fuzz/replay-%)
 SECONDS ?= 60
 
-# A hook takes what httpd gives it: hence -Wno-unused-parameter.
+# httpd decides the parameters of a hook: hence -Wno-unused-parameter.
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wformat=2 \
         -Wno-unused-parameter
@@ -36,7 +36,7 @@ SAN  := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer \
 CC_FLAGS := -Isrc $(WARN) $(SAN) $(CFLAGS)
 LD_FLAGS := $(SAN) $(LDFLAGS)
 
-# Only expanded once apxs is known to be there.
+# These variables are expanded only after apxs was found.
 APR_CONFIG  = $(shell $(APXS) -q APR_CONFIG)
 APR_FLAGS   = $(shell $(APR_CONFIG) --includes --cppflags)
 APR_LIBS    = $(shell $(APR_CONFIG) --link-ld --libs)
@@ -49,13 +49,13 @@ LINTERS := lint-format lint-warnings lint-tidy lint-cppcheck lint-scripts
 
 all: $(MODULE) ## build the module (SANITIZE=address,undefined or thread)
 
-# httpd loads all modules into one symbol space: only the module record shows.
-# apxs litters beside its sources, all of which is swept away, and speaks as
-# libtool, which is left out. An httpd that runs with the module of before keeps
-# its file: the new one only takes the name.
+# httpd loads all modules into one symbol space, so only the module record is
+# exported. apxs leaves temporary files beside the sources, which are removed, and
+# prints libtool's commands, which are filtered out. A running httpd keeps the file
+# of the old module: mv replaces the name, not the content.
 $(MODULE): $(SOURCES) $(HEADERS) Makefile build/flags
-	@command -v $(APXS) > /dev/null || { echo >&2 'make: APXS=$(APXS) is no' \
-	    'program; give the path of apxs, which comes with httpd'; exit 1; }
+	@command -v $(APXS) > /dev/null || { echo >&2 'make: there is no program' \
+	    'APXS=$(APXS); set APXS to the path of apxs, a part of httpd'; exit 1; }
 	@echo '$(APXS): $(MODULE) $(SAN)'
 	@mkdir -p .libs build/module
 	@$(APXS) -c $(CC_FLAGS:%=-Wc,%) $(LD_FLAGS:%=-Wl,%) \
@@ -91,13 +91,13 @@ build/fuzz/libfuzzer-%: t/fuzz/%.c $(wildcard t/fuzz/*.h) $(ROOMS) $(HEADERS)
 	    -fno-sanitize-recover=all -fno-omit-frame-pointer -Isrc -It/fuzz \
 	    $(APR_FLAGS) -o $@ $< $(ROOMS) $(APR_LIBS)
 
-# Changes only when the flags do, and then everything is built again.
+# This file changes only with the flags, and then everything is built again.
 build/flags: FORCE
 	@mkdir -p build
 	@echo '$(APXS) $(CC) $(CC_FLAGS) $(LD_FLAGS) $(SOURCES)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-# Two that are called at once in one folder would build into each other's files.
+# Two builds at the same time in one folder would overwrite each other's files.
 alone = @mkdir -p build && flock build
 
 run: ## install what is missing, build, serve on PORT until Ctrl-C
@@ -106,7 +106,7 @@ run: ## install what is missing, build, serve on PORT until Ctrl-C
 	$(alone) $(MAKE) --no-print-directory all
 	@t/run
 
-demo: ## half-closed connections live and die, beside what ss says
+demo: ## show half-closed connections come and go, beside the output of ss
 	$(alone) t/setup build demo
 	$(alone) $(MAKE) --no-print-directory all
 	@perl -It/lib t/demo.pl
@@ -123,15 +123,15 @@ built: $(MODULE) $(UNITS) $(REPLAYS)
 check: built ## build, run TESTS (t/unit.t for one)
 	@$(PROVE) --jobs $(JOBS) --timer -It/lib $(TESTS)
 
-# As a rule the longest have the highest numbers: who begins with those is not
-# left alone with one in the end.
+# The longest tests mostly have the highest numbers, so they run first: no long
+# test then runs alone at the end.
 TESTS ?= $(shell ls -r t/*.t)
 
-fuzz: ## fuzz each reader of foreign bytes for SECONDS, with clang
+fuzz: ## fuzz each parser of untrusted bytes for SECONDS, with clang
 	@t/setup build fuzz
 	@$(MAKE) --no-print-directory $(FUZZ:%=fuzz-%)
 
-# New inputs go to the first folder, so the corpus in t/ stays as it is.
+# libFuzzer writes new inputs to the first folder; the corpus in t/ stays unchanged.
 $(FUZZ:%=fuzz-%): fuzz-%: build/fuzz/libfuzzer-%
 	@mkdir -p build/fuzz/corpus/$*
 	@build/fuzz/libfuzzer-$* -max_total_time=$(SECONDS) \
@@ -142,7 +142,7 @@ bench: $(MODULE) ## measure against httpd alone; PARTS= picks parts
 	@t/setup build test
 	@APXS=$(APXS) perl -It/lib t/bench/run --out build/benchmarks.md $(PARTS)
 
-# Silent when all is well; what fails says why. `make -k lint` says it all.
+# Print the output of a command only if it fails. `make -k lint` runs all linters.
 quietly = @out=$$($(1) 2>&1) || { echo "$$out"; exit 1; }
 
 lint: ## formatting, static analysis, syntax; silent on success
@@ -168,9 +168,10 @@ lint-scripts:
 	$(call quietly,for f in t/*.t t/*.pl t/lib/*.pm; do \
 	    perl -It/lib -wc $$f || exit 1; done)
 
-# Other compilers, another C library and 32 bits: nothing is linked. musl has no
-# httpd here, so it sees the rooms that know none; its headers go before glibc's.
-# APR_OFFSETOF, and tables that end in an empty row, are not to clang's liking.
+# Compile with other compilers, another C library and for 32 bits, without linking.
+# musl has no httpd here, so it compiles only the rooms without httpd's headers;
+# musl's headers go before glibc's. clang warns about APR_OFFSETOF, and about tables
+# that end in an empty row.
 PORTABLE := -std=gnu11 -O1 -fsyntax-only -Isrc -Werror \
             -Werror=implicit-function-declaration $(WARN)
 CLANG    := -Wno-null-pointer-subtraction -Wno-missing-field-initializers
@@ -186,8 +187,8 @@ portability: ## other compilers, musl and 32 bits; silent on success
 	$(call compile,musl-gcc,$(GLIBC),$(ROOMS))
 	$(call compile,gcc,-m32,$(ROOMS))
 
-# A package is built from a release, in a folder where its tools may leave what
-# they like. rpm does not know what dpkg has installed: hence --nodeps.
+# A package is built from a release, in a folder of its own for the files that its
+# tools leave. rpm does not know the packages of dpkg: hence --nodeps.
 RELEASE   = mod_finwait2-$(shell sed -n 's/.*FW2_VERSION "\(.*\)"/\1/p' \
             src/base/version.h)
 RELEASED := $(SOURCES) $(HEADERS) CHANGES LICENSE Makefile README.md conf \
@@ -220,12 +221,12 @@ in-deb in-rpm: in-%:
 install: $(MODULE) ## put the module into httpd's folders (DESTDIR)
 	@MODULE=$(MODULE) conf/install
 
-uninstall: ## disable it and take it out, if httpd starts without it
+uninstall: ## disable and remove the module, if httpd starts without it
 	@MODULE=$(MODULE) conf/install uninstall
 
-clean: ## remove what was built
+clean: ## remove all built files
 	rm -rf .libs build src/*/.libs
 	rm -f *.la *.lo *.slo *.o src/*/*.lo src/*/*.slo src/*/*.o
 
-help: ## this list
+help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12

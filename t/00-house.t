@@ -1,12 +1,12 @@
-# The structure of the code, held by a test: the order of wings, the rooms that
-# know httpd, what the shared object shows, how long a function may be. A file that
-# cannot be found is a failure, never a skip.
+# The structure of the code: the order of wings, the rooms that include httpd's
+# headers, the symbols that the shared object exports, the length of functions. A
+# missing file is a failure, never a skip.
 
 use v5.36;
 use Test::More;
 use File::Temp ();
 
-# Each wing, and the wings that it may include. None includes the front door.
+# Each wing, and the wings that it may include. No wing includes the front door.
 my %MAY = (
     base    => '',
     kernel  => 'base',
@@ -32,7 +32,7 @@ die "no sources here: run me from the top folder\n" if !@FILES || !-e $DOOR;
 
 sub one_line ($command) {
     chomp(my $line = `$command`);
-    return $line || die "$command says nothing\n";
+    return $line || die "$command prints nothing\n";
 }
 
 sub slurp ($path) {
@@ -58,7 +58,7 @@ subtest 'every file belongs to a wing' => sub {
     }
 };
 
-# Our own headers of a file, those of its own room left out.
+# Return the headers of other rooms that a file includes.
 sub others ($path) {
     return grep { exists $MAY{ wing($_) // '' } && room($_) ne room($path) }
         includes($path);
@@ -72,8 +72,8 @@ subtest 'a wing includes only what it may' => sub {
     }
 };
 
-# Rooms without an unvisited room below are taken away until none is left.
-subtest 'no room includes itself by way of others' => sub {
+# Remove rooms that include no remaining room, until none is left.
+subtest 'no room includes itself through other rooms' => sub {
     my %below;
     for my $path (@FILES) {
         $below{ room($path) }{$_} = 1 for '', map { room($_) } others($path);
@@ -87,7 +87,7 @@ subtest 'no room includes itself by way of others' => sub {
 };
 
 # A public function is named after its room, or after the room it is part of.
-subtest 'functions carry the name of their room' => sub {
+subtest 'public functions carry the name of their room' => sub {
     for my $path (grep { /\.h$/ && !/_impl\.h$/ } @FILES) {
         my $room  = room($path);
         my @names = slurp($path) =~ /^[a-z][^;{}()*]*?\*{0,2}(fw2_\w+)\(/mg;
@@ -95,27 +95,27 @@ subtest 'functions carry the name of their room' => sub {
     }
 };
 
-subtest 'nothing includes the door, nor a source' => sub {
+subtest 'no file includes the front door or a source file' => sub {
     for my $path (@FILES, $DOOR) {
         is join(' ', grep { /mod_finwait2|\.c$/ } includes($path)), '', $path;
     }
 };
 
-subtest 'most rooms know no httpd' => sub {
+subtest 'most rooms include no header of httpd' => sub {
     my @sources;
     for my $path (grep { !$KNOWS_HTTPD{ room($_) } } @FILES) {
         my @wrong = grep { m{^(?:httpd|http_.*|ap_.*|util_.*|mod_.*|mpm_common
                                |scoreboard)\.h$}x } includes($path);
-        is "@wrong", '', "$path includes nothing of it";
+        is "@wrong", '', "$path includes no header of httpd";
         push @sources, $path if $path =~ /\.c$/;
     }
     succeeds "cc -shared -fPIC -Wl,--no-undefined -Isrc $APR "
            . "-o $SCRATCH/rooms.so @sources "
            . one_line("$CONFIG --link-ld --libs"),
-           'they compile and link without it';
+           'the rooms compile and link without httpd';
 };
 
-subtest 'each header compiles alone' => sub {
+subtest 'each header compiles on its own' => sub {
     for my $header (grep { /\.h$/ } @FILES) {
         my $also = $KNOWS_HTTPD{ room($header) } ? $HTTPD : '';
         succeeds "cc -fsyntax-only -Wall -Werror -Isrc $APR $also "
@@ -123,13 +123,13 @@ subtest 'each header compiles alone' => sub {
     }
 };
 
-subtest 'the shared object shows the module record alone' => sub {
+subtest 'the shared object exports the module record only' => sub {
     my @shown = map { (split)[2] }
         `nm -D --defined-only .libs/mod_finwait2.so`;
     is "@shown", 'finwait2_module';
 };
 
-# In this style a body is what stands between `{` and `}` in the first column.
+# In this style a body lies between `{` and `}` in the first column.
 subtest "no function is longer than $LIMIT lines" => sub {
     for my $path (grep({ /\.c$/ } @FILES), $DOOR) {
         my (@long, $name, $start);
@@ -152,7 +152,7 @@ subtest "no function is longer than $LIMIT lines" => sub {
     }
 };
 
-# The prose of a file without its code: comments, or paragraphs of a document.
+# Return the prose of a file: its comments, or the paragraphs of a document.
 sub prose ($path) {
     my $text = slurp($path);
     return split /\n\s*\n|\|/, $text =~ s/^```.*?^```//gmsr
@@ -161,7 +161,7 @@ sub prose ($path) {
     return $text =~ /((?:^[ \t]*#(?!!).*\n)+)/mg;
 }
 
-# A reader needs the subject first.
+# A sentence with its subject first is read once.
 subtest 'no sentence begins with Who, What, That, Of or Where' => sub {
     for my $path (@FILES, $DOOR, glob('docs/*.md'), 'README.md', 'Makefile',
                   @TESTS) {
@@ -173,8 +173,8 @@ subtest 'no sentence begins with Who, What, That, Of or Where' => sub {
     }
 };
 
-# A report shows the name of a test alone.
-subtest 'no name of a test needs the one before it' => sub {
+# A report shows the name of a failed test without its neighbours.
+subtest 'no name of a test depends on the name before it' => sub {
     for my $path (grep { /\.t$/ } @TESTS) {
         my @wrong = slurp($path) =~
             /(?<=[\s,]['"])((?:who|whom|nor|and|which|neither)\ [^'"\n]*)
@@ -183,13 +183,13 @@ subtest 'no name of a test needs the one before it' => sub {
     }
 };
 
-subtest 'log calls are a third party\'s' => sub {
+subtest 'log calls follow the rules for third-party modules' => sub {
     for my $path (@FILES, $DOOR) {
         my $text = slurp($path);
-        unlike $text, qr/\bAPLOGNO\b/, "$path: numbers are httpd's own";
+        unlike $text, qr/\bAPLOGNO\b/, "$path: no log call has a number of httpd's";
         ok !($text =~ /\bAPLOG_USE_MODULE\b/
              && $text =~ /\bAP_DECLARE_MODULE\b/),
-            "$path: uses a module or declares it";
+            "$path: the file uses a module or declares one, not both";
     }
 };
 

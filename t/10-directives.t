@@ -1,5 +1,5 @@
-# Each directive: what it takes and refuses, how it says so, what it warns of.
-# Refusals are read in a file of their own, where the directive is in line 3.
+# Each directive: accepted and refused values, error messages, warnings. Refused
+# values are in a file of their own, where the directive is in line 3.
 
 use v5.36;
 use Test::More;
@@ -8,8 +8,7 @@ use FinWait2Test;
 
 my $DIR = File::Temp->newdir;
 
-# The values that a refusal says are allowed, after `Allowed: ` or `takes one
-# argument, `.
+# The allowed values in an error message, after `Allowed: ` or `takes one argument, `.
 my %ALLOWED = (
     FinWait2Engine           => qr/On .*Off/,
     FinWait2Timeout          => qr/system .*none, 1s to 60s, or 120s/,
@@ -49,8 +48,8 @@ my $WHOLE   = qr/whole seconds/;
 my $TWICE   = qr/twice what is above 60 s/;
 my $TOO_FAR = qr/the number is too large|out of range/;
 
-# Values that no directive takes that takes a time. The long numbers wrap to a
-# good value where somebody multiplies them in 64 or cuts them to 32 bits.
+# Values that every directive with a time refuses. The long numbers overflow to a
+# good value in a multiplication of 64 bits or a cast to 32 bits.
 my %BAD_TIME = (
     qr/cannot be negative/ => [qw(-1 -1s -0 -99999999999999999999)],
     qr/no fraction/        => ['1.5s', '1,5', '1.5', '1.0s', '0.5min'],
@@ -96,7 +95,7 @@ my %BAD = (
         qw(FinWait2Engine FinWait2Status FinWait2StatusPeers)),
 );
 
-# The others may stand in sections: t/21-sections.t.
+# The other directives are allowed in sections: see t/21-sections.t.
 my @SERVER_ONLY = grep { !/^FinWait2(?:Timeout|SocketLinger)$/ } @ALL;
 my @NOT_HERE = (
     ['<Directory "/">', '</Directory>', @SERVER_ONLY],
@@ -109,24 +108,24 @@ my @NOT_HERE = (
 
 sub quoted ($arg) { qq("$arg") }
 
-# `httpd -t` of a file with this text: (exit status, output without its path).
+# Run `httpd -t` on a file with this text: (exit status, output without its path).
 sub check_file ($text) {
     spew("$DIR/t.conf", $text);
     my ($status, $said) = config_check("Include $DIR/t.conf");
     return ($status, $said =~ s/\Q$DIR\E/DIR/gr);
 }
 
-# undef if line 3 is refused as it should be, else what is wrong.
+# Return undef if line 3 is refused with the right error, else the fault.
 sub wrong_refusal ($text, @patterns) {
     my ($status, $said) = check_file($text);
     return "accepted: $said" if !$status;
     my @missing = grep { $said !~ $_ } qr{line 3 of DIR/t\.conf:}, @patterns;
-    push @missing, 'no control characters' if $said =~ /[^\n\x20-\x7e]/;
+    push @missing, 'a text without control characters' if $said =~ /[^\n\x20-\x7e]/;
     return @missing ? "@missing is missing in: $said" : undef;
 }
 
 sub refused ($directive, $arg, $why) {
-    # httpd writes what cannot be read as \x01 or \t.
+    # httpd escapes control characters as \x01 or \t.
     my $found = join '', map { /[ -~]/ ? quotemeta : '\\\\+\w+' } split //, $arg;
     my $wrong = wrong_refusal("\n\n$directive " . quoted($arg) . "\n",
         qr/^\Q$directive\E cannot be '$found': /m, $why,
@@ -135,15 +134,15 @@ sub refused ($directive, $arg, $why) {
     ok !$wrong, "$directive '$shown'" or diag $wrong;
 }
 
-# The event MPM may crash when it is stopped while a connection ends, without
-# this module, too.
+# Stop httpd without open connections: the event MPM may crash if it stops while a
+# connection ends, also without this module.
 sub stop ($httpd) {
     $httpd->await_closed;
     $httpd->stop;
 }
 
 for my $directive (@ALL) {
-    subtest "$directive takes" => sub {
+    subtest "$directive accepts good values" => sub {
         for my $arg (@{ $GOOD{$directive} }) {
             for my $line ("$directive $arg", "\U$directive\E " . quoted($arg)) {
                 my ($status, $said) = check_file("$line\n");
@@ -153,9 +152,9 @@ for my $directive (@ALL) {
         my @lines = map { "$directive $_\n" } @{ $GOOD{$directive} };
         my ($status, $said) = check_file($directive =~ /Status|Sample/
             ? "@lines" : "<VirtualHost *:1>\n@lines</VirtualHost>\n");
-        is $status, 0, 'all of them in one place' or diag $said;
+        is $status, 0, 'one server may repeat the directive with all values' or diag $said;
     };
-    subtest "$directive refuses" => sub {
+    subtest "$directive refuses bad values" => sub {
         my @tables = $BAD{$directive};
         push @tables, \%BAD_TIME if grep { $_ eq $directive } @TIMES;
         for my $table (@tables) {
@@ -166,15 +165,15 @@ for my $directive (@ALL) {
         for my $args ('', '""', 'On On', '1s 2s') {
             my $wrong = wrong_refusal("\n\n$directive $args\n",
                 qr/^$directive takes one argument, $ALLOWED{$directive}/m);
-            ok !$wrong, "$directive $args (one argument)" or diag $wrong;
+            ok !$wrong, "$directive $args: one argument is required" or diag $wrong;
         }
         my ($good) = @{ $GOOD{$directive} };
         ok !wrong_refusal("\n$directive $good\n$directive 2shoes\n"
-                        . "$directive $good\n"), 'one bad among good ones';
+                        . "$directive $good\n"), 'one bad line among good lines is refused';
     };
 }
 
-subtest 'not everywhere' => sub {
+subtest 'directives are refused outside of their context' => sub {
     for my $case (@NOT_HERE) {
         my ($open, $close, @directives) = @$case;
         my ($section) = $open =~ /(<\w+)/;
@@ -182,7 +181,7 @@ subtest 'not everywhere' => sub {
             my $wrong = wrong_refusal(
                 "\n$open\n$directive $GOOD{$directive}[0]\n$close\n",
                 qr/^$directive (?:not allowed|cannot occur)\b.* $section>/m);
-            ok !$wrong, "$directive in $open" or diag $wrong;
+            ok !$wrong, "$directive in $open is refused" or diag $wrong;
         }
     }
 };
@@ -196,18 +195,18 @@ for_each_mpm {
 FinWait2Status Off
 FinWait2Status On
 END
-    is $httpd->get('/finwait-status')->{status}, 200, 'the last one wins';
+    is $httpd->get('/finwait-status')->{status}, 200, 'the last FinWait2Status counts';
     for my $directive (@ALL) {
         my $dir = $httpd->root . "/htdocs/$directive";
         mkdir $dir or die "$dir: $!";
         spew("$dir/.htaccess", "$directive $GOOD{$directive}[0]\n");
         is $httpd->get("/$directive/")->{status}, 500,
-            "$directive in an .htaccess";
+            "$directive in an .htaccess is refused";
         $httpd->announce(qr{/$directive/\.htaccess: $directive not allowed});
     }
     $httpd->graceful("FinWait2Status On\nFinWait2Status Off\n");
     is $httpd->get('/finwait-status')->{status}, 404,
-        'the last one wins, after a restart too';
+        'the last FinWait2Status counts after a restart, too';
     $httpd->announce(qr/\[finwait2:\w+\].*FinWait2Status/);
     stop($httpd);
 };
@@ -218,9 +217,9 @@ my $TRUNCATES = qr/FinWait2SocketLinger.*truncated responses/;
 my $BLOCKS    = qr/FinWait2SocketLinger.*close\(\) blocks/;
 my $PROMISES  = qr/FinWait2KeepAliveAdvertise of .* promises/;
 
-# The configuration, and how often each warning comes.
+# [name, configuration, pattern of a warning => number of its lines]
 my @WARNINGS = (
-    ['the default', "FinWait2SocketLinger off\n"],
+    ['the default value', "FinWait2SocketLinger off\n"],
     ['reset, inherited by two virtual hosts', <<'END', $TRUNCATES => 1],
 FinWait2SocketLinger reset
 <VirtualHost *:1>
@@ -240,7 +239,7 @@ FinWait2SocketLinger 7s
     ServerName b.test
 </VirtualHost>
 END
-    ['each virtual host that sets one itself', <<'END',
+    ['a value in each of two virtual hosts', <<'END',
 FinWait2SocketLinger off
 <VirtualHost *:1>
     ServerName a.test
@@ -267,7 +266,7 @@ FinWait2KeepAliveAdvertise 5s
     ServerName b.test
 </VirtualHost>
 END
-    ['promises by name, of which one is shorter and two say nothing', <<'END',
+    ['named virtual hosts with six kinds of promises', <<'END',
 <VirtualHost *:1>
     ServerName first.test
     FinWait2KeepAliveTimeout 1500ms
@@ -302,7 +301,7 @@ END
      qr/virtual host same\.test promises 6000 ms.* after 5000 ms/  => 1],
 );
 
-# How often a warning came: anything at warn or above is one.
+# Return the number of lines at warn or above that match.
 sub warnings_in ($httpd, $pattern) {
     return scalar grep { /:(?:warn|error|crit|alert|emerg)\]/ && /$pattern/ }
         split /\n/, $httpd->log;
@@ -313,9 +312,9 @@ sub warns ($mpm, $what, $conf, %expected) {
     for my $pattern (sort keys %expected) {
         $httpd->announce(qr/$pattern/) if $expected{$pattern};
         is warnings_in($httpd, $pattern), $expected{$pattern},
-            "$what: $expected{$pattern} of $pattern";
+            "$what: $expected{$pattern} warnings match $pattern";
     }
-    stop($httpd);    # which fails on any other
+    stop($httpd);    # fails on any other warning
 }
 
 for_each_mpm {
@@ -323,7 +322,7 @@ for_each_mpm {
     warns($mpm, @$_) for @WARNINGS;
 };
 
-subtest 'tcp_fin_timeout' => sub {
+subtest 'a tcp_fin_timeout above 60 s is a warning' => sub {
     my ($side) = netns_pair() or plan skip_all =>
         'only root has network namespaces, and their tcp_fin_timeout';
     for my $case ([60, 0], [61, 1], [90, 1], [119, 1], [120, 0],

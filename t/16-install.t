@@ -1,5 +1,5 @@
-# `make install` and `make uninstall` in each of the three ways to keep httpd's
-# configuration, with an apxs that leads to folders of this test's own.
+# `make install` and `make uninstall` in each of the three layouts of httpd's
+# configuration, with an apxs that names temporary folders.
 
 use v5.36;
 use Test::More;
@@ -13,7 +13,7 @@ my ($HTTPD, $MODULES) = map { chomp(my $value = `$APXS -q $_`); $value }
     qw(PROGNAME LIBEXECDIR);
 $HTTPD = `$APXS -q SBINDIR` =~ s/\n//r . "/$HTTPD";
 
-# A root with an apxs, an apachectl and an httpd.conf that loads what it must.
+# Make a folder with an apxs, an apachectl and an httpd.conf with the modules needed.
 sub root ($includes) {
     my $dir = File::Temp->newdir;
     make_path("$dir/etc", "$dir/bin");
@@ -32,7 +32,7 @@ sub root ($includes) {
     return $dir;
 }
 
-# (exit status, words) of conf/install, as make calls it.
+# Run conf/install as make does: (exit status, output).
 sub run ($dir, $what, %environment) {
     local %ENV = (%ENV, APXS => "$dir/bin/apxs", DESTDIR => '',
                   MODULE => '.libs/mod_finwait2.so', %environment);
@@ -48,95 +48,95 @@ sub starts ($dir) {
     return $said =~ /^Syntax OK$/m;
 }
 
-subtest 'Debian: a link enables it' => sub {
+subtest 'Debian: links enable the module' => sub {
     my $dir = root("IncludeOptional etc/mods-enabled/*.load\n"
                  . "IncludeOptional etc/mods-enabled/*.conf\n");
     make_path("$dir/etc/mods-available", "$dir/etc/mods-enabled");
     my ($status, $said) = run($dir, 'install', LIBEXECDIR => "$dir/elsewhere");
     is $status, 0, 'make install' or diag $said;
     like $said, qr/^Installed\. Next: a2enmod finwait2,/,
-        'the message says what is next';
+        'the message names the next step';
     is_deeply [files($dir)], [map { "etc/mods-available/finwait2.$_" }
-                              qw(conf load)], 'into mods-available alone';
+                              qw(conf load)], 'only mods-available has new files';
     is slurp("$dir/etc/mods-available/finwait2.load"),
         "LoadModule finwait2_module $dir/elsewhere/mod_finwait2.so\n",
-        'with the LIBEXECDIR that was asked for';
+        'finwait2.load has the requested LIBEXECDIR';
     symlink "../mods-available/finwait2.$_", "$dir/etc/mods-enabled/finwait2.$_"
         for qw(load conf);
     ok starts($dir), 'httpd starts with it';
     ($status, $said) = run($dir, 'uninstall', LIBEXECDIR => "$dir/elsewhere");
-    is $status, 0, 'make uninstall, while it is enabled' or diag $said;
-    is_deeply [files($dir), glob "$dir/elsewhere/*"], [], 'nothing is left';
+    is $status, 0, 'make uninstall of an enabled module' or diag $said;
+    is_deeply [files($dir), glob "$dir/elsewhere/*"], [], 'make uninstall leaves no file';
     ok starts($dir), 'httpd starts without it';
     ($status, $said) = run($dir, 'uninstall', LIBEXECDIR => "$dir/elsewhere");
-    is $status, 0, 'make uninstall once more';
+    is $status, 0, 'a second make uninstall succeeds';
     like $said, qr/^Nothing to remove: there is no \S+mod_finwait2\.so\.$/,
-        'the message says that there is nothing to remove';
+        'the message reports nothing to remove';
 };
 
-subtest 'Red Hat: each file counts' => sub {
+subtest 'Red Hat: httpd includes every file' => sub {
     my $dir = root("IncludeOptional etc.modules.d/*.conf\n"
                  . "IncludeOptional etc.d/*.conf\n");
     make_path("$dir/etc.modules.d");
     my ($status, $said) = run($dir, 'install');
     is $status, 0, 'make install' or diag $said;
-    ok -e "$dir/etc.$_", "into conf.$_"
+    ok -e "$dir/etc.$_", "make install writes conf.$_"
         for qw(modules.d/10-finwait2.conf d/finwait2.conf);
     ok starts($dir), 'httpd starts with it';
     spew("$dir/etc.d/finwait2.conf", "# mine\n");
     ($status, $said) = run($dir, 'uninstall');
     is $status, 0, 'make uninstall' or diag $said;
     like $said, qr/finwait2\.conf has been changed and stays\./,
-        'the message says that the file stays';
+        'the message reports that the changed file stays';
     ok -e "$dir/etc.d/finwait2.conf", 'the changed file stays';
-    ok !-e "$dir/etc.modules.d/10-finwait2.conf", 'the module is not loaded';
+    ok !-e "$dir/etc.modules.d/10-finwait2.conf", 'the file that loads the module is removed';
     ok starts($dir), 'httpd starts without it';
 };
 
-subtest 'httpd\'s own: httpd.conf names each file' => sub {
+subtest 'httpd\'s own layout: httpd.conf includes each file' => sub {
     my $dir = root('');
     my ($status, $said) = run($dir, 'install');
     is $status, 0, 'make install' or diag $said;
     my $lines = join '', $said =~ /^(Include .*\n)/mg;
     my $conf  = slurp("$dir/etc/httpd.conf");
     spew("$dir/etc/httpd.conf", $conf . $lines);
-    ok $lines && starts($dir), 'httpd starts with the lines it asks for';
+    ok $lines && starts($dir), 'httpd starts with the lines that make install prints';
     ($status, $said) = run($dir, 'uninstall');
-    isnt $status, 0, 'make uninstall is refused while they are there';
+    isnt $status, 0, 'make uninstall fails while httpd.conf has those lines';
     like $said, qr/nothing was removed, for httpd would not start any more/,
-        'with the reason';
-    ok starts($dir), 'httpd starts as before';
+        'the message has the reason';
+    ok starts($dir), 'httpd still starts after a refused uninstall';
     spew("$dir/etc/httpd.conf", $conf);
     ($status, $said) = run($dir, 'uninstall');
     is $status, 0, 'make uninstall without those lines' or diag $said;
-    is_deeply [files($dir)], [], 'nothing is left';
+    is_deeply [files($dir)], [], 'make uninstall leaves no file';
 };
 
-# A dpkg of this test's own that knows the file.
-subtest 'a file of a package' => sub {
+# A fake dpkg claims the file.
+subtest 'make uninstall keeps a file of a package' => sub {
     my $dir = root('');
-    is((run($dir, 'install'))[0], 0, 'the module is there');
+    is((run($dir, 'install'))[0], 0, 'make install succeeds');
     my @before = files($dir);
     script("$dir/bin/dpkg", 'echo "libapache2-mod-finwait2: $2"');
     my ($status, $said) = run($dir, 'uninstall',
                               PATH => "$dir/bin:$ENV{PATH}");
-    isnt $status, 0, 'make uninstall is refused';
+    isnt $status, 0, 'make uninstall fails';
     like $said, qr/belongs to the package libapache2-mod-finwait2: remove that/,
         'the message names the package';
-    is_deeply [files($dir)], \@before, 'nothing was removed';
+    is_deeply [files($dir)], \@before, 'a refused uninstall removes no file';
 };
 
-subtest 'DESTDIR' => sub {
+subtest 'DESTDIR prefixes all files' => sub {
     my $dir = root('');
     make_path("$dir/to$dir/etc/mods-available");
     my ($status, $said) = run($dir, 'install', DESTDIR => "$dir/to");
     is $status, 0, 'make install' or diag $said;
-    is_deeply [files($dir)], [], 'nothing outside';
+    is_deeply [files($dir)], [], 'no file is written outside of DESTDIR';
     is slurp("$dir/to$dir/etc/mods-available/finwait2.load"),
         "LoadModule finwait2_module $dir/modules/mod_finwait2.so\n",
-        'the path that it will have';
+        'finwait2.load has the final path of the module';
     is((run($dir, 'uninstall', DESTDIR => "$dir/to"))[0], 0, 'make uninstall');
-    is `find $dir/to ! -type d`, '', 'nothing is left';
+    is `find $dir/to ! -type d`, '', 'make uninstall leaves no file in DESTDIR';
 };
 
 done_testing;

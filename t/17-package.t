@@ -1,6 +1,6 @@
-# Debian's package: built, judged, installed beside a running httpd, used, upgraded,
-# removed and purged, in a root of its own: an overlay on this machine's, with its
-# own processes and network, of which nothing stays.
+# Debian's package: build, check, install beside a running httpd, use, upgrade,
+# remove and purge it, in a temporary root: an overlay on the machine's root, with
+# processes and a network of its own.
 
 use v5.36;
 use FinWait2Files;
@@ -13,7 +13,7 @@ use Time::HiRes qw(sleep);
 my $NAME = 'libapache2-mod-finwait2';
 my $ROOM = 'build/private';    # a file system of its own, gone with the test
 
-plan skip_all => 'only root may make a root of its own' if $> != 0;
+plan skip_all => 'only root may make an overlay' if $> != 0;
 plan skip_all => 'no dpkg here: Debian\'s package is built on Debian alone'
     if !-x '/usr/bin/dpkg';
 
@@ -35,7 +35,7 @@ delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL CFLAGS LDFLAGS SANITIZE
                FINWAIT2_IN_PRIVATE)};
 $ENV{DEBIAN_FRONTEND} = 'noninteractive';
 
-# The words of a command that must succeed.
+# Return the output of a command that must succeed.
 sub said ($command) {
     my $said = `($command) </dev/null 2>&1`;
     die "$command: status $?\n$said" if $?;
@@ -48,7 +48,7 @@ sub succeeds ($command, $name) {
     return $said // '';
 }
 
-#---- what is built -----------------------------------------------------------
+#---- the package -------------------------------------------------------------
 
 my ($version) = slurp('src/base/version.h') =~ /FW2_VERSION "(.+)"/;
 like slurp('debian/changelog'), qr/\A\S+ \(\Q$version\E-/,
@@ -58,7 +58,7 @@ die "no package was built\n" if !$deb;
 succeeds("lintian --fail-on error,warning $deb",
          'lintian has neither an error nor a warning');
 
-# The same package, said to be older, with another comment in its configuration.
+# The same package with an older version and another comment in its configuration.
 said("mkdir -p $ROOM && mount -t tmpfs tmpfs $ROOM");
 said("dpkg-deb -R $deb $ROOM/old");
 said("sed -i 's/^Version: .*/Version: 0.9.9-1/' $ROOM/old/DEBIAN/control");
@@ -68,8 +68,8 @@ said("dpkg-deb -b $ROOM/old $ROOM/old.deb");
 
 #---- the root ----------------------------------------------------------------
 
-# Enter the overlay with each process here, for invoke-rc.d does nothing in a
-# chroot, nor on a machine of which it does not know that it has booted.
+# Move all processes of the namespace into the overlay: invoke-rc.d does nothing in
+# a chroot, or without a runlevel.
 sub enter_root () {
     my $root = "$ROOM/root";
     said("mkdir $root $ROOM/upper $ROOM/work && mount -t overlay overlay $root "
@@ -87,8 +87,8 @@ sub enter_root () {
     script('/sbin/runlevel', 'echo N 2');
 }
 
-# Install Debian's httpd anew, for its configuration is not this machine's. Only
-# apt needs a network; nothing starts before the network is this test's own.
+# Install Debian's httpd with its original configuration. apt needs the machine's
+# network; services start only in the test's own network.
 sub install_httpd () {
     my $policy = '/usr/sbin/policy-rc.d';
     script($policy, 'exit 101');
@@ -110,7 +110,7 @@ sub leave_network () {
 my $why = eval { enter_root(); 1 } ? '' : "no overlay can be mounted here: $@";
 $why ||= eval { install_httpd(); 1 } ? '' : "apt has no apache2 for it: $@";
 
-#---- a life ------------------------------------------------------------------
+#---- the tests---------------------------------------------------------------
 
 sub get ($path) {
     return HTTP::Tiny->new(timeout => 60)->get("http://127.0.0.1$path");
@@ -133,7 +133,7 @@ sub installed () {
 
 sub ours () { return `find /etc /usr /var -xdev -iname '*finwait2*' 2>/dev/null` }
 
-# A closer process ends after the httpd that it belongs to.
+# Wait for the closer process, which ends after its httpd.
 sub closer_ends () {
     for (1 .. 600) {
         return 1 if !grep { slurp($_) eq "finwait2\n" } glob '/proc/[0-9]*/comm';
@@ -154,27 +154,27 @@ SKIP: {
     ok -l "/etc/apache2/mods-enabled/finwait2.$_", "finwait2.$_ is enabled"
         for 'load', 'conf';
     serves('with the module');
-    page_works('of itself');
+    page_works('after the installation');
 
-    succeeds('dpkg -i /tmp/new.deb', 'the package replaces it');
-    is installed(), "$version-1 installed", 'dpkg knows the new one';
-    unlike slurp($CONF), qr/An older comment/, 'its configuration is the new one';
+    succeeds('dpkg -i /tmp/new.deb', 'the new package replaces the older one');
+    is installed(), "$version-1 installed", 'dpkg has the new version';
+    unlike slurp($CONF), qr/An older comment/, 'an unchanged configuration is upgraded';
     page_works('after the upgrade');
     spew($CONF, slurp($CONF) . "# mine\n");
-    succeeds('dpkg -i /tmp/new.deb', 'and again');
-    like slurp($CONF), qr/^# mine$/m, 'an administrator\'s changes stay';
+    succeeds('dpkg -i /tmp/new.deb', 'the same package is installed again');
+    like slurp($CONF), qr/^# mine$/m, 'the changes of an administrator stay';
 
     succeeds("dpkg -r $NAME", 'the package is removed');
-    serves('without it');
-    is get('/finwait-status')->{status}, 404, 'nothing answers for the page';
-    ok !-e '/usr/lib/apache2/modules/mod_finwait2.so', 'the module is gone';
-    ok closer_ends(), 'so is the closer process';
+    serves('after the removal');
+    is get('/finwait-status')->{status}, 404, 'the page is not found';
+    ok !-e '/usr/lib/apache2/modules/mod_finwait2.so', 'the file of the module is removed';
+    ok closer_ends(), 'the closer process ends';
 
     succeeds("dpkg --purge $NAME", 'the package is purged');
-    is ours(), $before, 'nothing is left of it';
-    serves('on');
+    is ours(), $before, 'a purge leaves no file';
+    serves('after the purge');
     unlike slurp('/var/log/apache2/error.log'), qr/:(?:emerg|alert|crit|error)\]/,
-        'the error log has no error';
+        'the error log has no line at error or above';
     said('invoke-rc.d apache2 stop');
 }
 

@@ -1,5 +1,5 @@
-# The recipes of docs/quickstart.md, and the examples of the manual: httpd takes
-# each, under each MPM, and each recipe has all that a reader needs to decide.
+# The recipes of docs/quickstart.md, and the examples of the manual: httpd accepts
+# each under each MPM, and each recipe has its effect, risk, undo and check.
 
 use v5.36;
 use Test::More;
@@ -12,10 +12,10 @@ my @MODULES = qw(alias http2 proxy proxy_fcgi proxy_http proxy_wstunnel
 my @PARTS   = ('Effect', 'Risk', 'Undo', 'It works');
 my $RISK    = qr/^\*\*Risk\.\*\* (?:None|May reset late senders|Truncates)\b/m;
 
-# Return the text between fences; configuration is `apache`.
+# Return the fenced texts of a language; a configuration has `apache`.
 sub fenced ($text, $language) { $text =~ /^```$language\n(.*?)^```$/msg }
 
-# Indented by four, but in a list; without what is no configuration.
+# Return the indented texts that are configurations, without those in lists.
 sub indented ($text) {
     return map { s/^ {4}//mgr }
         grep { /^ {4}(?:FinWait2\w+ |BrowserMatch |<[A-Z])/m }
@@ -23,7 +23,7 @@ sub indented ($text) {
 }
 
 sub accepted ($mpm, $conf, $name) {
-    # No module is loaded twice, nor from where this httpd may have none.
+    # The harness loads the modules, from the folder of this httpd.
     my ($status, $said) = config_check($conf =~ s/^LoadModule .*\n//mgr,
                                        mpm => $mpm, modules => \@MODULES);
     is $status, 0, $name or diag $conf . $said;
@@ -35,19 +35,19 @@ my @recipes = map { [/^([^\n]+)(.*)/s] } grep { fenced($_, 'apache') }
     split /^## /m, $recipes;
 
 subtest 'each recipe has all its parts' => sub {
-    ok @recipes > 10, 'there are recipes';
+    ok @recipes > 10, 'the file has more than ten recipes';
     for (@recipes) {
         my ($name, $text) = @$_;
         is_deeply [$text =~ /^\*\*([A-Z][a-z ]+?)\b\.?\*\*/mg], \@PARTS, $name;
-        like $text, $RISK, "$name: the grade of the risk";
+        like $text, $RISK, "$name: the risk has one of the three grades";
     }
     my %listed = map { $_ => 1 } $recipes =~ /^\| .*\| \[(.*?)\]\(#/mg;
     is_deeply [sort keys %listed], [sort map { $_->[0] } @recipes],
-        'the table at the top lists each';
+        'the table at the top lists each recipe';
     is_deeply [grep { !/^(?:apache|sh|)$/ } $recipes =~ /^```(.*)$/mg], [],
-        'what is fenced is configuration or a command';
+        'each fenced text is a configuration or a command';
     is_deeply [$recipes =~ s/^```.*?^```$//msgr =~ /^( {4}.*)/mg], [],
-        'no command is only indented';
+        'no text is indented instead of fenced';
 };
 
 for_each_mpm {
@@ -57,7 +57,7 @@ for_each_mpm {
         accepted($mpm, $_, $name) for fenced($text, 'apache');
     }
     my @examples = indented(slurp($MANUAL));
-    ok @examples > 10, 'the manual has examples';
+    ok @examples > 10, 'the manual has more than ten examples';
     accepted($mpm, $_, (split /\n/)[0]) for @examples;
 };
 

@@ -16,9 +16,9 @@ ok $rpm, 'the package has the version of the module' or diag $said;
 $rpm //= 'none';
 
 my %has = map { $_ => 1 } `rpm -qlp $rpm` =~ /(.+)/g;
-ok $has{"$modules/mod_finwait2.so"}, 'it has the module';
+ok $has{"$modules/mod_finwait2.so"}, 'the package has the module';
 is_deeply [`rpm -qcp $rpm` =~ /(.+)/g],
     ["$etc.d/finwait2.conf", "$etc.modules.d/10-finwait2.conf"],
-    'the two files of configuration stay as an administrator leaves them';
+    'the package marks its two files of configuration as such';
 
 done_testing;

@@ -276,10 +276,10 @@ subtest 'the kernel\'s part' => sub {
             is ends($port, @requests), $expected, $what;
         }
         # A busy machine may log a request only after the keep-alive time.
-        comes { http2_ends($port, '/match') == 10 } 'HTTP/2';
-        comes { http2_ends($port, '/page', '/match') == 10 }
+        eventually { http2_ends($port, '/match') == 10 } 'HTTP/2';
+        eventually { http2_ends($port, '/page', '/match') == 10 }
             'HTTP/2, the last of two';
-        comes { http2_ends($port, '/match', '/page') == 50 }
+        eventually { http2_ends($port, '/match', '/page') == 50 }
             'HTTP/2, the other way around';
         $httpd->stop;
     };
@@ -322,7 +322,7 @@ END
 my @CLOSE = ('Connection: close');
 
 sub closed ($port, $path) {
-    return scalar silent_client('127.0.0.1', $port, request($path, @CLOSE));
+    return scalar idle_client('127.0.0.1', $port, request($path, @CLOSE));
 }
 
 # Does not read its answer, which waits in the kernel; and its ends.
@@ -335,7 +335,7 @@ sub slow ($port, $path) {
 
 sub ended ($httpd, %expected) {
     my ($what) = keys %expected;
-    comes { ($httpd->endings('a')->{$what} // 0) == $expected{$what} }
+    eventually { ($httpd->endings('a')->{$what} // 0) == $expected{$what} }
         "$expected{$what} ended by $what";
 }
 
@@ -361,7 +361,7 @@ subtest 'the closer process\'s part' => sub {
         my ($watched) = slow($port, '/watched');
         ended($httpd, silence => 2);
         my ($reset, $ends) = slow($port, '/reset');
-        comes { (life($ends) // '') eq 'none' } '/reset is closed at once';
+        eventually { (life($ends) // '') eq 'none' } '/reset is closed at once';
         1 while $reset->sysread(my $some, 65536);
         ok $!{ECONNRESET}, '/reset is truncated' or diag $!;
         is $httpd->vhost_json('a')->{held}, 1, '/upload is held still';
@@ -383,7 +383,7 @@ subtest 'when the last held connection will be gone' => sub {
                         . "<Location /held>\n$section</Location>\n"));
         $httpd->document('held', 'y');
         my $client = closed($httpd->port('PORT2'), '/held');
-        comes { $httpd->vhost_json('a')->{held} == 1 } 'one is held';
+        eventually { $httpd->vhost_json('a')->{held} == 1 } 'one is held';
         my $page = $httpd->get('/finwait-status')->{content};
         $client->close;
         $httpd->stop;

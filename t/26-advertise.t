@@ -165,7 +165,7 @@ sub real_times ($mpm) {
     my %socket = map { $_ => connect_to($httpd->port('PORT2')) }
         qw(long httpds short);
     ask($socket{$_}, request($_)) for qw(long httpds short);
-    comes { has_ended($socket{short}) } 'the short real time ends';
+    eventually { has_ended($socket{short}) } 'the short real time ends';
     judge($_, ask($socket{$_}, request($_)), qr/^timeout=1, max=99$/)
         for qw(long httpds);
     delete @socket{ keys %socket };
@@ -187,12 +187,12 @@ sub late ($mpm) {
     ask(connect_to($httpd->port('PORT2')),
         request('late', "Connection: close\r\n"));
     connect_to($httpd->port('PORT2'))->syswrite("GET / HTTP/1.1\r\n");
-    comes { ended_at($httpd, 'late') == 2 }
+    eventually { ended_at($httpd, 'late') == 2 }
         'two connections end that were not idle';
     is idle($httpd, 'late'), '0 0 0',
         'the two connections do not count as idle';
     my ($wait, $clients) = (1, 0);
-    comes {
+    eventually {
         my $socket = connect_to($httpd->port('PORT2'));
         ask($socket, request('late'));
         sleep $wait;
@@ -266,7 +266,7 @@ sub nodes ($mpm) {
         }
     }
     # Node may have used a connection twice: what matters is which side ended it.
-    comes { !open_at($httpd, 'PORT2') && !open_at($httpd, 'PORT3') }
+    eventually { !open_at($httpd, 'PORT2') && !open_at($httpd, 'PORT3') }
         'all connections end';
     like idle($httpd, 'with'), qr/^[1-9]\d* 0 0$/,
         'with the promise all clients close first, before its end';

@@ -215,7 +215,7 @@ subtest 'only our own' => sub {
     my $ours = "127.0.0.1:$port";
     my ($other, @on_a_port)     = foreigner('127.0.0.1', 0);
     my (undef,  @on_an_address) = foreigner('127.0.0.2', $port);
-    my $client = silent_client('127.0.0.1', $port, $ASK);
+    my $client = idle_client('127.0.0.1', $port, $ASK);
 
     counted($httpd, { $ours => $ours }, { "$ours fin_wait2 timewait" => 1 },
             'one client of ours');

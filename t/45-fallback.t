@@ -100,7 +100,7 @@ sub same_numbers () {
     is_deeply [map { $_->{backlog_limit} } @{ $json->{listeners} }],
         [(undef) x 3], '/proc does not tell the backlog\'s limit';
 
-    my $held = silent_client('127.0.0.1', $both,
+    my $held = idle_client('127.0.0.1', $both,
                              "GET / HTTP/1.0\r\nHost: held.test\r\n\r\n");
     wait_for { ss_table($both)->{"[::ffff:127.0.0.1]:$both process"} }
         30, 'one held';

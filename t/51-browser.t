@@ -169,7 +169,7 @@ subtest 'hostile names' => sub {
     my $agent = 'W' x 127;
     my @clients = map { visit($httpd, $_, $agent) } 'W' x 200, "caf\xe9";
     push @clients, visit($httpd, 'W' x 200, '<b>"x"&y</b>');
-    comes { $httpd->get($PAGE)->{content} =~ /\Q$agent\E/ }
+    eventually { $httpd->get($PAGE)->{content} =~ /\Q$agent\E/ }
         'a User-Agent of 127 characters';
     my ($link) = $httpd->get($PAGE)->{content} =~ /href="(\?vhost=W[^"#]*)/;
     audit($httpd, '', 'hostile names');
@@ -188,7 +188,7 @@ subtest 'hostile names' => sub {
 subtest '5,500 virtual hosts' => sub {
     my $httpd = start(conf => vhosts(map { "shop$_.example.test" } 1 .. 5500));
     my @clients = map { visit($httpd, "shop$_.example.test") } 1 .. 20;
-    comes { $httpd->get($PAGE)->{content} =~ /1\d more virtual hosts/ }
+    eventually { $httpd->get($PAGE)->{content} =~ /1\d more virtual hosts/ }
         'ten are shown, the others of the busy ones are folded';
     my $answer = $httpd->get($PAGE);
     cmp_ok length $answer->{content}, '<', 100_000, 'a page of 100 KB at most';
@@ -243,10 +243,10 @@ subtest 'the page stays up to date' => sub {
                      document.querySelector("#words summary").focus()');
     like shown('h1'), qr/no half-closed/, 'none at first';
     my @clients = map { visit($httpd, 'a') } 1 .. 7;
-    comes { shown('h1') =~ /^ok 7 half-closed connections cost/ }
+    eventually { shown('h1') =~ /^ok 7 half-closed connections cost/ }
         'seven are counted without a reload';
-    comes { shown('#figures') =~ /kernel7 of/ } 'in the row of figures';
-    comes { shown('#history') =~ /orphans: 7 now/ } 'in the chart';
+    eventually { shown('#figures') =~ /kernel7 of/ } 'in the row of figures';
+    eventually { shown('#history') =~ /orphans: 7 now/ } 'in the chart';
     like $browser->value('document.title'), qr/^ok: 7 half-closed, /, 'title';
     is_same('the document is the same');
     ok $browser->value('document.contains(window.level)'),
@@ -265,8 +265,8 @@ subtest 'the page stays up to date' => sub {
     $browser->value($wait);
     is $browser->value('window.asked'), 0, 'a paused page asks for nothing';
     $browser->click('#pause');
-    comes { $browser->value('window.asked') > 0 } 'a resumed page goes on';
-    comes { shown('#state') eq 'live' } 'live';
+    eventually { $browser->value('window.asked') > 0 } 'a resumed page goes on';
+    eventually { shown('#state') eq 'live' } 'live';
     $browser->value('Object.defineProperty(document, "hidden",
                          { get: () => true, configurable: true })');
     $browser->value($wait);
@@ -282,16 +282,16 @@ subtest 'links of tables' => sub {
     $browser->value('window.mark = 1');
     $browser->value('document.querySelector("#listeners,#vhosts")');
     my @clients = visit($httpd, 'a');
-    comes { $browser->value(
+    eventually { $browser->value(
         'document.querySelectorAll("#vhosts th[aria-sort]").length') } 'a table';
     $browser->click('#vhosts a[href*="sort=ever"]');
-    comes { $browser->value('document.querySelector("#vhosts th[aria-sort]")
+    eventually { $browser->value('document.querySelector("#vhosts th[aria-sort]")
                              .innerText') eq 'closes in total' }
         'a click sorts by another column';
     like $browser->value('location.search'), qr/sort=ever/, 'in the address';
     is_same('without a reload');
     $browser->value('history.back()');
-    comes { $browser->value('document.querySelector("#vhosts th[aria-sort]")
+    eventually { $browser->value('document.querySelector("#vhosts th[aria-sort]")
                              .innerText') ne 'closes in total' } 'back';
     is_same('without a reload, too');
     undef @clients;
@@ -303,7 +303,7 @@ subtest 'copy' => sub {
     my $copied = 'document.querySelector("#report button").textContent';
     $browser->call('Page.bringToFront');
     $browser->click('#report button');
-    comes { $browser->value($copied) eq 'copied' } 'the button has worked';
+    eventually { $browser->value($copied) eq 'copied' } 'the button has worked';
     my $text = $browser->value('navigator.clipboard.readText()');
     like $text, qr/^\*\*ok\*\*: .*\n\n\* \S+, httpd 2\.4\.\d+ event, /,
         'a report in Markdown: the verdict, and versions';
@@ -323,7 +323,7 @@ subtest 'copy' => sub {
 
 subtest 'without the script' => sub {
     my @clients = map { visit($httpd, 'a') } 1 .. 3;
-    comes { $httpd->fresh_json->{half_closed}{orphan} >= 3 } 'three orphans';
+    eventually { $httpd->fresh_json->{half_closed}{orphan} >= 3 } 'three orphans';
     $browser->open(url($httpd), script => 0);
     my $html = $browser->call('DOM.getOuterHTML', backendNodeId =>
         $browser->call('DOM.getDocument', depth => 0)->{root}{backendNodeId})

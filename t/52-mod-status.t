@@ -45,7 +45,7 @@ for_each_mpm {
         'the block has no numbers without a count';
 
     my @held = map {
-        scalar silent_client('127.0.0.1', $httpd->port, $GET)
+        scalar idle_client('127.0.0.1', $httpd->port, $GET)
     } 1 .. 3;
     my $json = wait_for {
         my $now = $httpd->fresh_json;

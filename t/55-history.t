@@ -67,8 +67,8 @@ sub html ($httpd) { $httpd->get('/finwait-status')->{content} }
 #---- clients, restarts, kills ------------------------------------------------
 
 sub follows_clients ($httpd) {
-    my @clients = (silent_clients($httpd, 'PORT2', 5),
-                   silent_clients($httpd, 'PORT3', 3));
+    my @clients = (idle_clients($httpd, 'PORT2', 5),
+                   idle_clients($httpd, 'PORT3', 3));
     my ($orphan, $held) = map { $httpd->port("PORT$_") } 2, 3;
     wait_for { ss_count(port => $orphan, holder => 'timewait') == 5
                && ss_count(port => $held, holder => 'process') == 3 }
@@ -195,7 +195,7 @@ END
 
 subtest 'pictures' => sub {
     my $httpd = start('event', 'FinWait2Sample 1s');
-    my @clients = silent_clients($httpd, 'PORT2', 7);
+    my @clients = idle_clients($httpd, 'PORT2', 7);
     wait_for { html($httpd) =~ /orphans: 7 now/ } $PATIENT,
         'a picture with the seven';
     my @svgs = html($httpd) =~ m{<svg viewBox="0.*?</svg>}gs;
@@ -226,7 +226,7 @@ subtest 'pictures' => sub {
     }
     more($httpd, 4);    # a start within the same two pixels would hide it
     $httpd->graceful;
-    comes { html($httpd) =~ m{<title>restart at \d\d:\d\d:\d\d</title>} }
+    eventually { html($httpd) =~ m{<title>restart at \d\d:\d\d:\d\d</title>} }
         'a restart is marked as one';
     like html($httpd), qr/Restarts: 1\b/, 'the words have the restart';
     undef @clients;
@@ -245,17 +245,17 @@ subtest 'a verdict that changes' => sub {
     wait_for { grep { ($_->{verdict} // '') eq 'ok' } samples($httpd) }
         $PATIENT, 'a sample of a good time';
     unlike html($httpd), qr/verdict (?:ok|danger) at/, 'nothing has changed yet';
-    my @clients = silent_clients($httpd, 'PORT3', 4);
-    comes { (samples($httpd))[-1]{verdict} eq 'danger' }
+    my @clients = idle_clients($httpd, 'PORT3', 4);
+    eventually { (samples($httpd))[-1]{verdict} eq 'danger' }
         'no place is left: the sample has the verdict';
-    comes { html($httpd) =~ m{<title>verdict danger at \d\d:\d\d:\d\d</title>} }
+    eventually { html($httpd) =~ m{<title>verdict danger at \d\d:\d\d:\d\d</title>} }
         'the picture marks when it changed';
     like html($httpd), qr/The verdict is danger since \d\d:\d\d\./,
         'the words have the verdict';
     is $httpd->json->{history}{day}{samples}[-1]{verdict}, 'danger',
         'the day has the worst of a minute';
     undef @clients;
-    comes { html($httpd) =~ m{<title>verdict ok at } }
+    eventually { html($httpd) =~ m{<title>verdict ok at } }
         'the picture marks when the verdict is ok again';
     $httpd->stop;
 };

@@ -71,9 +71,9 @@ subtest 'addresses of clients are shown only if asked for' => sub {
     my @listen = ('127.0.0.1:@PORT@', '[::1]:@PORT2@');
     my $httpd = FinWait2Test->start(listen => \@listen, conf => $conf);
     my $get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    my @clients = (map({ scalar silent_client('127.0.0.1', $httpd->port, $get) }
+    my @clients = (map({ scalar idle_client('127.0.0.1', $httpd->port, $get) }
                        1 .. 3),
-                   scalar silent_client('::1', $httpd->port('PORT2'), $get));
+                   scalar idle_client('::1', $httpd->port('PORT2'), $get));
     my $all = wait_for {
         my $json = $httpd->fresh_json;
         $json->{half_closed}{held} == 4 && $json;
@@ -83,7 +83,7 @@ subtest 'addresses of clients are shown only if asked for' => sub {
         'no client is shown by default';
 
     $httpd->graceful("FinWait2StatusPeers On\n$conf");
-    push @clients, scalar silent_client('127.0.0.1', $httpd->port, $get);
+    push @clients, scalar idle_client('127.0.0.1', $httpd->port, $get);
     my $listed = wait_for {
         my $peers = $httpd->fresh_json->{peers};
         @$peers == 2 && $peers;

@@ -32,13 +32,13 @@ my @open;    # clients that never close
 sub leaves_open ($httpd, $port, $agent, $close = 1) {
     my $header = defined $agent ? "User-Agent: $agent\r\n" : '';
     $header .= "Connection: close\r\n" if $close;
-    push @open, scalar silent_client($httpd->host, $httpd->port($port),
+    push @open, scalar idle_client($httpd->host, $httpd->port($port),
                                      "GET / HTTP/1.1\r\nHost: a\r\n$header\r\n");
 }
 
 # One that closes as soon as httpd has; by then httpd has closed first.
 sub closes ($httpd, $agent) {
-    my $socket = silent_client($httpd->host, $httpd->port('PORT2'),
+    my $socket = idle_client($httpd->host, $httpd->port('PORT2'),
         "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: $agent\r\n\r\n");
     $socket->close;
 }

@@ -237,7 +237,7 @@ sub judge_case ($httpd, $name, $case) {
         $case->{then}->($case->{socket});
     }
     if (!$case->{holds}) {
-        comes { !ends_at($case->{port}) } "$name: nothing is left";
+        eventually { !ends_at($case->{port}) } "$name: nothing is left";
     }
 }
 
@@ -298,10 +298,10 @@ subtest 'evicted, stopped' => sub {
             . vhost('PORT2', 'two', "$ALWAYS$NEVER"),
             listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@']);
         my @clients = map {
-            scalar silent_client('127.0.0.1', $httpd->port('PORT2'), $OLD)
+            scalar idle_client('127.0.0.1', $httpd->port('PORT2'), $OLD)
         } 1 .. 7;
         # A client sees the end before its connection is handed over.
-        comes { ($httpd->endings('two')->{evicted} // 0) >= 5 }
+        eventually { ($httpd->endings('two')->{evicted} // 0) >= 5 }
             'five are evicted';
         is_deeply $httpd->endings('two'), { evicted => 5 },
             'each ending is counted once';
@@ -318,9 +318,9 @@ subtest 'evicted, stopped' => sub {
         $httpd = start($mpm, vhost('PORT2', 'two', "$ALWAYS$NEVER"),
             listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@']);
         @clients = map {
-            scalar silent_client('127.0.0.1', $httpd->port('PORT2'), $CLOSE)
+            scalar idle_client('127.0.0.1', $httpd->port('PORT2'), $CLOSE)
         } 1 .. 5;
-        comes {
+        eventually {
             5 == sum0(map { $_->{held} } grep { $_->{vhost} =~ /^two/ }
                           @{ $httpd->json->{vhosts} });
         } 'five are held';
@@ -329,7 +329,7 @@ subtest 'evicted, stopped' => sub {
         is_deeply [@$closer{qw(held processes)}], [5, 2],
             'a graceful restart leaves them to the process of before';
         undef @clients;
-        comes { ($httpd->json->{closer}{processes} // 0) == 1 }
+        eventually { ($httpd->json->{closer}{processes} // 0) == 1 }
             'the process of before ends with its last connection';
         is_deeply $httpd->endings('two'), { peer_closed => 5 },
             'each ending is counted once';
@@ -390,7 +390,7 @@ subtest 'TLS and HTTP/2' => sub {
             $socket->syswrite($says);
             is status_of(read_all($socket)), 200, "$name: the whole answer";
             ok got_close_notify($socket), "$name: close_notify came";
-            comes { tcp_state($socket) == CLOSE_WAIT }
+            eventually { tcp_state($socket) == CLOSE_WAIT }
                 "$name: and then the FIN";
         }
         my $h2c = connect_to($port->(5));

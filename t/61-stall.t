@@ -159,9 +159,9 @@ for_each_mpm {
     my @clients = connect_all($httpd->port('PORT2'));
     my $held    = sub { $httpd->vhost_json('stall')->{held} };
     my $oldest  = sub { $httpd->json->{closer}{oldest_seconds} };
-    comes { $held->() == @clients } 'httpd has answered and closed';
+    eventually { $held->() == @clients } 'httpd has answered and closed';
     my $then = $oldest->();
-    comes { $oldest->() >= $then + $STALL } 'the clients stall';
+    eventually { $oldest->() >= $then + $STALL } 'the clients stall';
     is $held->(), scalar @clients, 'all of them are waited for';
     my %whole = map { $_ => 0 } keys %KINDS;
     for my $client (@clients) {

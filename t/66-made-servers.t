@@ -37,14 +37,14 @@ sub start ($mpm) {
 }
 
 sub http1 ($port, $how, @lines) {
-    return scalar silent_client('127.0.0.1', $port, join "\r\n",
+    return scalar idle_client('127.0.0.1', $port, join "\r\n",
         'GET /page HTTP/1.1', 'Host: a.test', "X-Server: $how", @lines, '', '');
 }
 
 # Several requests at once, and until httpd closes: their threads note their
 # servers beside each other.
 sub http2 ($port, $how) {
-    return scalar silent_client('127.0.0.1', $port, join '', http2_begin(),
+    return scalar idle_client('127.0.0.1', $port, join '', http2_begin(),
         map { http2_get(1 + 2 * $_, 'a.test', '/page', 'x-server' => $how) }
             0 .. 9);
 }
@@ -59,7 +59,7 @@ sub counts ($httpd, $how, $what, $code) {
     my $other = $name eq 'a' ? 'first' : 'a';
     my %before = map { $_ => counted($httpd, $_) } $name, $other;
     my @clients = map { $code->() } 1 .. $TIMES;
-    comes { counted($httpd, $name) - $before{$name} == $TIMES }
+    eventually { counted($httpd, $name) - $before{$name} == $TIMES }
         "$how, $what: $TIMES are counted for $name";
     is counted($httpd, $other), $before{$other}, "$how, $what: none elsewhere";
 }

@@ -136,7 +136,7 @@ sub try_it ($mpm, $name, $spare, $conf, $signal = undef) {
     } $PATIENT, 'httpd to have closed all';
     kill $signal => $httpd->pid if $signal;
     my $until = time + $SECONDS;
-    comes {
+    eventually {
         step(@clients);
         time > $until && grep { !-d "/proc/$_" } @old;
     } "$name: children have left";

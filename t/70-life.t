@@ -68,7 +68,7 @@ subtest 'graceful restarts and killed children, under load' => sub {
         is join('; ', unload($load)), '', 'no request failed';
 
         $load = load($httpd->port('PORT2'));
-        my @clients = silent_clients($httpd, 'PORT3', 20);
+        my @clients = idle_clients($httpd, 'PORT3', 20);
         $more->(50);
         cmp_ok $httpd->vhost_json('held')->{held}, '==', 20, 'twenty are held';
         my $before = sum($httpd->endings('load'));
@@ -81,13 +81,13 @@ subtest 'graceful restarts and killed children, under load' => sub {
         is $httpd->vhost_json('held')->{held}, 20,
             'killed children cut off no client';
         undef @clients;
-        comes { ($httpd->endings('held')->{peer_closed} // 0) == 20 }
+        eventually { ($httpd->endings('held')->{peer_closed} // 0) == 20 }
             'each ends as its client wants it';
         cmp_ok sum($httpd->endings('load')), '>=', $before,
             'nothing is forgotten';
         my $now = sum($httpd->endings('load'));
-        undef $_ for silent_clients($httpd, 'PORT2', 5);
-        comes { sum($httpd->endings('load')) == $now + 5 }
+        undef $_ for idle_clients($httpd, 'PORT2', 5);
+        eventually { sum($httpd->endings('load')) == $now + 5 }
             'new children count on';
         $httpd->stop;
     };
@@ -134,7 +134,7 @@ subtest 'descriptors after 300 silent clients' => sub {
             . vhost('PORT2', 'acked', "FinWait2Linger auto\n")
             . vhost('PORT3', 'silence',
                     "FinWait2Linger always\nFinWait2LingerIdle 300ms\n"));
-        undef $_ for silent_clients($httpd,
+        undef $_ for idle_clients($httpd,
             'PORT2', 100);    # all have done it once
         my ($before, $same);
         # Until nothing changes any more: event closes when it has time.
@@ -144,13 +144,13 @@ subtest 'descriptors after 300 silent clients' => sub {
             $before = $now;
             $same == 25;
         } $PATIENT, 'httpd to be at rest';
-        my @clients = (silent_clients($httpd, 'PORT2', 150),
-                       silent_clients($httpd, 'PORT3', 150));
-        comes { sum($httpd->endings('silence')) == 150
+        my @clients = (idle_clients($httpd, 'PORT2', 150),
+                       idle_clients($httpd, 'PORT3', 150));
+        eventually { sum($httpd->endings('silence')) == 150
                 && sum($httpd->endings('acked')) == 250 } 'all are over'
             or diag explain map { $httpd->endings($_) } qw(silence acked);
         my $after;
-        comes { $before eq ($after = all_fds($httpd)) }
+        eventually { $before eq ($after = all_fds($httpd)) }
             'every child has as many as before'
             or diag "before: $before\nafter:  $after";
         $httpd->stop;
@@ -170,7 +170,7 @@ subtest 'ulimit -n 64 under 300 silent clients' => sub {
             launcher => ['sh', '-c', 'ulimit -S -n 64; exec "$@"', 'sh']);
         $httpd->announce(qr/reached MaxRequestWorkers/) if $mpm eq 'prefork';
         my @old     = $httpd->children;
-        my @clients = silent_clients($httpd, 'PORT2', 300);
+        my @clients = idle_clients($httpd, 'PORT2', 300);
         pass 'all were served';
         is_deeply [$httpd->children], \@old, 'no child died';
         # The system counts descriptors on their way for the user of all
@@ -179,7 +179,7 @@ subtest 'ulimit -n 64 under 300 silent clients' => sub {
         $httpd->tolerate(qr/finwait2 does not accept this .*: its queue is full/,
                          qr/reached MaxRequestWorkers/);
         my $closer;
-        comes {
+        eventually {
             $closer = $httpd->json->{closer};
             ($closer->{evicted} // 0) + ($closer->{fallback} // 0) == 200;
         } 'the oldest made room, or httpd lingers itself';
@@ -200,8 +200,8 @@ subtest 'fast stop, graceful stop' => sub {
         my $mpm   = shift;
         my $held  = sub ($conf = '') {
             my $httpd = start($mpm, $conf . vhost('PORT2', 'held', $ALWAYS));
-            my @clients = silent_clients($httpd, 'PORT2', 8);
-            comes { $httpd->vhost_json('held')->{held} == 8 } 'eight are held';
+            my @clients = idle_clients($httpd, 'PORT2', 8);
+            eventually { $httpd->vhost_json('held')->{held} == 8 } 'eight are held';
             return ($httpd, \@clients);
         };
         my $keeps = sub ($httpd) {
@@ -210,27 +210,27 @@ subtest 'fast stop, graceful stop' => sub {
         };
         my ($fast, $of_fast) = $held->();
         kill TERM => $fast->pid;
-        comes { $fast->ended } 'a fast stop waits for no client';
+        eventually { $fast->ended } 'a fast stop waits for no client';
         is_deeply [$fast->kill_all], [], 'a fast stop leaves nothing';
 
         my ($graceful, $of_graceful) = $held->();
         kill WINCH => $graceful->pid;
-        comes { !$graceful->children } 'a graceful stop: all children end';
+        eventually { !$graceful->children } 'a graceful stop: all children end';
         # Each client's acknowledgement may take its time.
-        comes { $keeps->($graceful) } 'all eight are held on';
+        eventually { $keeps->($graceful) } 'all eight are held on';
         ok !$graceful->ended, 'by a process that goes on';
         undef $of_graceful;
-        comes { $graceful->ended } 'until their clients have closed';
+        eventually { $graceful->ended } 'until their clients have closed';
 
         my ($impatient, $of_impatient) = $held->();
         kill WINCH => $impatient->pid;
-        comes { !$impatient->children } 'another graceful stop';
+        eventually { !$impatient->children } 'another graceful stop';
         kill TERM => $impatient->pid;
-        comes { $impatient->ended } 'is ended by a fast one';
+        eventually { $impatient->ended } 'is ended by a fast one';
 
         my ($limited, $of_limited) = $held->("GracefulShutdownTimeout 1\n");
         kill WINCH => $limited->pid;
-        comes { $limited->ended } 'another by GracefulShutdownTimeout';
+        eventually { $limited->ended } 'another by GracefulShutdownTimeout';
         $_->stop for $fast, $graceful, $impatient, $limited;
     };
 };
@@ -241,12 +241,12 @@ subtest 'MaxConnectionsPerChild 5' => sub {
         my $httpd = start($mpm, "MaxConnectionsPerChild 5\n"
             . vhost('PORT2', 'short', "FinWait2Linger auto\n$NEVER"));
         my @old     = $httpd->children;
-        my @clients = silent_clients($httpd, 'PORT2', 60);
-        comes { sum($httpd->endings('short')) == 60 } 'all have ended';
+        my @clients = idle_clients($httpd, 'PORT2', 60);
+        eventually { sum($httpd->endings('short')) == 60 } 'all have ended';
         is_deeply $httpd->endings('short'), { acked => 60 },
             'as with children that go on';
         my %old = map { $_ => 1 } @old;
-        comes { !grep { $old{$_} } $httpd->children }
+        eventually { !grep { $old{$_} } $httpd->children }
             'the first children are gone';
         is $httpd->vhost_json('short')->{held}, 0, 'nothing is held';
         $httpd->stop;
@@ -269,21 +269,21 @@ subtest 'no shared memory' => sub {
         my $conf  = $COMMON . fixed($mpm)
                   . vhost('PORT2', 'one', "FinWait2Linger auto\n");
         my $httpd = start($mpm, $conf, env => \%env);
-        my @open  = silent_clients($httpd, 'PORT2', 3);
-        comes { ($httpd->endings('one')->{acked} // 0) == 3 } 'three ended';
+        my @open  = idle_clients($httpd, 'PORT2', 3);
+        eventually { ($httpd->endings('one')->{acked} // 0) == 3 } 'three ended';
         # httpd lingers itself then, in children that would have left.
         $httpd->tolerate(qr/AH03490: scoreboard is full/);
         spew($switch, '');
         $httpd->announce(qr/needs after this restart. httpd goes on/,
                          qr/has no data to show/);
         $httpd->graceful($conf);
-        push @open, silent_clients($httpd, 'PORT2', 2);
+        push @open, idle_clients($httpd, 'PORT2', 2);
         pass 'httpd goes on serving';
         is $httpd->get('/finwait-status')->{status}, 503, 'without a page';
         unlink $switch;
         $httpd->graceful($conf);
-        push @open, silent_clients($httpd, 'PORT2', 1);
-        comes { ($httpd->endings('one')->{acked} // 0) == 4 } 'httpd recovers';
+        push @open, idle_clients($httpd, 'PORT2', 1);
+        eventually { ($httpd->endings('one')->{acked} // 0) == 4 } 'httpd recovers';
         undef @open;
         $httpd->stop;
     };
@@ -456,7 +456,7 @@ sub never_acknowledge ($httpd, $here, $there, $tun, $drop, $undrop) {
     is unacknowledged($port{$_}), 0,
         'no data is left unacknowledged' for @ports[0, 1];
     if ($tun) {
-        comes { Peer->pump(@peers); $peers[0]{reset} }
+        eventually { Peer->pump(@peers); $peers[0]{reset} }
             'zero windows without end: reset';
         is unacknowledged($port{4}), 0,
             'no data is left to the peer without end';
@@ -573,7 +573,7 @@ subtest 'clients of the world' => sub {
                     or diag `tail -5 $SCRATCH/error`;
             }
         }
-        comes { !grep { $httpd->vhost_json($_)->{held} } qw(world brief) }
+        eventually { !grep { $httpd->vhost_json($_)->{held} } qw(world brief) }
             'nothing is held in the end';
         $httpd->stop;
     };

@@ -66,7 +66,7 @@ subtest 'one process, one task, and nothing of httpd\'s' => sub {
         is $of->('Uid'), $> ? $> : (getpwnam 'www-data')[2], "httpd's user";
         like $of->('CapEff'), qr/^0+$/, 'no capability';
         my @kinds;
-        comes {
+        eventually {
             @kinds = sort map { (readlink($_) // '') =~ s/socket:\K.*//r }
                 glob "/proc/$pid/fd/*";
             "@kinds" eq '/dev/null /dev/null /dev/null '
@@ -74,7 +74,7 @@ subtest 'one process, one task, and nothing of httpd\'s' => sub {
         } 'five descriptors: no listening socket, no log, no file'
             or diag explain \@kinds;
         if ($mpm eq 'prefork') {
-            comes {
+            eventually {
                 my @forks = $httpd->forks;
                 my @tasks = map { glob "/proc/$_/task/*" } @forks;
                 @forks == 21 && @tasks == 21;
@@ -92,8 +92,8 @@ subtest 'killed under load' => sub {
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n")
                               . vhost('PORT3', 'held', $FOREVER));
         my $load    = load($httpd->port('PORT2'));
-        my @clients = silent_clients($httpd, 'PORT3', 10);
-        comes { $httpd->vhost_json('held')->{held} == 10 } 'ten are held';
+        my @clients = idle_clients($httpd, 'PORT3', 10);
+        eventually { $httpd->vhost_json('held')->{held} == 10 } 'ten are held';
         $httpd->announce($DIED);
         my $pid = $httpd->closer_pid;
         for (1, 2) {
@@ -106,8 +106,8 @@ subtest 'killed under load' => sub {
             'the connections that it held are lost';
         is $httpd->vhost_json('held')->{held}, 0,
             'no lost connection counts as held';
-        push @clients, silent_clients($httpd, 'PORT3', 3);
-        comes { $httpd->vhost_json('held')->{held} == 3 }
+        push @clients, idle_clients($httpd, 'PORT3', 3);
+        eventually { $httpd->vhost_json('held')->{held} == 3 }
             'the next process lingers on';
         undef @clients;
         $httpd->announce($REFUSED) if $httpd->log =~ $REFUSED;
@@ -120,14 +120,14 @@ subtest 'killed while 500 connections are queued' => sub {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'many', "FinWait2Linger auto\n"));
         my $pid   = $httpd->closer_pid;
-        comes { $httpd->closer->{processes} == 1 } 'the process runs';
+        eventually { $httpd->closer->{processes} == 1 } 'the process runs';
         kill STOP => $pid;
-        my @clients = silent_clients($httpd, 'PORT2', 500);
+        my @clients = idle_clients($httpd, 'PORT2', 500);
         is_deeply $httpd->endings('many'), {}, 'none has ended';
         $httpd->announce($DIED);
         kill KILL => $pid;
         successor($httpd, $pid);
-        comes { ($httpd->endings('many')->{acked} // 0) == 500 }
+        eventually { ($httpd->endings('many')->{acked} // 0) == 500 }
             'the next process takes them all'
             or diag explain $httpd->json->{closer};
         is_deeply [@{ $httpd->closer }{qw(fallback lost invalid)}], [0, 0, 0],
@@ -148,11 +148,11 @@ subtest 'stopped, and its queue full' => sub {
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n"),
                           @FEW);
         my $pid   = $httpd->closer_pid;
-        comes { $httpd->closer->{processes} == 1 } 'the process runs';
+        eventually { $httpd->closer->{processes} == 1 } 'the process runs';
         kill STOP => $pid;
         $httpd->announce(qr/finwait2 does not accept .*: its queue is full/);
         my $load = load($httpd->port('PORT2'));
-        comes { $httpd->closer->{refusals}{queue_full} >= 20 }
+        eventually { $httpd->closer->{refusals}{queue_full} >= 20 }
             'httpd lingers itself, which is counted';
         my $html = $httpd->get('/finwait-status')->{content};
         like $html, qr/finwait2.*did not answer/s,
@@ -162,7 +162,7 @@ subtest 'stopped, and its queue full' => sub {
         my @lines = $httpd->log =~ /$REFUSED/g;
         is @lines, 1, 'one line in the error log';
         kill CONT => $pid;
-        comes { accounted($httpd, 'load')
+        eventually { accounted($httpd, 'load')
                 == closed_by_server($httpd, 'load') }
                     'each connection is counted once';
         is $httpd->closer->{lost}, 0, 'no connection is lost';
@@ -174,8 +174,8 @@ subtest 'stopped, and its queue full' => sub {
 subtest 'stopped when httpd stops' => sub {
     for_each_mpm {
         my $httpd = start(shift, vhost('PORT2', 'a', $FOREVER));
-        my @clients = silent_clients($httpd, 'PORT2', 3);
-        comes { $httpd->vhost_json('a')->{held} == 3 } 'three are held';
+        my @clients = idle_clients($httpd, 'PORT2', 3);
+        eventually { $httpd->vhost_json('a')->{held} == 3 } 'three are held';
         kill STOP => $httpd->closer_pid;
         $httpd->stop;
     };
@@ -191,13 +191,13 @@ subtest 'out of descriptors' => sub {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n")
                               . vhost('PORT3', 'held', $FOREVER));
-        my @clients = silent_clients($httpd, 'PORT3', 50);
-        comes { $httpd->vhost_json('held')->{held} == 50 } 'fifty are held';
+        my @clients = idle_clients($httpd, 'PORT3', 50);
+        eventually { $httpd->vhost_json('held')->{held} == 50 } 'fifty are held';
         my $pid = $httpd->closer_pid;
         system(@lower, "--pid=$pid") == 0 or die "prlimit\n";
         my $load = load($httpd->port('PORT2'));
-        push @clients, silent_clients($httpd, 'PORT3', 20);
-        comes { $httpd->closer->{evicted} >= 20 } 'the oldest make room';
+        push @clients, idle_clients($httpd, 'PORT3', 20);
+        eventually { $httpd->closer->{evicted} >= 20 } 'the oldest make room';
         my @wrong = unload($load);
         is "@wrong", '', 'no request failed';
         cmp_ok $httpd->closer->{held}, '<', 40, 'the process holds what it can';
@@ -226,18 +226,18 @@ sub without ($mpm, $what) {
     my $httpd = start($mpm, vhost('PORT2', 'none', $FOREVER),
                       launcher => refuse($call, $how));
     $httpd->announce($REFUSED, $logged);
-    my @clients = silent_clients($httpd, 'PORT2', 3);
-    comes { $httpd->closer->{refusals}{$refusal} == 3 }
+    my @clients = idle_clients($httpd, 'PORT2', 3);
+    eventually { $httpd->closer->{refusals}{$refusal} == 3 }
         "$what: httpd lingers itself, for the reason $refusal";
     is_deeply $httpd->endings('none'), {}, 'no ending is counted';
-    comes { ss_count(port => $httpd->port('PORT2'), holder => 'process') == 3 }
+    eventually { ss_count(port => $httpd->port('PORT2'), holder => 'process') == 3 }
         'httpd has the three connections';
     my @lines = $httpd->log =~ /$REFUSED/g;
     is @lines, 1, 'one line in the error log';
     if ($what eq 'fork') {
-        comes { $httpd->closer->{processes} == 1 } 'another attempt succeeds';
-        push @clients, silent_clients($httpd, 'PORT2', 2);
-        comes { $httpd->closer->{held} == 2 } 'the next process lingers';
+        eventually { $httpd->closer->{processes} == 1 } 'another attempt succeeds';
+        push @clients, idle_clients($httpd, 'PORT2', 2);
+        eventually { $httpd->closer->{held} == 2 } 'the next process lingers';
     }
     undef @clients;
     $httpd->stop;
@@ -260,12 +260,12 @@ subtest 'no epoll' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'none', $FOREVER), env => \%env);
-        comes { $httpd->closer->{processes} == 1 } 'the process runs';
+        eventually { $httpd->closer->{processes} == 1 } 'the process runs';
         $httpd->announce(qr/does not accept .*: it cannot linger here/);
-        my @clients = silent_clients($httpd, 'PORT2', 3);
-        comes { $httpd->closer->{refusals}{cannot_linger} == 3 }
+        my @clients = idle_clients($httpd, 'PORT2', 3);
+        eventually { $httpd->closer->{refusals}{cannot_linger} == 3 }
             'httpd lingers itself';
-        comes { $httpd->fresh_json->{half_closed}{held} == 3 }
+        eventually { $httpd->fresh_json->{half_closed}{held} == 3 }
             'the process counts';
         my ($advice) = grep { $_->{rule} eq 'closer-idle' }
             @{ $httpd->json->{advice} };
@@ -282,11 +282,11 @@ subtest 'httpd -X' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'a', $FOREVER), flags => ['-X']);
-        my @clients = silent_clients($httpd, 'PORT2', 2);
-        comes { $httpd->vhost_json('a')->{held} == 2 } 'two are held';
+        my @clients = idle_clients($httpd, 'PORT2', 2);
+        eventually { $httpd->vhost_json('a')->{held} == 2 } 'two are held';
         kill TERM => $httpd->pid;
-        comes { $httpd->ended } 'httpd ends at once';
-        comes { !$httpd->left } 'the process ends with httpd';
+        eventually { $httpd->ended } 'httpd ends at once';
+        eventually { !$httpd->left } 'the process ends with httpd';
         undef @clients;
     };
 };
@@ -297,11 +297,11 @@ subtest 'not as root' => sub {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'a', $FOREVER),
                           as => 'www-data');
-        my @clients = silent_clients($httpd, 'PORT2', 2);
-        comes { $httpd->vhost_json('a')->{held} == 2 } 'two are held';
+        my @clients = idle_clients($httpd, 'PORT2', 2);
+        eventually { $httpd->vhost_json('a')->{held} == 2 } 'two are held';
         $httpd->graceful;
-        push @clients, silent_clients($httpd, 'PORT2', 1);
-        comes { $httpd->closer->{held} == 3 } 'three, by two processes';
+        push @clients, idle_clients($httpd, 'PORT2', 1);
+        eventually { $httpd->closer->{held} == 3 } 'three, by two processes';
         undef @clients;
         $httpd->stop;
     };

@@ -40,8 +40,8 @@ sub formats_answer ($httpd, $when) {
 }
 
 sub serves ($httpd, $when) {
-    my @clients = silent_clients($httpd, 'PORT2', 5);
-    comes {
+    my @clients = idle_clients($httpd, 'PORT2', 5);
+    eventually {
         ss_count(port => $httpd->port('PORT2'), holder => 'process') == 0
     } "$when: connections are closed";
 }

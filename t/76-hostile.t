@@ -27,7 +27,7 @@ sub start ($mpm) {
 
 # The process of this configuration, which has said that it runs.
 sub running ($httpd) {
-    comes { $httpd->closer->{processes} == 1 } 'the process runs';
+    eventually { $httpd->closer->{processes} == 1 } 'the process runs';
     return $httpd->closer_pid;
 }
 
@@ -35,8 +35,8 @@ sub attack ($httpd, $how) { $httpd->get("/hostile?$how")->{content} }
 
 sub lingers ($httpd, $name) {
     my $before  = $httpd->closer->{held};
-    my @clients = silent_clients($httpd, 'PORT2', 3);
-    comes { $httpd->closer->{held} == $before + 3 } $name;
+    my @clients = idle_clients($httpd, 'PORT2', 3);
+    eventually { $httpd->closer->{held} == $before + 3 } $name;
 }
 
 subtest 'messages and descriptors that no child of httpd sends' => sub {
@@ -45,7 +45,7 @@ subtest 'messages and descriptors that no child of httpd sends' => sub {
         my $pid   = running($httpd);
         my $sent  = attack($httpd, 'foreign');
         cmp_ok $sent, '>=', 21, 'all messages are sent';
-        comes { $httpd->closer->{invalid} == $sent } 'each message is refused'
+        eventually { $httpd->closer->{invalid} == $sent } 'each message is refused'
             or diag explain $httpd->closer;
         lingers($httpd, 'the process lingers on others');
         is $httpd->closer_pid, $pid, 'the process is the same';
@@ -63,16 +63,16 @@ subtest 'the queue shut down' => sub {
             is attack($httpd, "shutdown=$how"), 1, "shut down ($how)";
             $httpd->announce($REFUSED);
             my @clients = map {
-                scalar silent_client('127.0.0.1', $httpd->port('PORT2'), $CLOSE)
+                scalar idle_client('127.0.0.1', $httpd->port('PORT2'), $CLOSE)
             } 1 .. 3;
-            comes { $httpd->closer->{refusals}{no_process} == 3 }
+            eventually { $httpd->closer->{refusals}{no_process} == 3 }
                 'httpd lingers itself, which is counted';
             my $samples = sub { scalar @{ $httpd->json->{history}{samples} } };
             my $n       = $samples->();
-            comes { $samples->() > $n + 1 } 'the process counts on';
+            eventually { $samples->() > $n + 1 } 'the process counts on';
             is $httpd->closer_pid, $pid, 'the process is the same';
             $httpd->graceful;
-            comes { $httpd->closers == 1 } 'the process ends with its children';
+            eventually { $httpd->closers == 1 } 'the process ends with its children';
             isnt $httpd->closer_pid, $pid, 'another process is there';
             lingers($httpd, 'the new process lingers');
             $httpd->stop;
@@ -93,7 +93,7 @@ subtest 'killed before a restart, with a socket queued that blocks' => sub {
             like $keeper, qr/^[1-9]\d*$/, 'the socket is queued' or next;
             kill $signal => $httpd->pid;
             kill CONT    => $httpd->pid;
-            comes { my @all = $httpd->closers; @all == 1 && $all[0] != $pid }
+            eventually { my @all = $httpd->closers; @all == 1 && $all[0] != $pid }
                 "the parent restarts httpd ($signal)";
             running($httpd);
             lingers($httpd, 'the next process lingers');
@@ -111,7 +111,7 @@ subtest 'restarts leave no descriptor open in the parent' => sub {
         for my $signal (qw(USR1 HUP USR1 HUP)) {
             my $pid = $httpd->closer_pid;
             kill $signal => $httpd->pid;
-            comes { my @all = $httpd->closers; @all == 1 && $all[0] != $pid }
+            eventually { my @all = $httpd->closers; @all == 1 && $all[0] != $pid }
                 "restarted ($signal)";
             running($httpd);
         }

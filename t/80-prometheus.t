@@ -291,7 +291,7 @@ END
     is_deeply { firing($port) }, {}, 'all is quiet at first';
 
     my @clients = map {
-        scalar silent_client('127.0.0.1', $httpd->port,
+        scalar idle_client('127.0.0.1', $httpd->port,
             "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     } 1 .. 8;
     my %firing;

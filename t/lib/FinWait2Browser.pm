@@ -11,7 +11,7 @@ package FinWait2Browser;
 #   my @said = $browser->console;                     # since the page was opened
 #   my @nodes = $browser->accessibility;              # {role, name, properties}
 #
-# An expression that yields a promise is waited for. Every wait has a limit.
+# value() waits for an expression that yields a promise. Every wait has a limit.
 
 use v5.36;
 use Fcntl        qw(F_DUPFD);
@@ -33,14 +33,14 @@ sub start ($class) {
     die $@, $self->said;
 }
 
-# In containers /dev/shm is small: what Chromium shares goes to files.
+# Containers have a small /dev/shm: Chromium shares its memory in files instead.
 sub launch ($class) {
     my $profile = File::Temp->newdir;
     pipe(my $in, my $to)    or die "pipe: $!";
     pipe(my $from, my $out) or die "pipe: $!";
     my $pid = fork // die "fork: $!";
     if (!$pid) {
-        # Both out of the way first: either may be 3 or 4 itself.
+        # Move both away first: either descriptor may be 3 or 4.
         my ($read, $write) = map { fcntl $_, F_DUPFD, 5 } $in, $out;
         POSIX::dup2($read, 3);
         POSIX::dup2($write, 4);
@@ -68,7 +68,7 @@ sub attach ($self) {
         permissions => ['clipboardReadWrite', 'clipboardSanitizedWrite']);
 }
 
-# The last lines of what it said itself.
+# Return the last lines of Chromium's standard error.
 sub said ($self) {
     CORE::open(my $in, '<', "$self->{profile}/said") or return '';
     my @lines = <$in>;
@@ -79,12 +79,12 @@ sub DESTROY ($self) {
     local ($?, $!, $@);
     kill TERM => $self->{pid};
     waitpid $self->{pid}, 0;
-    my $until = time + $PATIENCE;    # its processes end after it, and write
+    my $until = time + $PATIENCE;    # Chromium's processes end later, and write files
     remove_tree($self->{folder}, { error => \my $left })
         while -d $self->{folder} && time < $until;
 }
 
-# One message from it; an event is kept where it matters.
+# Return the next message from Chromium; keep it if it is an event.
 sub receive ($self, $until) {
     my $end;
     while (($end = index $self->{rest}, "\0") < 0) {
@@ -162,7 +162,7 @@ sub shot ($self, $path, %o) {
     return close $out;
 }
 
-# Return what a screen reader has: {role, name, level, ...}.
+# Return the nodes of the accessibility tree: {role, name, level, ...}.
 sub accessibility ($self) {
     return map {
         my $node = $_;

@@ -3,35 +3,35 @@ package FinWait2Client;
 # Clients of a private httpd, over real sockets. Core Perl only, but for TLS.
 #
 #   connect_to($port, %options)   a connected socket; host => '127.0.0.1';
-#                                 buffer => bytes of the receive buffer: a small
-#                                 one fills soon, and then has a zero window;
+#                                 buffer => bytes of the receive buffer, of which
+#                                 a small one soon causes a zero window;
 #                                 otherwise IO::Socket::IP's options
-#   tls_to($port, @protocols)     the same over TLS; protocols by ALPN
+#   tls_to($port, @protocols)     a connected TLS socket; protocols by ALPN
 #   read_all($socket, $what)      the text up to the end of file
 #   read_until($socket, $pattern, $what)  the text up to a pattern
-#   answer($socket)               the text of one answer that has a length
-#   has_ended($socket)            true if httpd has closed by now
+#   answer($socket)               the text of one response with Content-Length
+#   has_ended($socket)            true if httpd has closed the connection
 #   reset_it($socket)             close by a reset, if it is open
 #   tcp_state($socket)            Linux's number: ESTABLISHED, FIN_WAIT2,
 #                                 CLOSE_WAIT, CLOSED
 #   server_ends()                 {"server's port, client's port" => {state,
 #                                 timer, seconds until it fires, inode}}
-#   silent_client($host, $port, $request)
-#                                 a socket that has read all up to the end of
-#                                 file and never closes; in list context the
-#                                 socket and the text
-#   silent_clients($httpd, 'PORT2', $times)
-#                                 as many sockets, which have asked for /page
-#   answer_proxy($listener)       one request of a proxy, answered by `ok` in a
-#                                 backend's place; the socket, not closed
-#   load($port), unload($load)    four clients that ask for /page (1000 times
-#                                 `y`) until unloaded; returns what went wrong
-#   http2_begin()                 what an h2c client sends first
+#   idle_client($host, $port, $request)
+#                                 a socket of a client that has read the response
+#                                 up to the end of file and never closes; in list
+#                                 context the socket and the text
+#   idle_clients($httpd, 'PORT2', $times)
+#                                 that many such sockets, of requests for /page
+#   answer_proxy($listener)       accept a request of a proxy and respond with
+#                                 `ok`, as a backend; the socket, not closed
+#   load($port), unload($load)    start and stop four clients that request /page
+#                                 (1000 times `y`); unload returns the failures
+#   http2_begin()                 the connection preface of an h2c client
 #   http2_get($stream, $host, $path, %headers)
 #                                 a request; -scheme => 'https'
 #   http2_frame($type, $flags, $stream, $payload)   any other frame
 #
-# Every wait has a limit, and dies with what it waited for.
+# Every wait has a limit, and its error names the condition.
 
 use v5.36;
 use Exporter       qw(import);
@@ -47,8 +47,8 @@ use constant { ESTABLISHED => 1, FIN_WAIT2 => 5, CLOSED => 7, CLOSE_WAIT => 8 };
 
 our @EXPORT = qw(CLOSED CLOSE_WAIT ESTABLISHED FIN_WAIT2 answer answer_proxy
                  connect_to has_ended http2_begin http2_frame http2_get load
-                 read_all read_until reset_it server_ends silent_client
-                 silent_clients tcp_state tls_to unload);
+                 read_all read_until reset_it server_ends idle_client
+                 idle_clients tcp_state tls_to unload);
 
 #---- plain sockets -----------------------------------------------------------
 
@@ -71,13 +71,13 @@ sub tls_to ($port, @protocols) {
     return $socket;
 }
 
-# Append what comes next, and return its length: 0 at the end of file. Without
-# close_notify OpenSSL takes that for an error.
+# Append the next bytes, and return their number: 0 at the end of file. OpenSSL
+# reports an end of file without close_notify as an error.
 sub read_more ($socket, $text, $what) {
     my $tls = $socket->can('pending');
     $tls && $socket->pending
         || IO::Select->new($socket)->can_read(FinWait2Test::patience(60))
-        or die "$what: nothing more comes after '$$text'\n";
+        or die "$what: no more bytes arrive after '$$text'\n";
     my $n = sysread $socket, $$text, 65536, length $$text;
     die "$what: $! after '$$text'\n" if !defined $n && !$tls;
     return $n // 0;
@@ -129,7 +129,7 @@ sub reset_it ($socket) {
     $socket->close;
 }
 
-#---- both ends, as the kernel has them ---------------------------------------
+#---- the states of both ends in the kernel ------------------------------------
 
 sub tcp_state ($socket) { ord getsockopt $socket, IPPROTO_TCP, TCP_INFO }
 
@@ -138,7 +138,7 @@ sub server_ends () {
     for my $table (qw(tcp tcp6)) {
         open my $in, '<', "/proc/net/$table" or next;
         while (my $line = <$in>) {
-            next if $line =~ /^ *\d+: \S+ \S+ 06/;    # TIME_WAIT, others'
+            next if $line =~ /^ *\d+: \S+ \S+ 06/;    # TIME_WAIT
             my (undef, $local, $remote, $state, undef, $timer, undef, undef,
                 undef, $inode) = split ' ', $line;
             my ($kind, $when) = $timer =~ /^(\w+):(\w+)$/ or next;
@@ -152,16 +152,16 @@ sub server_ends () {
 
 #---- clients that never close ------------------------------------------------
 
-sub silent_client ($host, $port, $request) {
+sub idle_client ($host, $port, $request) {
     my $socket = connect_to($port, host => $host);
     $socket->syswrite($request);
     my $text = read_all($socket, "the answer from $host port $port");
     return wantarray ? ($socket, $text) : $socket;
 }
 
-sub silent_clients ($httpd, $port, $times) {
+sub idle_clients ($httpd, $port, $times) {
     return map {
-        scalar silent_client($httpd->host, $httpd->port($port),
+        scalar idle_client($httpd->host, $httpd->port($port),
             "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     } 1 .. $times;
 }
@@ -171,7 +171,7 @@ sub silent_clients ($httpd, $port, $times) {
 my $SCRATCH = File::Temp->newdir;
 my $ASK = "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-# Ask once; true if the answer is whole. A kept socket is used again.
+# Send one request; return (true if the response is complete, the failure).
 sub ask_once ($socket, $keep) {
     $socket->syswrite($keep ? $ASK =~ s/close/keep-alive/r : $ASK)
         or return (0, 'unanswered');
@@ -183,8 +183,9 @@ sub ask_once ($socket, $keep) {
     return (1, '');
 }
 
-# Ask until the file $stop is there. A kept connection may be closed under a
-# request, which is then asked again; nothing else may go wrong.
+# Send requests until the file $stop exists. httpd may close an idle connection
+# while a request is on its way; the request is then sent again. Any other failure
+# ends the loop.
 sub ask_on ($port, $keep, $stop) {
     my ($asked, $wrong, $socket) = (0, '');
     while (!-e $stop && !$wrong) {
@@ -212,7 +213,7 @@ sub load ($port) {
     return $load;
 }
 
-# Return what went wrong; nothing, if each client was answered at least once.
+# Return the failures: none if each client got at least one response.
 sub unload ($load) {
     spew($load->{stop}, '');
     my @said = map { scalar <$_> } @{ $load->{from} };
@@ -233,8 +234,8 @@ sub http2_begin () {
     return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . http2_frame(4, 0, 0, '');
 }
 
-# A method and a scheme of HPACK's table, then names of it and own ones
-# (RFC 7541, 6.2.2).
+# The method and the scheme are entries of HPACK's table, the path and the host
+# have names of that table, and other headers have literal names (RFC 7541, 6.2.2).
 sub http2_get ($stream, $host, $path, %headers) {
     my $text   = sub ($text) { chr(length $text) . $text };
     my $scheme = delete $headers{-scheme} // 'http';

@@ -1,10 +1,10 @@
 package FinWait2Files;
 
-# Small files, for tests with and without an httpd.
+# Read and write small files, in tests with and without an httpd.
 #
-#   slurp($path)             a file's text, '' if there is none
-#   spew($path, $text)       the file anew
-#   script($path, @lines)    an executable shell script of these lines
+#   slurp($path)             the text of a file, or '' if it does not exist
+#   spew($path, $text)       write a file, and replace an existing one
+#   script($path, @lines)    write an executable shell script of these lines
 
 use v5.36;
 use Exporter qw(import);

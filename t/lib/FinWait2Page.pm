@@ -1,15 +1,15 @@
 package FinWait2Page;
 
-# The page byte for byte, and judges of its formats that are not ours.
+# Read the page byte for byte, and check its formats by other people's parsers.
 #
 #   page($httpd, '?json', @lines)  the answer to a request for the page
 #   raw($httpd, $method, $target, @lines)
-#                                  the answer to any request; nothing is
-#                                  encoded: {status, headers => {lower-case
+#                                  the answer to any request, which is sent
+#                                  unencoded: {status, headers => {lower-case
 #                                  name => value}, content}
 #   $PAGE, %TYPE                   the path; format => media type
-#   judged($text, @command)        what a command says of a text: (exit status,
-#                                  output); dies if there is no such command
+#   judged($text, @command)        run a command with a text as its input: (exit
+#                                  status, output); dies if the command is missing
 #   samples('parser', $text)       {"name{label=value,...}" => number} and
 #                                  {family => type}, by the reference parser
 #                                  of Prometheus; 'openmetrics.parser'
@@ -17,7 +17,7 @@ package FinWait2Page;
 use v5.36;
 use Exporter       qw(import);
 use File::Temp     ();
-use FinWait2Client qw(silent_client);
+use FinWait2Client qw(idle_client);
 use FinWait2Test   qw(slurp spew);
 use JSON::PP       qw(decode_json);
 
@@ -38,7 +38,7 @@ my $SCRATCH = File::Temp->newdir;
 
 sub raw ($httpd, $method, $target, @lines) {
     @lines = ("Host: localhost", @lines) if !grep { /^Host:/i } @lines;
-    my (undef, $answer) = silent_client($httpd->host, $httpd->port,
+    my (undef, $answer) = idle_client($httpd->host, $httpd->port,
         join "\r\n", "$method $target HTTP/1.1", @lines,
         'Connection: close', '', '');
     my ($head, $content) = split /\r\n\r\n/, $answer, 2;
@@ -68,11 +68,11 @@ sub judged ($text, @command) {
     system('sh', '-c', 'exec "$@" <"$0/text" >"$0/said" 2>&1', $SCRATCH,
            @command);
     my $status = $? >> 8;
-    die "$command[0] is not there: run t/setup test\n" if $status == 127;
+    die "$command[0] is not installed: run t/setup test\n" if $status == 127;
     return ($status, slurp("$SCRATCH/said"));
 }
 
-# Debian's python3, for which its package is.
+# Debian's packages are for Debian's own python3.
 sub samples ($module, $text) {
     my ($status, $said) = judged($text, '/usr/bin/python3', '-c', <<"END");
 import json, sys

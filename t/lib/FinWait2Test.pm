@@ -1,11 +1,11 @@
 package FinWait2Test;
 
-# A real, private httpd for each test. Core Perl only.
+# Start a real, private httpd for a test. Core Perl only.
 #
 #   use Test::More;
 #   use FinWait2Test;
 #
-#   for_each_mpm {                      # a subtest each: event, worker, prefork
+#   for_each_mpm {                      # one subtest for each MPM
 #       my $mpm   = shift;
 #       my $httpd = FinWait2Test->start(
 #           mpm     => $mpm,                       # default: event
@@ -17,74 +17,76 @@ package FinWait2Test;
 #   END
 #       );
 #       is $httpd->json->{version}, 1;
-#       $httpd->announce(qr/what the error log will say/);
-#       $httpd->tolerate(qr/what it may say/);
-#       $httpd->stop;            # fails on anything else in the error log
+#       $httpd->announce(qr/a line that the error log must have/);
+#       $httpd->tolerate(qr/a line that it may have/);
+#       $httpd->stop;            # fails on any other line at warn or above
 #   };
 #   done_testing;
 #
 # In `listen` and `conf`: @PORT@, @PORT2@, ... are free ports, @ROOT@ is the
 # server's temporary directory (www-data may read it; @ROOT@/htdocs is served),
-# @CERT@ and @KEY@ a TLS certificate made on the spot, @MODULES@ httpd's
-# module directory. The first address has to speak plain HTTP and must leave
-# the path /.generation alone. `page => 0` leaves /finwait-status out.
-# `env => {...}` is set for httpd alone; `launcher => [...]` is a command that
-# ends by becoming the one that is appended to it, httpd's. `as => 'www-data'`
-# starts httpd as that user and not as root. `flags => ['-X']` replaces
-# -DFOREGROUND.
+# @CERT@ and @KEY@ a new TLS certificate, @MODULES@ httpd's module directory. The
+# first address must serve plain HTTP, and the harness uses the path /.generation.
+# `page => 0` omits /finwait-status. `env => {...}` is the environment of httpd
+# alone; `launcher => [...]` is a command that executes the command of httpd, which
+# is appended to it. `as => 'www-data'` starts httpd as that user instead of root.
+# `flags => ['-X']` replaces -DFOREGROUND.
 #
 #   $httpd->get($path, %headers)   HTTP::Tiny's response; Host chooses a vhost,
 #                                  -timeout => seconds
-#   $httpd->json($path)            the same, decoded (/finwait-status?json)
-#   $httpd->fresh_json             the page with sockets counted after the call
-#   $httpd->vhost_json('a')        what the page has of a virtual host a.test
-#   $httpd->endings('a')           {ending => number} of it, without zeros
+#   $httpd->json($path)            the JSON of a path (/finwait-status?json)
+#   $httpd->fresh_json             the JSON of a count that began after the call
+#   $httpd->vhost_json('a')        the JSON of the virtual host a.test
+#   $httpd->endings('a')           {ending => number} of a.test, without zeros
 #   $httpd->document($name, $text)   the file of this name in @ROOT@/htdocs
-#   $httpd->graceful($conf)        USR1, with another conf if one is given;
-#                                  returns when no old child accepts any more
-#   $httpd->await_closed('PORT2')  returns when httpd has closed its connections
-#                                  there (the first port)
-#   $httpd->stop                   TERM; one ok(): nothing left, nothing said
+#   $httpd->graceful($conf)        send USR1, with another conf if one is given;
+#                                  return when no old child accepts connections
+#   $httpd->await_closed('PORT2')  return when httpd has closed its connections
+#                                  at that port (default: the first)
+#   $httpd->stop                   send TERM; one ok(): no process is left, and
+#                                  the log has no unexpected line
 #   $httpd->host, ->port('PORT2')  the first address's host; a port by its name
-#   $httpd->end                    the same without ok(): what was wrong
+#   $httpd->end                    send TERM without ok(); return the faults
 #   $httpd->pid, ->fds($pid), ->root, ->log
 #   $httpd->children, ->closers    pids of the MPM's children, and of the
 #                                  processes finwait2
-#   $httpd->closer_pid             the pid of the only one
-#   $httpd->closer                 what the page has of them
+#   $httpd->closer_pid             the pid of the only process finwait2
+#   $httpd->closer                 the section closer of the JSON
 #
 #   slurp($path), spew($path, $text)   as in FinWait2Files
 #   config_check($conf, %options)  `httpd -t`: (exit status, output); with
-#                                  check => '-L' another of httpd's questions
+#                                  check => '-L' another flag of httpd
 #   wait_for { condition } $limit, $what      the condition's value, or dies
-#   comes { condition } $name      the same as a test, with a minute's patience
+#   eventually { condition } $name   a test that the condition comes true within
+#                                  a minute
 #   vhost('PORT2', 'a', $conf)     a <VirtualHost> at @PORT2@ named a.test
 #   named_vhosts('PORT2', [$name, @lines], ...)
-#                                  such ones, each answers with its name
+#                                  virtual hosts that answer with their names
 #   mpms()                         the MPMs to test
 #   ss_count(port => N, state => 'fin-wait-2', holder => 'kernel')
-#                                  what ss sees; holder: process (a descriptor
-#                                  leads to it), kernel, timewait, or any
+#                                  the number of sockets in ss; holder: process (a
+#                                  descriptor refers to it), kernel, timewait, any
 #   ss_holder($line)               the holder of a line of `ss -tanoe`
-#   module_of('forks')             builds t/bin/forks.c, a module for tests; the
-#                                  line that loads it
-#   shared_object('noshm')         builds t/bin/noshm.c, to be preloaded
-#   program('deny')                builds t/bin/deny.c; its path
-#   netns_pair()                   two network namespaces joined by a cable:
-#                                  ({name, addr, addr6}, {...}), or () where
-#                                  we may not
-#   in_netns($name, sub { ... })   what is started or connected in there stays
+#   module_of('forks')             build the module t/bin/forks.c; return the line
+#                                  that loads it
+#   shared_object('noshm')         build t/bin/noshm.c, to be preloaded
+#   program('deny')                build t/bin/deny.c; return its path
+#   netns_pair()                   two network namespaces joined by a veth pair:
+#                                  ({name, addr, addr6}, {...}), or () without
+#                                  the permission
+#   in_netns($name, sub { ... })   run the code in a namespace: its processes and
+#                                  sockets stay there
 #
-# FinWait2Client has the clients.
+# Clients are in FinWait2Client.
 #
-# A test file that uses this runs in a network namespace of its own, where we
-# may: nothing else is in its tables (read in parts, /proc/net/tcp shows rows
-# twice while others come and go: measured), no port is taken, and its
-# tcp_fin_timeout is 60.
+# A test file that uses this module runs in a network namespace of its own if it
+# has the permission: the tables hold no other sockets (/proc/net/tcp, read in
+# parts, was seen to repeat rows while other sockets come and go), no port is
+# taken, and tcp_fin_timeout is 60.
 #
-# Every wait has a limit and says what it waited for. The module that is
-# tested is the one that make built last; one built with a sanitizer gets its
-# runtime preloaded, and any report fails the test.
+# Every wait has a limit, and its error names the condition. The tests load the
+# module that make built last; for a module built with a sanitizer, the harness
+# preloads the runtime, and any report fails the test.
 
 use v5.36;
 use Cwd            qw(abs_path);
@@ -99,7 +101,7 @@ use POSIX          qw(SIGTERM WNOHANG setsid);
 use Test::More     ();
 use Time::HiRes    qw(time sleep);
 
-our @EXPORT = qw(comes config_check for_each_mpm in_netns module_of mpms
+our @EXPORT = qw(config_check eventually for_each_mpm in_netns module_of mpms
                  named_vhosts netns_pair program shared_object slurp spew
                  ss_count ss_holder vhost wait_for);
 
@@ -112,7 +114,7 @@ my %BUILT_IN = map { $_ => 1 } `$HTTPD -l` =~ /(?:mod_)?(\w+)\.c$/mg;
 my ($PATCH) = `$HTTPD -v` =~ m{Apache/2\.4\.(\d+)};
 my @RUNTIME = `ldd \Q$MODULE\E` =~ m{lib[at]san\S* => (\S+)|libubsan\S* => (\S+)}g;
 @RUNTIME = grep { defined } @RUNTIME;
-my $SLOW = @RUNTIME ? 5 : 1;    # how much more patience it takes
+my $SLOW = @RUNTIME ? 5 : 1;    # the factor for every time limit
 my @MPMS = split ' ', $ENV{MPMS} // 'event worker prefork';
 
 my %running;                    # pid => server, for END
@@ -120,7 +122,7 @@ my @namespaces;
 
 sub query ($name) {
     chomp(my $value = `$APXS -q $name`);
-    return $value || die "$APXS -q $name says nothing: is it installed?\n";
+    return $value || die "$APXS -q $name prints nothing: is apxs installed?\n";
 }
 
 #---- the server --------------------------------------------------------------
@@ -160,7 +162,7 @@ sub prepare ($class, %options) {
     return $self;
 }
 
-# httpd's own: before 2.4.62 a worker's child may take 5 s to stop.
+# Log lines of httpd's own faults: before 2.4.62 a worker's child may stop late.
 sub own_faults ($mpm) {
     return $mpm eq 'worker' && ($PATCH // 99) < 62 ? qr/AH00045/ : ();
 }
@@ -169,7 +171,7 @@ sub launch ($self) {
     my $pid = $self->{pid} = fork // die "fork: $!";
     if (!$pid) {
         setsid();    # prefork signals its whole group at the end
-        syscall(number('prctl'), 1, SIGTERM);    # not to outlive a killed test
+        syscall(number('prctl'), 1, SIGTERM);    # ends with a killed test
         open STDIN,  '<',  '/dev/null';
         open STDOUT, '>>', "$self->{root}/output";
         open STDERR, '>&', \*STDOUT;
@@ -189,14 +191,15 @@ sub becomes ($self) {
     return (qw(setpriv --clear-groups), "--reuid=$user", "--regid=$user");
 }
 
-# Sanitizers: what is not instrumented (httpd, APR, OpenSSL) is left out of
-# ThreadSanitizer's view as a caller. A suppression file could do no better:
-# `race:libapr` would match every thread that APR started, ours with it.
-# No search for leaks in httpd: all it has at its end is reachable by design
-# (pools), and a child that gave up root may not be read even by itself; the
-# unit tests do search, in the same rooms. Nor for threads: a child exits
-# without joining all of its own. And it shall
-# not sleep at a process's exit: httpd's parent gives its children 3 s.
+# Return the environment of httpd, with the options of the sanitizers.
+# ThreadSanitizer ignores accesses by callers that are not instrumented (httpd,
+# APR, OpenSSL). A suppression file would hide more: `race:libapr` matches every
+# thread that APR started, also those of the module.
+# httpd's own memory is reachable at its end by design (pools), and a child that
+# has dropped root may not inspect itself, so only the unit tests of the same rooms
+# search for leaks. A child exits without joining all its threads, so leaked
+# threads are not reported. A sleep at exit would exceed the 3 s that httpd's
+# parent allows its children.
 sub environment ($self) {
     my %extra = %{ $self->{options}{env} // {} };
     return %extra if !@RUNTIME;
@@ -222,7 +225,8 @@ sub pid  ($self) { $self->{pid} }
 sub root ($self) { $self->{root} }
 sub port ($self, $name = 'PORT') { $self->{ports}{$name} //= free_port() }
 
-# Not of just now: for a second httpd calls the ETag weak, which is longer.
+# Write a file that is an hour old: httpd makes the ETag of a newer one weak, which
+# is longer.
 sub document ($self, $name, $text) {
     my $path = $self->root . "/htdocs/$name";
     spew($path, $text);
@@ -259,7 +263,8 @@ sub endings ($self, $name) {
     return { map { $_ => $n{$_} } grep { $n{$_} } keys %n };
 }
 
-# The page may show a count of a second ago: ask until it is one of after now.
+# The page may show a count of a second ago: ask until the count is newer than the
+# call.
 sub fresh_json ($self) {
     my $since = time;
     return wait_for(sub {
@@ -267,7 +272,7 @@ sub fresh_json ($self) {
         my $page  = $self->json;
         return $page->{snapshot}{counts}
             && $asked - $since >= $page->{snapshot}{age_seconds} && $page;
-    }, 20 * $SLOW, 'a count of after now');
+    }, 20 * $SLOW, 'a new count');
 }
 
 sub graceful ($self, $conf = undef) {
@@ -294,21 +299,21 @@ sub await_closed ($self, @names) {
 sub stop ($self) {
     my @wrong = $self->end;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    Test::More::ok(!@wrong, "$self->{options}{mpm} ended, left nothing, and "
-                          . 'said nothing unexpected')
+    Test::More::ok(!@wrong, "httpd ($self->{options}{mpm}) ends, leaves no "
+                          . 'process and logs nothing unexpected')
         or Test::More::diag(join "\n", @wrong);
 }
 
-# The event MPM, told to stop while it ends connections, trips over itself (a
-# crash, AH03092, AH00468; seen without this module, too): give it the chance to
-# be done with those whose clients have closed.
+# Wait for httpd to close the connections that its clients have closed: an event
+# MPM that stops while it closes connections may fail (a crash, AH03092, AH00468),
+# also without this module.
 sub settle ($self) {
     return if $self->{options}{mpm} ne 'event' || $self->ended;
     eval {
         wait_for(sub {
             !grep { ss_count(port => $_, state => 'connected',
                              holder => 'process') } values %{ $self->{ports} }
-        }, 2 * $SLOW, 'httpd to be done with its connections');
+        }, 2 * $SLOW, 'httpd to close its connections');
     };
 }
 
@@ -331,9 +336,9 @@ sub tolerate ($self, @patterns) { push @{ $self->{tolerated} }, @patterns }
 sub log      ($self) { slurp("$self->{root}/output")
                      . slurp("$self->{root}/error.log") }
 
-# Lines at warn and above, lines that are not httpd's own at all, children
-# that crashed (a mere notice to httpd): all but what was announced; and what
-# was announced and did not come.
+# Return the unexpected lines (at warn and above, not in httpd's format, or of a
+# crashed child, which is only a notice to httpd) and the announced patterns that
+# no line matches.
 sub complaints ($self) {
     my @bad = grep { !/^\[[^]]+\] \[\w*:(?:notice|info|debug|trace\d)\] /
                      || /exit signal/ } split /\n/, $self->log;
@@ -343,7 +348,7 @@ sub complaints ($self) {
             if $self->log !~ $pattern;
         @bad = grep { $_ !~ $pattern } @bad;
     }
-    # Many children take their time to end under a sanitizer.
+    # Children end slowly under a sanitizer.
     my @slow = $SLOW > 1 ? qr/AH00045: child process \d+ still did not exit/ : ();
     for my $pattern (@{ $self->{tolerated} }, @slow) {
         @bad = grep { $_ !~ $pattern } @bad;
@@ -363,7 +368,7 @@ sub ended ($self) {
     return exists $self->{status};
 }
 
-# [parent, session] of every process; one that ends meanwhile is left out.
+# Return {pid => [parent, session]}, without processes that end meanwhile.
 sub processes () {
     my %found;
     for my $path (glob '/proc/[0-9]*/stat') {
@@ -395,7 +400,7 @@ sub left ($self) {
     return grep { $all{$_}[1] == $self->{pid} } keys %all;
 }
 
-# End it; returns what there was.
+# Kill all processes of the session; return their pids.
 sub kill_all ($self) {
     my @pids = $self->left;
     kill KILL => @pids;
@@ -426,7 +431,7 @@ sub serves_generation ($self) {
 
 #---- its configuration -------------------------------------------------------
 
-# Some of these are built into some httpds.
+# Some httpds have some of these modules built in.
 my @ALWAYS = qw(unixd log_config authz_core authz_host);
 
 my %SIZE = (
@@ -449,7 +454,7 @@ sub write_config ($self) {
         'DocumentRoot "@ROOT@/htdocs"',
         map({ "LoadModule ${_}_module \@MODULES\@/mod_$_.so" } @load),
         qq(LoadModule finwait2_module "$MODULE"), 'LogLevel info',
-        # Debian's mod_ssl warns of its own OpenSSL's number.
+        # Debian's mod_ssl warns about the version of its OpenSSL.
         (map { $_ eq 'ssl' ? 'LogLevel info ssl:error' : () } @load),
         $> == 0 ? ("User $user", "Group $group") : (),
         $SIZE{ $o{mpm} } // $SIZE{threads},
@@ -507,8 +512,8 @@ sub config_check ($conf, %options) {
     return ($? >> 8 || $? & 127, $said);
 }
 
-# Free on every address of both families, as far as one can know.
-# Never the same twice: what is free is not yet listened on.
+# Return a port that is free on every address of both families, and a new one each
+# time: httpd listens on it only later. Another process may still take it.
 sub free_port () {
     state %given;
     my %any = (Listen => 1, LocalPort => 0);
@@ -519,12 +524,12 @@ sub free_port () {
     return $given{$port}++ ? free_port() : $port;
 }
 
-#---- what tests need besides -------------------------------------------------
+#---- other helpers ------------------------------------------------------------
 
-# The MPMs to test, all or those of MPMS.
+# Return the MPMs to test: all, or those in the environment variable MPMS.
 sub mpms () { @MPMS }
 
-# Seconds to wait: more under a sanitizer.
+# Return a time limit in seconds, longer under a sanitizer.
 sub patience ($seconds) { $seconds * $SLOW }
 
 sub for_each_mpm :prototype(&) ($code) {
@@ -541,10 +546,10 @@ sub wait_for :prototype(&$$) ($condition, $limit, $what) {
         return $value if $value;
         sleep 0.02;
     }
-    die "waited $limit s in vain for $what\n";
+    die "waited $limit s, without success, for $what\n";
 }
 
-sub comes :prototype(&$) ($condition, $name) {
+sub eventually :prototype(&$) ($condition, $name) {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     Test::More::ok(eval { wait_for(sub { $condition->() }, 60 * $SLOW, $name) },
                    $name) or Test::More::diag($@);
@@ -611,7 +616,7 @@ sub in_netns ($name, $code) {
     return wantarray ? @result : $result[0];
 }
 
-# A system call's number on this machine.
+# Return the number of a system call on this machine.
 sub number ($call) {
     package main;
     require 'syscall.ph';
@@ -626,14 +631,14 @@ sub own_network () {
 
 own_network() if $0 =~ /\.t$/;
 
-# A test that dies or is interrupted leaves nothing behind either.
+# A test that dies or is interrupted leaves no process or namespace behind.
 my $OWNER = $$;
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 END {
     if ($$ == $OWNER) {
         my $status = $?;
         for my $server (values %running) {
-            Test::More::diag("httpd was never stopped; it had said:\n"
+            Test::More::diag("the test never stopped httpd; its log:\n"
                              . $server->log);
             $server->kill_all;
             $status ||= 1;
