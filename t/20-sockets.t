@@ -1,5 +1,5 @@
-# The options that a real accepted socket ends up with, seen from outside: by
-# what becomes of it once httpd has closed it and its client has not.
+# The options of a real accepted socket, observed from outside: by the fate of the
+# connection after httpd has closed it and its client has not.
 
 use v5.36;
 use Test::More;
@@ -14,7 +14,7 @@ my %ROOM    = (prefork => "ServerLimit 64\nStartServers 40\n"
 my $THREADS = "ServerLimit 8\nStartServers 6\nMaxSpareThreads 64\n"
             . "MaxRequestWorkers 64\n";
 
-#---- a client that never closes, and what becomes of its connection ----------
+#---- a client that never closes, and the fate of its connection --------------
 
 sub client ($address, $port, %options) {
     my $socket = connect_to($port, host => $address,
@@ -44,7 +44,7 @@ sub visit ($client, @hosts) {
 
 my @undecided;    # clients whose fate is not known yet
 
-# Visit, and find out what becomes of it.
+# Send the requests, and watch the fate of the connection.
 sub watch ($client, @hosts) {
     push @undecided, visit($client, @hosts);
     look();
@@ -54,13 +54,13 @@ sub watch ($client, @hosts) {
 # Return the fate of a connection, or undef while httpd still holds it or the
 # client has not seen the end:
 #   a number  seconds that an orphan in FIN_WAIT_2 has left
-#   'none'    closed, all was delivered, and nothing is left
-#   'reset'   the client has not got all, but an error
+#   'none'    closed, with all data delivered, and no socket is left
+#   'reset'   the client got an error before the end of the response
 sub fate ($client, $end) {
     my $socket = $client->{socket};
     return if $end && $end->{inode};
     return if !$end && tcp_state($socket) != CLOSED;
-    # httpd has closed; now a slow client reads.
+    # A slow client reads only now, after httpd has closed.
     $client->{read} = '' if !$client->{drained}++;
     $socket->blocking(0);
     while (1) {
@@ -75,17 +75,17 @@ sub fate ($client, $end) {
         return tcp_state($socket) == CLOSED ? 'none' : undef;
     }
     return if $end->{state} != FIN_WAIT2;
-    # A mini-socket's timer is all it has; above 60 s it is a full socket at
-    # first, which becomes one when its timer fires.
+    # Timer 3 is that of a mini-socket. A life above 60 s begins as a full socket
+    # with timer 2, which becomes a mini-socket after the excess time.
     return $end->{timer} == 3 ? $end->{seconds}
          : $end->{timer} == 2 ? $end->{seconds} + 60 : undef;
 }
 
-# Fill in the fates that are known by now: to be called often, for an orphan
-# tells its life only while it is young. True when all are known.
+# Fill in the fates that are known. Call it often: only a young orphan shows its
+# whole life. True when all fates are known.
 sub look () {
     state $last = 0;
-    return if time - $last < 0.1;    # it costs milliseconds
+    return if time - $last < 0.1;    # a look costs milliseconds
     $last = time;
     my $ends = server_ends();
     for my $client (@undecided) {
@@ -100,8 +100,8 @@ sub await_fates () {
         map { "still open: $_->{what}\n" } @undecided;
 }
 
-# An orphan was first seen soon after it had the whole time before it; the
-# times in this file are far enough apart to tell. 60 is the system's, too.
+# The first look sees an orphan soon after its begin; the lives in this file are
+# far enough apart to be distinct. 60 is also the life by the system.
 my @LIVES = (5, 12, 20, 30, 60, 120);
 
 sub fate_is ($client, $expected, $name) {
@@ -111,7 +111,7 @@ sub fate_is ($client, $expected, $name) {
         or diag "first seen: $client->{fate}";
 }
 
-# At once to the end, with nothing between our FIN and the orphan.
+# Without a linger the socket becomes an orphan immediately after the FIN.
 my $LINGER = 'FinWait2Linger off';
 
 #---- which policy a connection has at its end --------------------------------
@@ -172,10 +172,10 @@ my $CONF = $MAIN . $BY_NAME
 </VirtualHost>
 END
 
-# Each row: what it shows, where, the hosts asked one after the other, what
-# becomes of the connection. A slow client reads only when httpd has closed.
+# [name, port, the hosts of the requests in their order, fate of the connection].
+# A slow client reads only after httpd has closed.
 my @TABLE = (
-    ['the main server alone',         'PORT',   'main',           20],
+    ['the main server only',          'PORT',   'main',           20],
     ['a virtual host by its address', 'PORT2',  'a.test',         5],
     ['none, for all of a listener',   'PORT3',  'a.test',         'none'],
     ['none delivers, slow client',    'PORT3',  'b.test slow',    'none'],
@@ -224,10 +224,11 @@ sub enter ($httpd, $row) {
                         expected => $fate, what => "$what: $hosts"), @hosts);
 }
 
-#---- the same after a restart, and on duplicated listening sockets -----------
+#---- fates after a restart, and on duplicated listening sockets --------------
 
-# PORT: what its listener carries changes. PORT2: from there to disagreement.
-# PORT3: from disagreement to other values. PORT4: from disagreement to one.
+# PORT: the common value of its virtual hosts changes. PORT2: a common value is
+# replaced by different values. PORT3: different values change. PORT4: different
+# values are replaced by a common one.
 my %LIFE = (BEFORE => { PORT => [12, 12], PORT2 => [5, 5],
                         PORT3 => [5, 12], PORT4 => [5, 'none'] },
             AFTER  => { PORT => [5, 5],   PORT2 => [12, 60],
@@ -244,7 +245,7 @@ sub generation ($when) {
         } sort keys %$lives;
 }
 
-# Connections to both servers of each port, in turn.
+# Connect to both servers of each port alternately.
 sub visit_all ($httpd, $when, $times) {
     return map {
         my $port  = $_;
@@ -303,19 +304,19 @@ sub sockets () {
     await_fates();
 
     for my $mpm (mpms()) {
-        subtest "$mpm: by address and by name" => sub {
+        subtest "$mpm: options by address and by name" => sub {
             judge($table{$mpm}{clients}->@*);
             $table{$mpm}{httpd}->stop;
         };
-        subtest "$mpm: graceful restart" => sub {
+        subtest "$mpm: options before and after a graceful restart" => sub {
             judge(map { $restarted{$mpm}{$_}->@* } qw(BEFORE AFTER));
             $restarted{$mpm}{httpd}->stop;
         };
-        subtest "$mpm: SO_REUSEPORT duplicates" => sub {
+        subtest "$mpm: options on SO_REUSEPORT duplicates" => sub {
             my $httpd = $doubled{$mpm}{httpd};
             my $there = ss_count(port => $httpd->port, state => 'listening');
             SKIP: {
-                skip 'httpd does not double its sockets with one core', 1
+                skip 'httpd does not duplicate its sockets with one core', 1
                     if $there == 1;
                 ok $there > 1, "$there listening sockets at one address";
                 judge(map { $doubled{$mpm}{$_}->@* } qw(BEFORE AFTER));
@@ -340,9 +341,9 @@ package Stock {
     }
 }
 
-# Trace the server's children while the code makes one connection. Returns what
-# is called on it, in order: `read`, for one or several, and each option set;
-# or nothing if strace cannot attach.
+# Trace the server's children while the code makes one connection. Return the calls
+# on that connection in order: `read`, for one or several, and each setsockopt; or
+# undef if strace cannot attach.
 sub traced ($httpd, $code) {
     my $file   = $httpd->root . '/strace';
     my @pids   = ($httpd->pid, $httpd->children);
@@ -360,7 +361,7 @@ sub traced ($httpd, $code) {
         $ended || !grep { slurp($_) =~ /^TracerPid:\s*0$/m } @tasks;
     } $PATIENT, 'strace to attach';
     return if $ended;
-    # One that was born before strace had its parent is not followed.
+    # strace does not follow a child that was forked before it attached to the parent.
     my %known = map { $_ => 1 } @pids;
     if (grep { !$known{$_} && slurp("/proc/$_/status") =~ /^TracerPid:\s*0$/m }
         $httpd->children) {
@@ -381,7 +382,7 @@ sub traced ($httpd, $code) {
     return join('; ', @calls) =~ s/read\K(?:; read)+//gr;
 }
 
-# One connection that asks these hosts in turn, then closes.
+# Make one connection with a request to each host in turn, then close it.
 sub calls ($class, $mpm, $conf, @hosts) {
     my $httpd = $class->start(mpm => $mpm, page => 0, conf => $conf);
     my $calls = traced($httpd, sub {
@@ -413,23 +414,23 @@ sub system_calls () {
         subtest "$mpm: system calls" => sub {
             my $stock = calls('Stock', $mpm, $ALONE, 'main')
                 // plan skip_all => 'strace is not there, or cannot attach';
-            like $stock, qr/\bread$/, 'httpd without the module';
+            like $stock, qr/\bread$/, 'httpd without the module is traced';
             is calls('FinWait2Test', $mpm, $ALONE, 'main'), $stock,
-                'the main server alone: those of httpd without the module';
+                'a main server without virtual hosts adds no system call';
             is calls('FinWait2Test', $mpm, $AGREE, qw(a.test b.test a.test)),
-                $stock, 'virtual hosts that agree: those, too';
+                $stock, 'virtual hosts with equal options add no system call';
             my $own = calls('FinWait2Test', $mpm, $DISAGREE,
                             qw(a.test a.test b.test c.test c.test a.test));
             my $others = $stock =~ s/(?:; )?read$//r;
             is $own =~ s/^\Q$others\E(?:; )?//r, $NEEDED,
-                'virtual hosts that do not: what is needed, once, in time';
+                'different options add one system call for each change';
         };
     }
 }
 
-# Outside a network namespace of our own, this may be anything.
+# The machine's own network namespace may have another value.
 chomp(my $system = slurp('/proc/sys/net/ipv4/tcp_fin_timeout'));
-plan skip_all => "tcp_fin_timeout is $system, not told from others"
+plan skip_all => "tcp_fin_timeout is $system: lives would not be distinct"
     if $system != 60;
 sockets();
 system_calls();

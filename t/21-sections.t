@@ -1,6 +1,6 @@
-# Directives in sections: the last request of a connection decides how it ends,
-# by httpd's own rules. Each place where a section may stand has another
-# FinWait2Timeout; the life of the orphan shows which one counted.
+# Directives in sections: the last request of a connection decides the options of
+# its end, by httpd's rules for merging. Each section has a different
+# FinWait2Timeout; the life of the orphan shows the section that counted.
 
 use v5.36;
 use Test::More;
@@ -27,7 +27,7 @@ my @SECTIONS = map { [(/^<(\w+)/)[0], $_] }
     '<DirectoryMatch "^/x">', '<Files "x">', '<FilesMatch "x">',
     '<If "true">', '<Proxy "http://x/">';
 
-#---- where they may stand ---------------------------------------------------
+#---- allowed places ---------------------------------------------------------
 
 sub check (@lines) {
     return config_check(join("\n", @lines, ''), modules => ['proxy']);
@@ -47,7 +47,7 @@ subtest 'seven directives may stand in any section' => sub {
     is $status, 0, '<ElseIf> and <Else>' or diag $said;
 };
 
-subtest 'the others may not' => sub {
+subtest 'the other directives are refused in sections' => sub {
     for my $section (@SECTIONS) {
         my ($name, $open) = @$section;
         for my $directive (sort keys %SERVER_ONLY) {
@@ -55,25 +55,27 @@ subtest 'the others may not' => sub {
                 "$directive $SERVER_ONLY{$directive}", "</$name>");
             isnt $status, 0, "$directive in $open";
             like $said, qr/$directive not allowed in <$name> context/,
-                "httpd's own words";
+                "$directive in $open: httpd names the context";
         }
     }
 };
 
-subtest 'a wrong value is refused, and a <Limit>' => sub {
+subtest 'a wrong value and a <Limit> are refused' => sub {
     my ($status, $said) = check('<Location "/x">', 'FinWait2Timeout 90s',
                                 '</Location>');
-    isnt $status, 0, '90s';
-    like $said, qr/FinWait2Timeout cannot be '90s'.*Allowed: system/;
+    isnt $status, 0, '90s is refused';
+    like $said, qr/FinWait2Timeout cannot be '90s'.*Allowed: system/,
+        'the error names the value and the allowed values';
     ($status, $said) = check('<Location "/x">', '<Limit GET>',
         'FinWait2Timeout 9s', '</Limit>', '</Location>');
-    isnt $status, 0, 'methods make no difference';
-    like $said, qr/FinWait2Timeout cannot occur within <Limit>/;
+    isnt $status, 0, 'a <Limit> is refused';
+    like $said, qr/FinWait2Timeout cannot occur within <Limit>/,
+        'the error names <Limit>';
 };
 
-#---- which one counts --------------------------------------------------------
+#---- the section that counts-----------------------------------------------------
 
-# Timeouts are whole tens of seconds, and so told apart long after the close.
+# Timeouts are whole tens of seconds, so they stay distinct long after the close.
 my $CONF = <<'END';
 KeepAliveTimeout 300ms
 FinWait2Timeout 50s
@@ -175,21 +177,21 @@ sub request ($path, @lines) {
     return join "\r\n", "GET $path HTTP/1.1", $host, @lines, '', '';
 }
 
-# A connection's ends, as ss takes them.
+# Return the filter of ss for a connection.
 sub ends_of ($socket) {
     return 'sport = :' . $socket->peerport . ' and dport = :'
          . $socket->sockport;
 }
 
-# Read until httpd closes; the life of its end.
+# Read until httpd closes; return the life of the server's end.
 sub life_after ($socket) {
     my $ends = ends_of($socket);
     read_all($socket);
     return wait_for { life($ends) } $PATIENT, 'httpd to close';
 }
 
-# The life that the kernel gives the server's end, in whole tens of seconds;
-# 'none' if there is none; undef while httpd has it.
+# Return the life of the server's end as an orphan, rounded up to tens of seconds;
+# 'none' if no socket is left; undef while httpd holds it.
 sub life ($ends) {
     my $line = `ss -tanHo '$ends'`;
     return 'none' if $line eq '';
@@ -199,8 +201,8 @@ sub life ($ends) {
     return 10 * POSIX::ceil($seconds / 10);
 }
 
-# Ask for these, each but the last when the one before is answered, and see how
-# the connection ends.
+# Send the requests, each after the response to the previous one; return the life
+# of the server's end.
 sub ends ($port, @requests) {
     my $socket = connect_to($port);
     while (defined(my $request = shift @requests)) {
@@ -225,34 +227,34 @@ my @CASES = (
     ['<If> in <Location>'                 => 10, request('/if', 'X-Case: a')],
     ['<ElseIf>'                           => 20, request('/if', 'X-Case: b')],
     ['<Else>'                             => 30, request('/if')],
-    ['lines that contradict: the last'    => 40, request('/twice')],
+    ['the last of contradicting lines'    => 40, request('/twice')],
     ['<Proxy>'                            => 20, request('/backend')],
-    ['a virtual host, over the server'    => 40, request('/page', 'Host: b.test')],
-    ['its <Location>, over the server\'s' => 30,
+    ['a virtual host overrides the server' => 40, request('/page', 'Host: b.test')],
+    ['its <Location> overrides the server\'s' => 30,
      request('/match', 'Host: b.test')],
-    ['a <Location> of the server, over the virtual host' => 'none',
+    ['a <Location> of the server overrides the virtual host' => 'none',
      request('/probe', 'Host: b.test')],
-    ['the last request, of two'           => 50, request('/probe'),
+    ['the last of two requests'           => 50, request('/probe'),
      request('/page')],
-    ['the last request, in reverse order' => 'none', request('/page'),
+    ['the last of two requests in reverse order' => 'none', request('/page'),
      request('/probe')],
-    ['the last request, of two virtual hosts' => 10, request('/match', 'Host: b.test'),
+    ['the last of requests to two virtual hosts' => 10, request('/match', 'Host: b.test'),
      request('/match')],
-    ['an error that httpd words'          => 10, request('/text')],
-    ['an error document: its own'         => 30, request('/document')],
+    ['an error with httpd\'s own text'     => 10, request('/text')],
+    ['an error document has its section'  => 30, request('/document')],
     ['a request that is denied'           => 20, request('/denied')],
-    ['a redirect within httpd: its own'   => 30, request('/dir/rewritten')],
+    ['an internal redirect has its section' => 30, request('/dir/rewritten')],
     ['the index of a directory'           => 20, request('/dir/')],
     ['a subrequest does not count'        => 50, request('/page.html')],
-    ['a request that cannot be read'      => 10, request('/match'),
+    ['an invalid request'                 => 10, request('/match'),
      request('/page', 'no header')],
-    ['one of another virtual host'        => 40, request('/match'),
+    ['an invalid request to another virtual host' => 40, request('/match'),
      request('/page', 'Host: b.test', 'Expect: odd')],
-    ['none that could be read'            => 50,
+    ['no valid request'                   => 50,
      request('/match', 'no header')],
 );
 
-# The same over one HTTP/2 connection, each when the one before is answered.
+# Send the requests on one HTTP/2 connection, each after the previous response.
 sub http2_ends ($port, @paths) {
     my $socket = connect_to($port);
     my $stream = 1;
@@ -266,7 +268,7 @@ sub http2_ends ($port, @paths) {
     return life_after($socket);
 }
 
-subtest 'the kernel\'s part' => sub {
+subtest 'FinWait2Timeout of sections' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm);
@@ -276,18 +278,18 @@ subtest 'the kernel\'s part' => sub {
             is ends($port, @requests), $expected, $what;
         }
         # A busy machine may log a request only after the keep-alive time.
-        eventually { http2_ends($port, '/match') == 10 } 'HTTP/2';
+        eventually { http2_ends($port, '/match') == 10 } 'HTTP/2: the section of one request';
         eventually { http2_ends($port, '/page', '/match') == 10 }
-            'HTTP/2, the last of two';
+            'HTTP/2: the last of two requests';
         eventually { http2_ends($port, '/match', '/page') == 50 }
-            'HTTP/2, the other way around';
+            'HTTP/2: the last of two requests in reverse order';
         $httpd->stop;
     };
 };
 
-#---- the closer process's part --------------------------------------------------
+#---- lingers of sections --------------------------------------------------------
 
-# No virtual host hands its sockets off: sections alone do.
+# Only sections hand sockets off to the closer process.
 my $LINGERS = <<'END';
 FinWait2Linger httpd
 FinWait2LingerIdle 100ms
@@ -325,7 +327,7 @@ sub closed ($port, $path) {
     return scalar idle_client('127.0.0.1', $port, request($path, @CLOSE));
 }
 
-# Does not read its answer, which waits in the kernel; and its ends.
+# Return a client that does not read its response, and the filter of its connection.
 sub slow ($port, $path) {
     my $socket = connect_to($port, buffer => 4096);
     my $ends   = ends_of($socket);
@@ -336,10 +338,10 @@ sub slow ($port, $path) {
 sub ended ($httpd, %expected) {
     my ($what) = keys %expected;
     eventually { ($httpd->endings('a')->{$what} // 0) == $expected{$what} }
-        "$expected{$what} ended by $what";
+        "lingers ended by $what: $expected{$what}";
 }
 
-subtest 'the closer process\'s part' => sub {
+subtest 'lingers of sections' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = FinWait2Test->start(mpm => $mpm, conf => $LINGERS,
@@ -350,7 +352,7 @@ subtest 'the closer process\'s part' => sub {
         my $upload = closed($port, '/upload');
         my $idle   = closed($port, '/page');
         ended($httpd, silence => 1);
-        is $httpd->vhost_json('a')->{held}, 1, '/upload is held on';
+        is $httpd->vhost_json('a')->{held}, 1, '/upload is still held';
         my $long = closed($port, '/total');
         ended($httpd, total => 1);
         my $sends = closed($port, '/bytes');
@@ -361,18 +363,18 @@ subtest 'the closer process\'s part' => sub {
         my ($watched) = slow($port, '/watched');
         ended($httpd, silence => 2);
         my ($reset, $ends) = slow($port, '/reset');
-        eventually { (life($ends) // '') eq 'none' } '/reset is closed at once';
+        eventually { (life($ends) // '') eq 'none' } '/reset is closed without a linger';
         1 while $reset->sysread(my $some, 65536);
         ok $!{ECONNRESET}, '/reset is truncated' or diag $!;
-        is $httpd->vhost_json('a')->{held}, 1, '/upload is held still';
+        is $httpd->vhost_json('a')->{held}, 1, '/upload is held until its client closes';
         $upload->close;
         ended($httpd, peer_closed => 1);
         $httpd->stop;
     };
 };
 
-# The page's last moment: a section's times may be longer than its server's.
-subtest 'when the last held connection will be gone' => sub {
+# The times of a section may be longer than those of its server.
+subtest 'the page predicts the end of the last held connection' => sub {
     my $shown = sub ($section) {
         my $httpd = FinWait2Test->start(mpm => 'event',
             listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@'],
@@ -389,17 +391,17 @@ subtest 'when the last held connection will be gone' => sub {
         $httpd->stop;
         return $page;
     };
-    like $shown->(''), qr/is gone in 120 s at the latest/, 'the server\'s time';
+    like $shown->(''), qr/is gone in 120 s at the latest/, 'the time of the server';
     like $shown->("FinWait2LingerTotal 5min\n"),
-        qr/is gone in 300 s at the latest/, 'a section\'s longer one';
+        qr/is gone in 300 s at the latest/, 'the longer time of a section';
     unlike $shown->("FinWait2Timeout 40s\n"), qr/at the latest/,
-        'none where a section has its own life of orphans';
+        'no time if a section keeps orphans';
 };
 
-#---- and not in an .htaccess --------------------------------------------------
+#---- .htaccess ---------------------------------------------------------------
 
-# httpd has two ways to allow directives there.
-subtest 'not in an .htaccess' => sub {
+# httpd allows directives there by AllowOverride or by AllowOverrideList.
+subtest 'directives in an .htaccess are refused' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my @all   = sort keys %GOOD;

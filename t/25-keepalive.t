@@ -1,21 +1,21 @@
-# FinWait2KeepAliveTimeout: which kept-alive connections end while others stay.
-# Every long one is asked first and a short one last, so that by the time the
-# last short one has ended, each that had a short time too would have, too.
+# FinWait2KeepAliveTimeout: some idle connections end while others stay. Requests
+# with a long time are sent first and one with a short time last: when the last
+# short time is over, every other short time is over, too.
 
 use v5.36;
 use Test::More;
 use FinWait2Test;
 use FinWait2Client;
 
-my $PATIENT = 30;    # seconds: a short time is far less, a long one far more
-my $LONG    = 90;    # and is told by its number in the header Keep-Alive
+my $PATIENT = 30;    # seconds: far more than a short time, far less than a long
+my $LONG    = 90;    # seconds, as the header Keep-Alive shows
 my %ROOM    = (prefork => "ServerLimit 64\nStartServers 30\n"
                         . "MaxSpareServers 64\nMaxRequestWorkers 64\n");
 my @PORTS   = qw(PORT PORT2 PORT3 PORT4 PORT5 PORT6);
 my $THREADS = "ServerLimit 8\nStartServers 5\nMaxSpareThreads 64\n"
             . "MaxRequestWorkers 64\n";
 
-# The header of the answer; its body has to be the host's name.
+# Return the response, which must have the host's name as its body.
 sub ask ($socket, $host) {
     $socket->syswrite("GET / HTTP/1.1\r\nHost: $host\r\n"
                     . "Connection: keep-alive\r\n\r\n");
@@ -31,7 +31,7 @@ my $LONG_TIME    = "FinWait2KeepAliveTimeout ${LONG}s";
 my $SHORT_HTTPDS = 'KeepAliveTimeout 300ms';
 my $INHERIT      = 'FinWait2KeepAliveTimeout inherit';
 
-# The main server says nothing of its own, or overrules its KeepAliveTimeout.
+# The main server has only KeepAliveTimeout, or overrules it.
 my $PLAIN = "KeepAliveTimeout 60\nErrorDocument 404 main\n"
     . named_vhosts('PORT2', ['a.test', $SHORT_TIME])
     . named_vhosts('PORT3', ['a.test', $SHORT_HTTPDS, $LONG_TIME])
@@ -55,13 +55,12 @@ my $OVERRULED = "$SHORT_HTTPDS\n$LONG_TIME\nErrorDocument 404 main\n"
     . named_vhosts('PORT4', ['a.test', $SHORT_HTTPDS])
     . named_vhosts('PORT5', ['first.test', $INHERIT], ['plain.test']);
 
-# Each row: what it shows, port, the hosts asked one after the other on one
-# connection, and what the last is worth: 'ends', 'closes' with its answer,
-# 'stays', or the number of seconds that it stays. The last row of each is the
-# short one that outlasts the other short ones.
+# [name, port, the hosts of the requests on one connection, the result]. Results:
+# 'ends', 'closes' with the response, or the number of seconds that the connection
+# stays. The last row has a short time, which ends after the other short times.
 my %TABLE = (
     plain => [
-        ['none of ours',                       'PORT',  'main',         60],
+        ['no directive',                       'PORT',  'main',         60],
         ['by address, longer than httpd\'s',   'PORT3', 'a.test',       $LONG],
         ['by name, the first does not leak',   'PORT4', 'plain.test',   60],
         ['the first does not leak to inherit', 'PORT4', 'inherit.test', 60],
@@ -77,7 +76,7 @@ my %TABLE = (
         ['by address',                         'PORT2', 'a.test',     'ends'],
         ['by name, the first',                 'PORT4', 'first.test', 'ends'],
         ['by name, httpd\'s own',              'PORT4', 'httpds.test', 'ends'],
-        ['what httpd takes from the first',    'PORT5', 'plain.test', 'ends'],
+        ['inherited from the first virtual host', 'PORT5', 'plain.test', 'ends'],
         ['long, then short', 'PORT4', 'long.test first.test',         'ends'],
         ['by name, the last line wins',        'PORT4', 'twice.test', 'ends'],
     ],
@@ -106,20 +105,20 @@ sub judge ($visit) {
     my ($worth, $what, $answer) = @$visit{qw(worth what answer)};
     if ($worth eq 'closes') {
         like $answer, qr/^Connection: close\r$/m,
-            "$what: the answer says that it closes";
+            "$what: the response has Connection: close";
     }
     elsif ($worth eq 'ends') {
-        like $answer, qr/^Connection: Keep-Alive\r$/m, "$what was kept alive";
+        like $answer, qr/^Connection: Keep-Alive\r$/m, "$what: the connection is kept alive";
     }
     else {
-        like $answer, qr/^Keep-Alive: timeout=$worth,/m, "$what, $worth s";
+        like $answer, qr/^Keep-Alive: timeout=$worth,/m, "$what: the response promises $worth s";
         like ask($visit->{socket}, $visit->{host}), qr/^HTTP\/1.1 404/,
-            "$what answers again";
+            "$what: a second request is answered";
     }
 }
 
-# The event MPM may crash when it is stopped while a connection ends, without
-# this module, too.
+# Stop httpd without open connections: the event MPM may crash if it stops while a
+# connection ends, also without this module.
 sub stop ($httpd) {
     $httpd->await_closed(@PORTS);
     $httpd->stop;
@@ -138,7 +137,7 @@ sub check ($mpm, $conf, $table) {
         } $PATIENT, 'the short ones to end';
     };
     is join(', ', map { $_->{what} } @waiting), '',
-        'all that should have ended have';
+        'all connections with a short time have ended';
     judge($_) for @visits;
     $_->{socket}->close for @visits;
     stop($httpd);

@@ -1,5 +1,5 @@
-# FinWait2KeepAliveAdvertise: the time that responses promise, the time that
-# httpd waits, and the clients that close first because of the difference.
+# FinWait2KeepAliveAdvertise: responses promise a shorter time than httpd waits, so
+# that clients close first.
 
 use v5.36;
 use Test::More;
@@ -15,8 +15,8 @@ my $THREADS = "ServerLimit 8\nStartServers 4\nThreadsPerChild 16\n"
 my @MODULES = qw(headers proxy proxy_http setenvif);
 my $KEEP    = "Connection: keep-alive\r\n";
 
-# The main server promises nothing of its own. At PORT2 the virtual hosts have
-# names, at PORT3 there is a backend, whose responses say nothing of the kind.
+# The main server has no promise of the module. PORT2 has named virtual hosts, and
+# PORT3 a backend without a promise.
 my $CONF = "KeepAliveTimeout 60\nMaxKeepAliveRequests 0\n" . join '',
     vhost('PORT2', 'first', "FinWait2KeepAliveTimeout 90s\n"
         . "FinWait2KeepAliveAdvertise 5s\nProxyPass /proxied "
@@ -41,18 +41,18 @@ sub request ($host, $headers = '', $line = 'GET /page HTTP/1.1') {
     return "$line\r\nHost: $host.test\r\n$headers\r\n";
 }
 
-# Name, request, and the header Keep-Alive of the answer: a pattern, or '' for
-# none on a connection that is kept, or undef where it is closed.
+# [name, request, the header Keep-Alive of the response]: a pattern, or '' for a
+# connection that is kept without the header, or undef for one that is closed.
 my $PROMISE = qr/^timeout=5$/;
 my @TABLE = (
-    ['a client that does not ask', request('first'), $PROMISE],
-    ['a client that asks', request('first', $KEEP), $PROMISE],
-    ['a client that wants to close', request('first',
+    ['a request without Connection', request('first'), $PROMISE],
+    ['a request with Connection: keep-alive', request('first', $KEEP), $PROMISE],
+    ['a request with Connection: close', request('first',
         "Connection: close\r\n"), undef],
     ['HTTP/1.0', request('first', $KEEP, 'GET /page HTTP/1.0'), $PROMISE],
-    ['HTTP/1.0 that does not ask', request('first', '', 'GET /page HTTP/1.0'),
+    ['HTTP/1.0 without Connection', request('first', '', 'GET /page HTTP/1.0'),
         undef],
-    ['HTTP/1.1 that is taken for 1.0', request('first',
+    ['HTTP/1.1 downgraded to 1.0', request('first',
         "User-Agent: old\r\n"), undef],
     ['HEAD', request('first', '', 'HEAD /page HTTP/1.1'), $PROMISE],
     ['304', request('first',
@@ -61,7 +61,7 @@ my @TABLE = (
         qr/^timeout=60$/],
     ['404 with a page of its own', request('first', '',
         'GET /missing HTTP/1.1'), $PROMISE],
-    ['an answer that turns into an error', request('first', $KEEP,
+    ['a response that becomes an error', request('first', $KEEP,
         'GET /wrong HTTP/1.1'), undef],
     ['400', "GET /page HTTP/1.1\r\nHost: first.test\r\nX\r\n\r\n", undef],
     ['100', "POST /proxied HTTP/1.1\r\nHost: first.test\r\n"
@@ -69,10 +69,10 @@ my @TABLE = (
     ['a proxied response', request('first', '', 'GET /proxied HTTP/1.1'),
         $PROMISE],
     ['inherit', request('plain', $KEEP), qr/^timeout=60$/],
-    ['inherit to a client that does not ask', request('plain'), ''],
+    ['inherit, without Connection', request('plain'), ''],
     ['a longer promise by name', request('longer'), qr/^timeout=30$/],
     ['off', request('off', $KEEP), ''],
-    ['off to a client that does not ask', request('off'), ''],
+    ['off, without Connection', request('off'), ''],
     ['Engine Off', request('engine', $KEEP), qr/^timeout=60$/],
     ['KeepAlive Off', request('none', $KEEP), undef],
     ['a time of 0', request('zero', $KEEP), undef],
@@ -98,16 +98,16 @@ sub ask ($socket, $request) {
 sub judge ($name, $header, $wanted) {
     my $promise = join '|', $header =~ /^Keep-Alive: (.*?)\r?$/mg;
     if (!defined $wanted) {
-        like $header, qr/^Connection: .*close\r?$/m, "$name: closed";
-        is $promise, '', "$name: no promise";
+        like $header, qr/^Connection: .*close\r?$/m, "$name: the connection is closed";
+        is $promise, '', "$name: the response has no promise";
     }
     elsif ($wanted eq '') {
-        is $promise, '', "$name: no promise";
-        unlike $header, qr/^Connection:.*close/m, "$name: kept";
+        is $promise, '', "$name: the response has no promise";
+        unlike $header, qr/^Connection:.*close/m, "$name: the connection is kept";
     }
     else {
-        like $promise, $wanted, "$name: the promise";
-        like $header, qr/^Connection: .*Keep-Alive\r?$/m, "$name: kept";
+        like $promise, $wanted, "$name: the response has the promise";
+        like $header, qr/^Connection: .*Keep-Alive\r?$/m, "$name: the connection is kept";
     }
 }
 
@@ -148,8 +148,8 @@ sub http2 ($mpm) {
     $httpd->stop;
 }
 
-# A time is not the other one: a real one of 300 ms ends while the one of 90 s
-# that was promised to end after a second stays.
+# The real time decides, not the promised one: a real time of 3 s ends, while a
+# connection with 90 s and a promise of 1 s stays.
 my $TIMES = "KeepAliveTimeout 60\n" . join '',
     vhost('PORT2', 'long',  "FinWait2KeepAliveTimeout 90s\n"
                           . "FinWait2KeepAliveAdvertise 1s\n"),
@@ -177,9 +177,9 @@ sub ended_at ($httpd, $name) {
     return $closes->{by_peer} + $closes->{by_server};
 }
 
-# A client may close after the promised end, too, or when it is not idle. The
-# promise begins when httpd has written the answer and noted that, which may be
-# later than the client reads it: each further client waits longer.
+# A client may also close after the promised end, or when it is not idle. The
+# promised time begins when httpd has written the response, possibly after the
+# client has read it: each further client waits longer.
 sub late ($mpm) {
     my $httpd = start($mpm, vhost('PORT2', 'late',
         "FinWait2KeepAliveTimeout 90s\nFinWait2KeepAliveAdvertise 1s\n"));
@@ -188,7 +188,7 @@ sub late ($mpm) {
         request('late', "Connection: close\r\n"));
     connect_to($httpd->port('PORT2'))->syswrite("GET / HTTP/1.1\r\n");
     eventually { ended_at($httpd, 'late') == 2 }
-        'two connections end that were not idle';
+        'two connections end that are not idle';
     is idle($httpd, 'late'), '0 0 0',
         'the two connections do not count as idle';
     my ($wait, $clients) = (1, 0);
@@ -201,12 +201,12 @@ sub late ($mpm) {
         my $ended = 2 + ++$clients;
         wait_for { ended_at($httpd, 'late') == $ended } 60, 'its end';
         idle($httpd, 'late') =~ /^\d+ 1 0$/;
-    } 'one closes after the promised end';
+    } 'a client that closes after the promised end is counted as late';
     $httpd->stop;
 }
 
-# Requests that are sent before the promised end: none meets a closing
-# connection. A request that this busy machine lets go later proves nothing.
+# A request before the promised end never meets a closing connection. Requests that
+# a busy machine sends later are left out.
 sub race ($mpm) {
     my $httpd = start($mpm, "FinWait2KeepAliveTimeout 3s\n"
                           . "FinWait2KeepAliveAdvertise 1s\n");
@@ -225,13 +225,13 @@ sub race ($mpm) {
         $failed++ if ask($socket, request('main')) !~ /^HTTP\/1.1 200/;
     }
     note "$in_time requests just before the promised end";
-    is $failed, 0, 'none of them meets a closing connection';
+    is $failed, 0, 'no request before the promised end meets a closing connection';
     $httpd->stop;
 }
 
-# Idle clients of Node that trust the promise: they close first, and the server
-# keeps nothing, neither FIN_WAIT_2 nor TIME_WAIT. Without a promise httpd closes
-# first. Node closes up to 2 s before the promised end.
+# Idle clients of Node that trust the promise close first, and the server keeps
+# neither FIN_WAIT_2 nor TIME_WAIT. Without a promise httpd closes first. Node
+# closes up to 2 s before the promised end.
 my $NODES = "FinWait2Linger off\nFinWait2Timeout 60s\n" . join '',
     vhost('PORT2', 'with', "FinWait2KeepAliveTimeout 90s\n"
                          . "FinWait2KeepAliveAdvertise 4s\n"),
@@ -265,15 +265,15 @@ sub nodes ($mpm) {
             push @nodes, [$pid, $in, $said];
         }
     }
-    # Node may have used a connection twice: what matters is which side ended it.
+    # Node may use a connection twice, so only the side that closes is tested.
     eventually { !open_at($httpd, 'PORT2') && !open_at($httpd, 'PORT3') }
         'all connections end';
     like idle($httpd, 'with'), qr/^[1-9]\d* 0 0$/,
         'with the promise all clients close first, before its end';
-    is kept_at($httpd, 'PORT2'), 0, 'the server keeps nothing';
+    is kept_at($httpd, 'PORT2'), 0, 'with the promise the server keeps no socket';
     my ($ended) = idle($httpd, 'without') =~ /^0 0 (\d+)$/;
-    ok $ended, 'without one httpd closes all of them first';
-    is kept_at($httpd, 'PORT3'), $ended, 'the server keeps each';
+    ok $ended, 'without a promise httpd closes all connections first';
+    is kept_at($httpd, 'PORT3'), $ended, 'without a promise the server keeps a socket for each';
     for my $node (@nodes) {
         close $node->[1];
         waitpid $node->[0], 0;

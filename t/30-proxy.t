@@ -1,7 +1,6 @@
-# The module leaves alone what is not ours: the connections that mod_proxy
-# opens. And it handles what is ours in disguise: HTTP/2 and TLS connections,
-# whose last stream's virtual host decides, as the last request's does. The
-# options of a connection show in what becomes of it once httpd has closed it
+# The module sets no options on connections that mod_proxy opens. On HTTP/2 and TLS
+# connections the virtual host of the last stream decides, like that of the last
+# request. The options of a connection show in its fate after httpd has closed it
 # and the other side has not.
 
 use v5.36;
@@ -13,9 +12,9 @@ use FinWait2Client;
 
 my $PATIENT = 30;    # seconds for a condition, far more than any needs
 
-# The facts known by now of watched connections: the seconds that an orphan had
-# left when first seen, or 0 where there is none. To be called often, for an
-# orphan tells its life only while it is young.
+# The seconds that the orphan of each watched connection had left at the first
+# look, or 0 without an orphan. Call look() often: only a young orphan shows its
+# whole life.
 my (%watched, %left);
 
 sub look () {
@@ -51,7 +50,7 @@ sub lives ($ports, $least, $most, $what) {
         "$what: an orphan with $least to $most s" or diag "$left s";
 }
 
-# An openssl that speaks TLS for us over a pair of pipes.
+# A process of openssl that forwards a pair of pipes over TLS.
 my %openssl;
 END { kill KILL => keys %openssl }
 
@@ -87,8 +86,8 @@ sub get ($port, $path) {
     return $client;
 }
 
-# A read that ends: what was left, then 'end', or the error.
-sub last_words ($socket) {
+# Read once: the text, or 'end', or the error.
+sub read_once ($socket) {
     IO::Select->new($socket)->can_read($PATIENT) or return 'nothing';
     my $n = sysread $socket, my $text, 100;
     return !defined $n ? "$!" : $n ? "'$text'" : 'end';
@@ -115,8 +114,8 @@ SSLProxyCheckPeerCN Off
 # \@CERT\@ is for openssl s_server.
 <VirtualHost *:\@PORT\@>
 </VirtualHost>
-# Disagrees, so that the listening socket carries nothing: it would hide that a
-# backend's connection is given something.
+# A different value, so that the listening socket has no options: those would hide
+# options on a backend's connection.
 <VirtualHost *:\@PORT\@>
     ServerName other.test
     FinWait2Timeout 12s
@@ -134,11 +133,11 @@ END
     my $client = get($httpd->port, '/closed');
     my $closed = answer_proxy($once);
     read_until($client, qr/ok$/, 'the answer');
-    is last_words($closed), 'end', 'closed at once: no reset';
-    lives(join(' ', $closed->peerport, $once_port), 30, 60, 'closed at once');
+    is read_once($closed), 'end', 'a backend connection without reuse is not reset';
+    lives(join(' ', $closed->peerport, $once_port), 30, 60, 'without reuse');
     wait_for { tcp_state($client) == CLOSED } $PATIENT,
         'the connection from the client to be reset';
-    pass 'while the connection from the client was';
+    pass 'the connection from the client is reset';
 
     my $pooling = get($httpd->port, '/pooled');
     my $pooled  = answer_proxy($pool);
@@ -152,14 +151,14 @@ END
     watch($_) for $tls_end, $pooled_end;
     kill STOP => $tls->{pid};    # not to close when the proxy does
 
-    # The event MPM may crash when it is stopped while a connection ends,
-    # without this module, too.
+    # The event MPM may crash if it stops while a connection ends, also without
+    # this module.
     close $_ for $client, $pooling, $tls_client;
     wait_for { !ss_count(port => $httpd->port, state => 'connected',
                          holder => 'process') }
         $PATIENT, 'httpd to close what its clients have closed';
     $httpd->stop;
-    is last_words($pooled), 'end', 'pooled: no reset';
+    is read_once($pooled), 'end', 'a pooled backend connection is not reset';
     lives($pooled_end, 30, 60, 'pooled');
     lives($tls_end, 30, 60, 'TLS, pooled');
     end_openssl($tls);
@@ -174,16 +173,16 @@ sub frame ($type, $flags, $stream, $payload = '') {
     return pack 'CnCCNa*', 0, length $payload, $type, $flags, $stream, $payload;
 }
 
-# GET / of a host, as HEADERS that end stream and headers; RFC 7541 without
-# its table or Huffman.
+# GET / of a host, in HEADERS with END_STREAM and END_HEADERS; RFC 7541 without its
+# dynamic table or Huffman coding.
 sub headers ($stream, $scheme, $host) {
     my $indexed = $scheme eq 'https' ? "\x87" : "\x86";
     return frame(1, 0x05, $stream, "\x82\x84$indexed\x01" . chr(length $host)
                                  . $host);
 }
 
-# One connection that asks these hosts in turn, each on a stream of its own,
-# each after the other's answer: the name in the answers' bodies.
+# Send a request to each host on one connection, each on its own stream and after
+# the previous response; return the bodies.
 sub http2 ($in, $out, $scheme, @hosts) {
     syswrite $out, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . frame(4, 0, 0);
     my ($stream, $read, @bodies) = (-1, '');
@@ -268,12 +267,12 @@ sub http2_and_tls ($mpm) {
     $httpd->stop;
 }
 
-# Outside a network namespace of our own, this may be anything.
+# The machine's own network namespace may have another value.
 chomp(my $system = slurp('/proc/sys/net/ipv4/tcp_fin_timeout'));
-plan skip_all => "tcp_fin_timeout is $system, not told from others"
+plan skip_all => "tcp_fin_timeout is $system: lives would not be distinct"
     if $system != 60;
 for_each_mpm { backends(@_) };
-for my $mpm (grep { $_ ne 'prefork' } mpms()) {    # it has no mod_http2
+for my $mpm (grep { $_ ne 'prefork' } mpms()) {    # mod_http2 does not support prefork
     subtest "$mpm: HTTP/2 and TLS" => sub { http2_and_tls($mpm) };
 }
 

@@ -1,6 +1,6 @@
-# The page counts what is really there. Real clients that never close, windows
-# that are shut, queues that nobody serves; and at each moment the page says
-# what ss says, for each listener, state and holder.
+# The page counts real sockets: clients that never close, zero windows, connections
+# that nobody accepts. At each moment the page and ss have the same numbers for each
+# listener, state and holder.
 
 use v5.36;
 use Test::More;
@@ -17,8 +17,8 @@ my $CANON = JSON::PP->new->canonical;
 
 #---- the page and ss at the same moment --------------------------------------
 
-# Every closing socket with its local end at one of these ports, as ss has it:
-# a line "local-address state holder peer" each.
+# Return a line "local-address state holder client" for each closing socket whose
+# local port is one of these, by ss.
 sub sockets (@ports) {
     my $where = join ' or ', map { "sport = :$_" } @ports;
     my @lines = `ss -tanHoe state fin-wait-1 state fin-wait-2 state closing \\
@@ -33,16 +33,16 @@ sub sockets (@ports) {
     } @lines;
 }
 
-# {"listener state holder" => number}, zeros left out: the page's, and that of
-# ss by way of %at, local address => listener. Both from one moment: the same
-# sockets were in the same states before and after. And the whole document.
-# The page's own sums; what it expects is none of these.
+# Return the sums of the page, without the expected number.
 sub sums ($json) {
     my %sums = %{ $json->{half_closed} };
     delete $sums{expected};
     return \%sums;
 }
 
+# Return {"listener state holder" => number} without zeros, by the page and by ss,
+# and the whole JSON. %at maps a local address to its listener. Both numbers are of
+# one moment: the sockets and their states are the same before and after the page.
 sub moment ($httpd, %at) {
     my %ports = map { /(\d+)$/ ? ($1 => 1) : () } keys %at;
     my ($json, %page, %ss);
@@ -67,7 +67,7 @@ sub moment ($httpd, %at) {
     return (\%page, \%ss, $json);
 }
 
-# half_closed, from the listeners.
+# Return the sums of half_closed, computed from the listeners.
 sub summed ($json) {
     my %sum = (total => 0, held => 0, orphan => 0);
     for my $at (@{ $json->{listeners} }) {
@@ -80,16 +80,16 @@ sub summed ($json) {
     return \%sum;
 }
 
-# The page says what ss says, and it is this.
+# Test that ss shows the expected numbers and that the page agrees.
 sub counted ($httpd, $at, $expected, $name) {
     my ($page, $ss, $json);
     eval {
         wait_for {
             ($page, $ss, $json) = moment($httpd, %$at);
             $CANON->encode($ss) eq $CANON->encode($expected);
-        } 30, 'ss to show it';
+        } 30, 'ss to show the expected numbers';
     } or diag $@, explain $ss;
-    is_deeply $ss,   $expected, "$name: ss shows it";
+    is_deeply $ss,   $expected, "$name: ss shows the expected numbers";
     is_deeply $page, $ss,       "$name: the page agrees with ss";
     is_deeply sums($json), summed($json),
         "$name: the sums are those of the listeners";
@@ -99,8 +99,8 @@ sub counted ($httpd, $at, $expected, $name) {
 
 #---- clients -----------------------------------------------------------------
 
-# Connected, has asked, reads nothing and never closes. A window of a few
-# bytes is shut by any answer worth the name.
+# Return a client that has sent a request, reads nothing and never closes. A small
+# buffer has a zero window after a part of the response.
 sub client ($host, $port, $request = $ASK, %options) {
     my $socket = connect_to($port, host => $host,
                             $options{small} ? (buffer => 2048) : ());
@@ -108,8 +108,8 @@ sub client ($host, $port, $request = $ASK, %options) {
     return $socket;
 }
 
-# A server that is not httpd, with one half-closed connection.
-sub foreigner ($host, $port) {
+# Make another server than httpd, with one half-closed connection.
+sub other_server ($host, $port) {
     my $listener = IO::Socket::IP->new(LocalHost => $host, LocalPort => $port,
                                        Listen => 5) // die "listen: $@\n";
     my $client = client($host, $listener->sockport);
@@ -146,7 +146,7 @@ END
               "[::1]:$v6"                => "[::1]:$v6",
               "[::ffff:127.0.0.1]:$both" => "[::]:$both",
               "[::1]:$both"              => "[::]:$both");
-    # Event holds them for 2 s at most where a keep-alive time runs out.
+    # Event lingers for 2 s at most after a keep-alive time is over.
     my @clients = map { client(@$_, $CLOSE) }
         ['127.0.0.1', $v4], ['::1', $v6], ['127.0.0.1', $both],
         ['::1', $both];
@@ -166,7 +166,7 @@ END
         }
         $seen ||= keys %$ss;
         $seen && !keys %$ss;
-    } 60, 'the last of them to go';
+    } 60, 'the last connection to disappear';
 
     is_deeply \@different, [], "page and ss agree at all of $moments moments"
         or diag explain \@different;
@@ -174,16 +174,16 @@ END
     s/^none // for values %life;
     is_deeply \%life,
         { map { $_ => 'held orphan none ' } values %at },
-        'held, then orphan, then none';
+        'each listener has held connections, then orphans, then none';
     $httpd->stop;
 };
 
-#---- where -------------------------------------------------------------------
+#---- listeners----------------------------------------------------------------
 
-subtest 'the most specific listener has it' => sub {
+subtest 'a connection counts for the most specific listener' => sub {
     my $httpd = FinWait2Test->start(
         listen => ['127.0.0.1:@PORT@', '@PORT@', '0.0.0.0:@PORT2@'],
-        # SO_REUSEPORT, without which they cannot be bound side by side.
+        # Sets SO_REUSEPORT, which both listeners of one port need.
         conf   => <<'END');
 ListenCoresBucketsRatio 1
 FinWait2KeepAliveTimeout 100ms
@@ -208,25 +208,25 @@ END
     $httpd->stop;
 };
 
-subtest 'only our own' => sub {
+subtest 'connections of other servers do not count for a listener' => sub {
     my $httpd = FinWait2Test->start(
         conf => "FinWait2KeepAliveTimeout 100ms\nFinWait2Timeout 60s\n");
     my $port = $httpd->port;
     my $ours = "127.0.0.1:$port";
-    my ($other, @on_a_port)     = foreigner('127.0.0.1', 0);
-    my (undef,  @on_an_address) = foreigner('127.0.0.2', $port);
+    my ($other, @on_a_port)     = other_server('127.0.0.1', 0);
+    my (undef,  @on_an_address) = other_server('127.0.0.2', $port);
     my $client = idle_client('127.0.0.1', $port, $ASK);
 
     counted($httpd, { $ours => $ours }, { "$ours fin_wait2 timewait" => 1 },
-            'one client of ours');
+            'one client of httpd');
     my @theirs = grep { /fin_wait2 process/ } sockets($other, $port);
-    is @theirs, 2, 'beside two of other servers' or diag explain \@theirs;
+    is @theirs, 2, 'ss shows the connections of two other servers' or diag explain \@theirs;
     undef $client;
     $httpd->stop;
 };
 
-# More than one datagram of netlink's holds.
-subtest 'a crowd' => sub {
+# 600 rows do not fit into one datagram of netlink.
+subtest '600 clients are counted' => sub {
     my $httpd = FinWait2Test->start(
         conf => "FinWait2KeepAliveTimeout 100ms\nFinWait2Timeout 60s\n");
     my $ours    = '127.0.0.1:' . $httpd->port;
@@ -237,9 +237,9 @@ subtest 'a crowd' => sub {
     $httpd->stop;
 };
 
-#---- in which state ----------------------------------------------------------
+#---- states ------------------------------------------------------------------
 
-subtest 'every state there is' => sub {
+subtest 'every state is counted' => sub {
     my $httpd = FinWait2Test->start(conf => <<'END');
 EnableSendfile Off
 SendBufferSize 200000
@@ -257,9 +257,9 @@ END
     };
     my ($unread, $both, $busy) = map { $for->($_) } qw(fits fits huge);
     counted($httpd, \%at, { "$here fin_wait1 kernel" => 2 },
-            'two windows shut, and one answer on its way');
+            'two clients with zero windows, and one unfinished response');
 
-    # The server's end is to have heard of it before it has sent everything.
+    # The FIN must arrive before the server has sent everything.
     my $hurried = $for->('fits');
     $_->shutdown(1) for $both, $busy, $hurried;
     my %others = ("$here closing kernel"     => 1,
@@ -279,8 +279,8 @@ END
     $httpd->stop;
 };
 
-# One process serves the page on a connection of its own, another waits for
-# the end of a request, and there are no more.
+# There are two processes: one serves the page, the other waits for the end of a
+# request.
 subtest 'connections that nobody accepts' => sub {
     my $httpd = FinWait2Test->start(mpm => 'prefork', conf => <<'END');
 ServerLimit 2
@@ -301,12 +301,12 @@ END
             my $json = decode_json($answer->{content});
             $json->{snapshot}{age_seconds} <= $asked - $since
                 && $json->{listeners}[0];
-        } 30, 'a count of after now';
+        } 30, 'a new count';
     };
     my $empty = $page->();
-    is $empty->{backlog}, 0, 'none at first';
+    is $empty->{backlog}, 0, 'the accept queue is empty at first';
 
-    # Half a request: httpd's listeners wait for the first byte.
+    # Half a request, because httpd accepts only after the first byte.
     my @clients = map { client('127.0.0.1', $port, 'GET /') } 1 .. 4;
     my $listener = sub {
         `ss -tlnH 'sport = :$port'` =~ /^LISTEN +(\d+) +(\d+)/ ? [$1, $2] : [];
@@ -321,10 +321,10 @@ END
     my $full = $page->();
     is_deeply [@$full{qw(backlog backlog_limit)}], $listener->(),
         'the queue and its limit are those of ss';
-    is $full->{backlog}, 3, 'three wait';
+    is $full->{backlog}, 3, 'three connections wait';
     is_deeply $full->{states}{close_wait},
         { process => 0, kernel => 1, timewait => 0 },
-        'of which one has closed already';
+        'one waiting connection is closed by its client';
     my $warned = qr/AH00161: server reached MaxRequestWorkers/;
     wait_for { $httpd->log =~ $warned } 30, 'httpd to notice';
     $httpd->announce($warned);

@@ -1,5 +1,5 @@
-# The numbers of the page: every format by a parser that is not ours, the same
-# numbers in all, and one count for many readers.
+# The numbers of the page: other people's parsers read every format, all formats
+# have the same numbers, and one count serves many readers.
 
 use v5.36;
 use Test::More;
@@ -12,8 +12,8 @@ use Time::HiRes qw(time);
 
 #---- names and numbers -------------------------------------------------------
 
-# Sections of the JSON with the names of the design: those that are, and those
-# that will be. A name that is not here is a name that clients do not know.
+# The sections of the JSON and their documented names. Clients do not know other
+# names.
 my %NAMES = (
     server      => [[qw(version httpd mpm start_time_seconds uptime_seconds
                         generation)]],
@@ -53,12 +53,12 @@ my @IDLE    = qw(client_in_time client_late server);
 my @ENDINGS = qw(acked peer_closed peer_reset silence total bytes evicted
                  stopped);
 
-# Figures that change from one answer to the next, and are only to be there. A
-# reader of the page is counted at a virtual host of its own.
+# Numbers that change between answers, so only their presence is tested. Readers of
+# the page are counted at a virtual host of their own.
 my $MOVES = qr/age_|cost_|counts_|remaining_|descriptors|tcp_(?!fin)
                |vhost=readers/x;
 
-# The place of a sample without labels in the JSON; names as documented.
+# The documented name of each sample without labels, by its place in the JSON.
 my %FAMILY = (
     'server.start_time_seconds' => 'start_time_seconds',
     'server.generation'         => 'generation',
@@ -98,7 +98,7 @@ my %FAMILY = (
     'remaining.unbounded'       => 'remaining_unbounded_connections',
 );
 
-# The words of ?auto: of totals, and of virtual hosts added up.
+# The keys of ?auto by their places in the JSON.
 my %WORD = (
     'server.version'            => 'Version',
     'server.mpm'                => 'ServerMPM',
@@ -119,11 +119,11 @@ my %WORD = (
     'limits.tcp_max_tw_buckets' => 'MiniSocketsLimit',
 );
 
-# Words whose value changes from one answer to the next.
+# The keys of ?auto whose values change between answers.
 my @MOVING_WORDS = qw(ServerUptimeSeconds CountAgeSeconds Counts MiniSockets
                       MiniSocketOverflows LongestRemainingSeconds);
 
-# {word => value} of this JSON; true and false are 1 and 0.
+# Return {key of ?auto => value} of this JSON; true and false are 1 and 0.
 sub words ($json) {
     my %words = map {
         my ($section, $key) = split /\./;
@@ -141,7 +141,7 @@ sub words ($json) {
     return \%words;
 }
 
-# Return every sample that this JSON makes: [name, value]. A null makes none.
+# Return the sample [name, value] of each number in this JSON, without nulls.
 sub leaves ($json) {
     my @leaves = map {
         my ($section, $key) = split /\./;
@@ -178,7 +178,7 @@ sub of_listener ($at) {
     return @leaves;
 }
 
-# One without a linger has no histogram.
+# A virtual host without a linger has no histogram.
 sub of_vhost ($of) {
     my $label  = "vhost=$of->{vhost}";
     my $closed = 'finwait2_connections_closed';
@@ -226,8 +226,8 @@ sub of_times ($family, $times, @labels) {
 
 sub camel ($name) { join '', map { ucfirst } split /_/, $name }
 
-# A server with something to tell: six orphans, which stay for a minute. A
-# reader of the page leaves no trace in the numbers.
+# Start a server with six orphans, which stay for a minute. Readers of the page are
+# not in the numbers.
 sub with_orphans () {
     my $httpd = FinWait2Test->start(
         listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@'], conf => <<'END');
@@ -251,7 +251,7 @@ END
     return ($httpd, @clients);
 }
 
-# A client in a process of its own, so that all ask at the same time.
+# Send requests from another process, in parallel with the others.
 sub asks ($httpd, $times) {
     my $pid = fork // die "fork: $!\n";
     return $pid if $pid;
@@ -267,14 +267,14 @@ for_each_mpm {
     my @pids   = map { asks($httpd, 125) } 1 .. 8;
     my $failed = grep { waitpid($_, 0) && $? } @pids;
     is $failed, 0, 'a thousand scrapes succeed, eight at a time';
-    # Each count serves for a second at least; json() asks for one of its own.
+    # A count serves for one second at least; fresh_json() may add one.
     my $most = time - $since + 2;
     my $counts = $httpd->fresh_json->{snapshot}{counts} - $before;
     ok $counts <= $most + 2, 'one count serves many scrapes' or diag $counts;
     $httpd->stop;
 };
 
-subtest 'every format parses and has the same numbers' => sub {
+subtest 'every format is valid and has the same numbers' => sub {
     my ($httpd, @clients) = with_orphans();
     my $json = $httpd->fresh_json;
     is $json->{version}, 1, 'the version of the JSON is 1';
@@ -299,22 +299,22 @@ subtest 'every format parses and has the same numbers' => sub {
     }
     for my $at (@{ $json->{listeners} }) {
         is_deeply [sort keys %{ $at->{states} }], [sort @STATES],
-            'the names of states';
-        is_deeply [sort keys %$_], [sort @HOLDERS], 'the names of holders'
+            'a listener has all states';
+        is_deeply [sort keys %$_], [sort @HOLDERS], 'a state has all holders'
             for values %{ $at->{states} };
     }
     for my $vhost (@{ $json->{vhosts} }) {
         my %groups = (closes => \@SIDES, causes => \@CAUSES,
                       connections => \@SPOKEN, endings => \@ENDINGS);
         is_deeply [sort keys %{ $vhost->{$_} }], [sort @{ $groups{$_} }],
-            "the names of $_"
+            "$_ has its names"
             for sort keys %groups;
         is_deeply [sort keys %{ $vhost->{linger_seconds} }],
             [qw(buckets count sum)], 'a linger has a histogram';
     }
     is $json->{half_closed}{orphan}, 6, 'the JSON has six orphans';
 
-    # Each asked for when the one before has left no trace.
+    # Each request waits until the connection of the previous one is closed.
     my ($again, $auto, $open, $old) = map {
         $httpd->await_closed;
         page($httpd, "?$_")->{content};
@@ -331,7 +331,7 @@ subtest 'every format parses and has the same numbers' => sub {
     }
     my ($of_open, $types) = samples('openmetrics.parser', $open);
     my ($of_old)          = samples('parser', $old);
-    # OpenMetrics has these suffixes for figures of now, which do not grow.
+    # OpenMetrics has these suffixes for gauge histograms.
     $of_open->{ s/_g(count|sum)$/_$1/r } = delete $of_open->{$_}
         for grep { /_g(?:count|sum)$/ } keys %$of_open;
     is_deeply [sort keys %$of_open], [sort map { $_->[0] } @all],
@@ -346,9 +346,9 @@ subtest 'every format parses and has the same numbers' => sub {
     my $words = words(decode_json($again));
     my @moving = delete @auto{@MOVING_WORDS};
     is scalar(grep { defined } @moving), @MOVING_WORDS,
-        'auto has the words that change';
+        'auto has the keys of changing values';
     is_deeply [sort keys %auto], [sort keys %$words],
-        'auto has all other words';
+        'auto has all other keys';
     # The reader of the page is counted, too.
     delete $_->{ClosedByServer}, delete $_->{ClosedByPeer} for \%auto, $words;
     ok $auto{$_} eq $words->{$_} || $auto{$_} == $words->{$_}, "auto: $_"

@@ -1,6 +1,6 @@
-# The page in a real Chromium: it fits on a phone, in the light and in the dark;
-# what a screen reader needs is there; it stays up to date without a reload,
-# keeps what is open, and copies; and it is whole without its script.
+# The page in a real Chromium: it fits on a phone, in light and dark mode; a screen
+# reader finds names for everything; the page updates without a reload, keeps open
+# details open, and copies a report; and it is complete without its script.
 
 use v5.36;
 use Test::More;
@@ -17,7 +17,7 @@ sub url ($httpd, $query = '') {
     return 'http://127.0.0.1:' . $httpd->port . "$PAGE$query";
 }
 
-# A client that has asked and never closes.
+# Return a client that has sent a request and never closes.
 sub visit ($httpd, $name, $agent = 'visitor/1') {
     my $socket = connect_to($httpd->port('PORT2'));
     $socket->syswrite("GET / HTTP/1.1\r\nHost: $name\r\n"
@@ -40,9 +40,8 @@ sub start (%o) {
 
 #---- audit -------------------------------------------------------------------
 
-# The faults of the page that is open, a line each. Contrast is that of
-# WCAG 2.2 (1.4.3), of all text that is shown; the rest are those rules of
-# axe-core's that concern what this page has.
+# Return the faults of the open page, a line each: the contrast of all visible text
+# by WCAG 2.2 (1.4.3), and the rules of axe-core for the elements of this page.
 my $AUDIT = <<'END';
 (function () {
   const wrong = [], all = s => Array.from(document.querySelectorAll(s));
@@ -117,8 +116,7 @@ my $AUDIT = <<'END';
 })()
 END
 
-# The roles in the accessibility tree that need a name: all that can be used,
-# and all pictures.
+# The roles in the accessibility tree that need a name: controls and pictures.
 my $NAMED = qr/^(?:link|button|img|image|meter|region|figure|heading
                 |DisclosureTriangle|columnheader|rowheader)$/x;
 
@@ -131,19 +129,19 @@ sub audit ($httpd, $query, $what) {
                            dark => $dark);
             $browser->value('document.querySelectorAll("details")
                              .forEach(e => e.open = true)');
-            is_deeply $browser->value($AUDIT), [], $name;
-            is_deeply [$browser->console], [], "$name: nothing on the console";
+            is_deeply $browser->value($AUDIT), [], "$name: the page has no fault";
+            is_deeply [$browser->console], [], "$name: the console is empty";
         }
     }
     my @nameless = grep { $_->{role} =~ $NAMED && $_->{name} !~ /\S/ }
         $browser->accessibility;
     is_deeply [map { $_->{role} } grep { $_->{role} ne 'figure' } @nameless],
-        [], "$what: names for all that needs one";
+        [], "$what: every control and picture has a name";
 }
 
 #---- structure and looks -----------------------------------------------------
 
-subtest 'nothing' => sub {
+subtest 'a page without connections' => sub {
     my $httpd = FinWait2Test->start(
         listen => [map { '127.0.0.1:@PORT' . ($_ > 1 ? $_ : '') . '@' } 1 .. 30],
         conf   => "FinWait2Engine Off\nFinWait2Sample 1s\n");
@@ -151,18 +149,18 @@ subtest 'nothing' => sub {
     audit($httpd, '', '30 listeners');
     $browser->open(url($httpd));
     like $browser->value('document.querySelector("h1").innerText'),
-        qr/^OK There are no half-closed connections\.$/i, 'the headline';
+        qr/^OK There are no half-closed connections\.$/i, 'the headline reports no connections';
     cmp_ok $browser->value('document.documentElement.scrollHeight'), '<', 2000,
-        'a page of nothing is short';
+        'a page without connections is short';
     is $browser->value('document.querySelectorAll("#listeners tbody tr").length'),
         0, 'idle listeners are folded';
     is $browser->value('document.querySelector("#idle-listeners summary")
-                        .textContent'), '30 idle listeners', 'all of them';
+                        .textContent'), '30 idle listeners', 'the fold has all listeners';
     $httpd->stop;
 };
 
-# Names that strangers chose: without a place to break, markup, no characters.
-subtest 'hostile names' => sub {
+# Names without a line break opportunity, with markup, or with invalid characters.
+subtest 'hostile names do not break the page' => sub {
     my @names = ('W' x 200, "caf\xe9", '<script>alert(1)</script>',
                  'x' x 7000, "quo'te\\back");
     my $httpd = start(conf => "FinWait2StatusPeers On\n" . vhosts(@names));
@@ -170,33 +168,33 @@ subtest 'hostile names' => sub {
     my @clients = map { visit($httpd, $_, $agent) } 'W' x 200, "caf\xe9";
     push @clients, visit($httpd, 'W' x 200, '<b>"x"&y</b>');
     eventually { $httpd->get($PAGE)->{content} =~ /\Q$agent\E/ }
-        'a User-Agent of 127 characters';
+        'the page shows a User-Agent of 127 characters';
     my ($link) = $httpd->get($PAGE)->{content} =~ /href="(\?vhost=W[^"#]*)/;
     audit($httpd, '', 'hostile names');
-    audit($httpd, $link, 'one of them in full');
+    audit($httpd, $link, 'one hostile name in full');
     like $browser->value('document.querySelector("#vhost caption").innerText'),
         qr/^W{50,}/, '?vhost= shows one in full';
     is $browser->value('document.querySelectorAll("script").length'), 1,
-        'no script but ours';
+        'the page has no script but its own';
     is $browser->value('document.querySelectorAll("b b").length'), 0,
-        'no name comes as markup';
+        'names are escaped';
     undef @clients;
     $httpd->tolerate(qr/not configured|AH00558|Bad Request/);
     $httpd->stop;
 };
 
-subtest '5,500 virtual hosts' => sub {
+subtest '5,500 virtual hosts fit on the page' => sub {
     my $httpd = start(conf => vhosts(map { "shop$_.example.test" } 1 .. 5500));
     my @clients = map { visit($httpd, "shop$_.example.test") } 1 .. 20;
     eventually { $httpd->get($PAGE)->{content} =~ /1\d more virtual hosts/ }
-        'ten are shown, the others of the busy ones are folded';
+        'ten virtual hosts are shown, and the other busy ones are folded';
     my $answer = $httpd->get($PAGE);
-    cmp_ok length $answer->{content}, '<', 100_000, 'a page of 100 KB at most';
+    cmp_ok length $answer->{content}, '<', 100_000, 'the page is smaller than 100 KB';
     like $answer->{content}, qr/Show 5,\d\d\d more virtual hosts/,
         'a link leads to the other virtual hosts';
     is +(() = $httpd->get("$PAGE?top=15")->{content}
          =~ m{<th scope=row><a href="\?vhost=shop}g), 20,
-        '?top= unfolds more rows of the same';
+        '?top= shows more rows of the table';
     audit($httpd, '', '5,500 virtual hosts');
     undef @clients;
     $httpd->stop;
@@ -210,26 +208,26 @@ sub shown ($selector) {
     return $browser->value("document.querySelector('$selector').textContent");
 }
 
-# A mark in the document that is lost with it.
+# Test a mark that a reload would delete.
 sub is_same ($name) { is $browser->value('window.mark'), 1, $name }
 
-subtest 'the script' => sub {
+subtest 'the page has one script, allowed by its hash' => sub {
     my $answer = $httpd->get($PAGE);
     my @scripts = $answer->{content} =~ m{<script>(.*?)</script>}gs;
-    is @scripts, 1, 'is one';
+    is @scripts, 1, 'the page has one script';
     my $hash = sha256_base64($scripts[0]);
     $hash .= '=' while length($hash) % 4;
     like $answer->{headers}{'content-security-policy'},
         qr/script-src 'sha256-\Q$hash\E';/,
-        'is the one whose hash the policy has (src/page/status_script.c)';
+        'the policy has the hash of the script (src/page/status_script.c)';
     unlike $answer->{content}, qr/<[^>]*\son\w+=/,
         'no element has a handler of its own';
     unlike $answer->{content}, qr{(?:src|href)="?(?:https?:)?//}i,
-        'nothing from elsewhere';
-    # The parser of a browser repairs; what it has repaired is longer.
+        'the page loads nothing from other servers';
+    # A browser repairs missing tags silently, so count them in the source.
     my %tags;
     $tags{$_}++ for $answer->{content} =~ m{<(/?[a-z]\w*)}g;
-    is $tags{$_} // 0, $tags{"/$_"} // 0, "<$_> is closed"
+    is $tags{$_} // 0, $tags{"/$_"} // 0, "each <$_> is closed"
         for qw(html head body main header title style script section h1 h2 table
                thead tbody tr th td div details summary dl dt dd p small a span
                pre button figure svg footer);
@@ -241,122 +239,122 @@ subtest 'the page stays up to date' => sub {
                      window.level = document.querySelector(".level");
                      document.querySelector("#words").open = true;
                      document.querySelector("#words summary").focus()');
-    like shown('h1'), qr/no half-closed/, 'none at first';
+    like shown('h1'), qr/no half-closed/, 'the headline has no connections at first';
     my @clients = map { visit($httpd, 'a') } 1 .. 7;
     eventually { shown('h1') =~ /^ok 7 half-closed connections cost/ }
-        'seven are counted without a reload';
-    eventually { shown('#figures') =~ /kernel7 of/ } 'in the row of figures';
-    eventually { shown('#history') =~ /orphans: 7 now/ } 'in the chart';
-    like $browser->value('document.title'), qr/^ok: 7 half-closed, /, 'title';
-    is_same('the document is the same');
+        'the headline has seven connections without a reload';
+    eventually { shown('#figures') =~ /kernel7 of/ } 'the row of figures has seven orphans';
+    eventually { shown('#history') =~ /orphans: 7 now/ } 'the chart has seven orphans';
+    like $browser->value('document.title'), qr/^ok: 7 half-closed, /, 'the title has seven connections';
+    is_same('an update keeps the document');
     ok $browser->value('document.contains(window.level)'),
-        'nodes that have not changed are the same';
+        'an update keeps unchanged nodes';
     ok $browser->value('document.querySelector("#words").open'),
-        'what was open is open';
+        'an update keeps open details open';
     is $browser->value('document.activeElement.textContent'),
-        'Terms on this page', 'what had the focus has it';
+        'Terms on this page', 'an update keeps the focus';
 
     $browser->click('#pause');
-    is shown('#state'), 'paused', 'paused';
+    is shown('#state'), 'paused', 'the pause button pauses the page';
     $browser->value('window.asked = 0; window.real = window.fetch;
                      window.fetch = (...a) => { window.asked++;
                                                 return window.real(...a); }');
     my $wait = 'new Promise(done => setTimeout(done, 5000))';
     $browser->value($wait);
-    is $browser->value('window.asked'), 0, 'a paused page asks for nothing';
+    is $browser->value('window.asked'), 0, 'a paused page sends no request';
     $browser->click('#pause');
-    eventually { $browser->value('window.asked') > 0 } 'a resumed page goes on';
-    eventually { shown('#state') eq 'live' } 'live';
+    eventually { $browser->value('window.asked') > 0 } 'a resumed page sends requests';
+    eventually { shown('#state') eq 'live' } 'a resumed page is live';
     $browser->value('Object.defineProperty(document, "hidden",
                          { get: () => true, configurable: true })');
     $browser->value($wait);
     $browser->value('window.asked = 0');
     $browser->value($wait);
-    is $browser->value('window.asked'), 0, 'a hidden page asks for nothing';
-    is_deeply [$browser->console], [], 'nothing on the console';
+    is $browser->value('window.asked'), 0, 'a hidden page sends no request';
+    is_deeply [$browser->console], [], 'the console is empty after the updates';
     undef @clients;
 };
 
-subtest 'links of tables' => sub {
+subtest 'links of tables work without a reload' => sub {
     $browser->open(url($httpd));
     $browser->value('window.mark = 1');
     $browser->value('document.querySelector("#listeners,#vhosts")');
     my @clients = visit($httpd, 'a');
     eventually { $browser->value(
-        'document.querySelectorAll("#vhosts th[aria-sort]").length') } 'a table';
+        'document.querySelectorAll("#vhosts th[aria-sort]").length') } 'the table has a sorted column';
     $browser->click('#vhosts a[href*="sort=ever"]');
     eventually { $browser->value('document.querySelector("#vhosts th[aria-sort]")
                              .innerText') eq 'closes in total' }
         'a click sorts by another column';
-    like $browser->value('location.search'), qr/sort=ever/, 'in the address';
-    is_same('without a reload');
+    like $browser->value('location.search'), qr/sort=ever/, 'the address has the sorted column';
+    is_same('a click on a link does not reload the page');
     $browser->value('history.back()');
     eventually { $browser->value('document.querySelector("#vhosts th[aria-sort]")
-                             .innerText') ne 'closes in total' } 'back';
-    is_same('without a reload, too');
+                             .innerText') ne 'closes in total' } 'the back button restores the order';
+    is_same('the back button does not reload the page');
     undef @clients;
 };
 
-subtest 'copy' => sub {
+subtest 'the copy button copies a report' => sub {
     $browser->open(url($httpd));
     $browser->value('document.querySelector("#report").open = true');
     my $copied = 'document.querySelector("#report button").textContent';
     $browser->call('Page.bringToFront');
     $browser->click('#report button');
-    eventually { $browser->value($copied) eq 'copied' } 'the button has worked';
+    eventually { $browser->value($copied) eq 'copied' } 'the button shows that it has copied';
     my $text = $browser->value('navigator.clipboard.readText()');
     like $text, qr/^\*\*ok\*\*: .*\n\n\* \S+, httpd 2\.4\.\d+ event, /,
-        'a report in Markdown: the verdict, and versions';
+        'the report has the verdict and the versions in Markdown';
     like $text, qr/^\* held by httpd: \d+, orphans: \d+$/m,
         'the report has figures';
 
-    # Over plain HTTP from elsewhere there is no clipboard but the old way.
+    # A page over plain HTTP from another machine has only document.execCommand.
     $browser->open(url($httpd));
     $browser->value('document.querySelector("#report").open = true;
                      Object.defineProperty(navigator, "clipboard",
                                            { value: undefined })');
     $browser->click('#report button');
-    is $browser->value($copied), 'copied', 'without a clipboard, too';
+    is $browser->value($copied), 'copied', 'the button works without navigator.clipboard';
 };
 
-#---- without -----------------------------------------------------------------
+#---- no script ---------------------------------------------------------------
 
-subtest 'without the script' => sub {
+subtest 'the page is complete without its script' => sub {
     my @clients = map { visit($httpd, 'a') } 1 .. 3;
-    eventually { $httpd->fresh_json->{half_closed}{orphan} >= 3 } 'three orphans';
+    eventually { $httpd->fresh_json->{half_closed}{orphan} >= 3 } 'three orphans are counted';
     $browser->open(url($httpd), script => 0);
     my $html = $browser->call('DOM.getOuterHTML', backendNodeId =>
         $browser->call('DOM.getDocument', depth => 0)->{root}{backendNodeId})
         ->{outerHTML};
-    like $html, qr/half-closed connections? cost/, 'the numbers';
+    like $html, qr/half-closed connections? cost/, 'the headline has the numbers';
     like $html, qr/<path class="hit"[^>]*><title>\d\d:\d\d:\d\d: \d+ orphans/,
-        'values on hovering';
+        'the chart has titles with values';
     my %shown = map { $_->{name} => 1 } grep { $_->{role} eq 'button' }
         $browser->accessibility;
     is_deeply [grep { /copy|pause/i } keys %shown], [],
-        'no button that would do nothing';
+        'buttons that need the script are hidden';
     my $sorted = $httpd->get("$PAGE?sort=ever")->{content};
-    like $sorted, qr{aria-sort=descending><a [^>]*>closes in total<}, '?sort=';
+    like $sorted, qr{aria-sort=descending><a [^>]*>closes in total<}, '?sort= sorts the table';
     undef @clients;
 };
 
-subtest '?refresh' => sub {
+subtest '?refresh reloads the page' => sub {
     my $answer = $httpd->get("$PAGE?refresh=5&sort=ever");
-    is $answer->{headers}{refresh}, 5, 'reloads';
+    is $answer->{headers}{refresh}, 5, 'the answer has the header Refresh';
     like $answer->{content}, qr{reloads every 5 s, <a href="\?sort=ever">stop<},
-        'with a link that stops it and keeps the rest';
+        'a link stops the reloads and keeps the rest of the query';
     $browser->open(url($httpd, '?refresh=3600'));
     is $browser->value('getComputedStyle(document.querySelector(".running"))
-                        .display'), 'none', 'the script leaves it alone';
+                        .display'), 'none', 'the script does not update a page that reloads itself';
 };
 
-subtest 'print' => sub {
+subtest 'the printed page is readable' => sub {
     $browser->open(url($httpd), media => 'print', dark => 1);
     is $browser->value('getComputedStyle(document.body).backgroundColor'),
-        'rgb(255, 255, 255)', 'on white';
+        'rgb(255, 255, 255)', 'the background is white';
     is $browser->value('getComputedStyle(document.querySelector("#pause"))
-                        .display'), 'none', 'without buttons';
-    is_deeply $browser->value($AUDIT), [], 'readable';
+                        .display'), 'none', 'buttons are not printed';
+    is_deeply $browser->value($AUDIT), [], 'the printed page has no fault';
 };
 
 $httpd->stop;

@@ -1,5 +1,5 @@
-# Our part of mod_status's page: HTML and ?auto, from the last count only.
-# Nobody but us counts here: no samples are taken.
+# The module's block on the page of mod_status: HTML and ?auto, from the last count.
+# No samples are taken, so only requests of this test count sockets.
 
 use v5.36;
 use Test::More;
@@ -23,12 +23,12 @@ sub block ($httpd, $query = '') {
     return $answer->{content};
 }
 
-# Twice the same key would be one of mod_status's own.
+# Return {key => value}; a repeated key is a failure.
 sub facts ($text) {
     my %facts;
     for (split /\n/, $text) {
         my ($key, $value) = /^(FinWait2\w+): (.*)/ or next;
-        fail("$key twice") if exists $facts{$key};
+        fail("$key is repeated") if exists $facts{$key};
         $facts{$key} = $value;
     }
     return \%facts;
@@ -38,7 +38,7 @@ for_each_mpm {
     my $httpd = FinWait2Test->start(mpm => shift, modules => ['status'],
                                     conf => $CONF);
     like block($httpd), qr{<h2>Half-closed.*have not been counted yet}s,
-        'the block says that nothing has been counted yet';
+        'the block reports that nothing has been counted yet';
     my $facts = facts(block($httpd, '?auto'));
     is $facts->{FinWait2Counts}, 0, 'the block does not count itself';
     is $facts->{FinWait2HalfClosed}, undef,
@@ -52,30 +52,30 @@ for_each_mpm {
         $now->{half_closed}{held} == 3 && $now;
     } 30, 'three to be held';
     $facts = facts(block($httpd, '?auto'));
-    is $facts->{FinWait2HalfClosedHeld}, 3, '?auto has what was counted';
-    # Perhaps with the one that has just asked for this.
+    is $facts->{FinWait2HalfClosedHeld}, 3, '?auto has the last count';
+    # The connection of this request may be held, too.
     cmp_ok $facts->{FinWait2CloserHeld}, '>=', 3,
-        '?auto has what the closer holds';
-    ok $facts->{FinWait2CountAgeSeconds} > 0, 'with its age';
+        '?auto has the number that the closer holds';
+    ok $facts->{FinWait2CountAgeSeconds} > 0, '?auto has the age of the count';
     like block($httpd), qr{<p>Total: \d+; held by httpd: 3, orphans of the kernel: \d},
-        'as has HTML';
+        'HTML has the last count';
     block($httpd) for 1 .. 5;
     is facts(block($httpd, '?auto'))->{FinWait2Counts},
-        $json->{snapshot}{counts}, 'to look is not to count';
+        $json->{snapshot}{counts}, 'reading the block does not count sockets';
     # The expected number comes after a minute.
     my @own = grep { $_ ne 'HalfClosedExpected' }
         $httpd->get('/finwait-status?auto')->{content} =~ /^(\w+):/mg;
     my @words = map { s/^FinWait2//r } keys %{ facts(block($httpd, '?auto')) };
     is_deeply [sort grep { $_ ne 'HalfClosedExpected' } @words], [sort @own],
-        'the words are those of the page\'s own ?auto';
+        'the block has the keys of the page\'s own ?auto';
     undef @held;
     $httpd->stop;
 };
 
-subtest 'FinWait2Status Off' => sub {
+subtest 'FinWait2Status Off hides the block' => sub {
     my $httpd = FinWait2Test->start(modules => ['status'], page => 0,
                                     conf => $CONF);
-    unlike block($httpd, $_), qr/half.?closed/i, "nothing in '$_'"
+    unlike block($httpd, $_), qr/half.?closed/i, "the answer to '$_' has no block"
         for '', '?auto';
     $httpd->stop;
 };

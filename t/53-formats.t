@@ -1,5 +1,5 @@
-# The formats of the page: which format a client gets, with which headers, and
-# by which methods.
+# The formats of the page: their choice by query and Accept, their headers and the
+# allowed methods.
 
 use v5.36;
 use Test::More;
@@ -46,14 +46,14 @@ my @CHOICES = (
     ['', 'text/html, application/json',             'html'],
     ['', 'application/json, text/plain;version=0.0.4', 'prometheus'],
     ['', ';;,,;q=,=',                               'html'],
-    # The address goes before what the client accepts.
+    # The query goes before Accept.
     ['?json',        $PROMETHEUS, 'json'],
     ['?auto',        $BROWSER,    'auto'],
     ['?html',        $PROMETHEUS, 'html'],
     ['?prometheus',  $PROMETHEUS, 'prometheus'],
     ['?openmetrics', $BROWSER,    'openmetrics'],
     ['?csv',         $BROWSER,    'csv'],
-    # Exact words, the first of several.
+    # Only exact words count, and the first of several.
     ['?auto&json',          undef, 'auto'],
     ['?x&&&json',           undef, 'json'],
     ['?jsonp&json=1&xjson', undef, 'html'],
@@ -91,7 +91,7 @@ subtest 'the query and Accept choose the format' => sub {
     }
 };
 
-subtest 'the headers keep the page fresh and closed' => sub {
+subtest 'the headers forbid storing, sniffing and scripts' => sub {
     for my $format (sort keys %TYPE) {
         my $headers = page($httpd, "?$format")->{headers};
         is $headers->{'cache-control'}, 'no-store', "$format is not stored";
@@ -105,7 +105,7 @@ subtest 'the headers keep the page fresh and closed' => sub {
     like $policy, qr/script-src 'sha256-[^']+';/,
         'the policy allows one script, by its hash';
     unlike $policy, qr/script-src[^;]*unsafe|unsafe-eval|\*/,
-        'the policy allows no other script, and no stars';
+        'the policy allows no other script and no wildcard';
     is page($httpd, $_->[0])->{headers}{refresh}, $_->[1],
         "Refresh of '$_->[0]'" for @REFRESHES;
 };

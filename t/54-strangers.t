@@ -1,5 +1,5 @@
-# Bytes that strangers send to the page, and odd names in the configuration:
-# nothing comes back unescaped, and every format stays valid.
+# Hostile requests to the page, and odd names in the configuration: the page escapes
+# all names and values, and every format stays valid.
 
 use v5.36;
 use Test::More;
@@ -9,7 +9,7 @@ use JSON::PP qw(decode_json);
 
 my $MARKUP = '<script>alert(1)</script>"\'&lt;';
 
-# httpd's own rules for names are switched off, so that what is left is ours.
+# httpd's own checks of names are off, so that only the page escapes them.
 my $httpd = FinWait2Test->start(conf => <<'END');
 HttpProtocolOptions Unsafe
 UseCanonicalName Off
@@ -71,10 +71,10 @@ subtest 'hostile names of the server do no harm' => sub {
             "$name: the title is escaped";
         ok eval { decode_json($json->{content}) }, "$name: the JSON is valid";
     }
-    ok $reached > 0, 'a name with markup came as far as the page';
+    ok $reached > 0, 'at least one name with markup reaches the page';
 };
 
-# Latin-1, a character across the end of a name, quotes, a very long name.
+# Latin-1, a character across the length limit, quotes, a very long name.
 subtest 'hostile names of virtual hosts do no harm' => sub {
     my @names = ("caf\xe9", "sm\xc3\xb6rg\xc3\xa5s",
                  '<script>alert(1)</script>',

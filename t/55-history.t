@@ -1,6 +1,6 @@
-# The history: samples come, one an interval whoever takes it, and follow what
-# real clients do; they outlive graceful restarts and killed children, and are
-# marked; and the pictures are well-formed and say in words what they show.
+# The history: it gets one sample an interval, whichever process takes it; samples
+# show real connections, survive graceful restarts and killed processes, and have
+# marks; the charts are well-formed and have a description.
 
 use v5.36;
 use Test::More;
@@ -11,7 +11,7 @@ use Time::HiRes    qw(time);
 
 my $PATIENT = 60;    # seconds for a condition, far more than any needs
 
-# A reader of the page leaves no trace in the numbers, but for a moment.
+# Readers of the page are in the numbers only while they are connected.
 my $CONF = <<'END';
 <VirtualHost *:@PORT@>
     ServerName readers.test
@@ -35,8 +35,8 @@ sub start ($mpm, $conf, %options) {
 
 sub samples ($httpd) { @{ $httpd->json->{history}{samples} } }
 
-# Until there are so many samples more; the new ones. A child that is just being
-# killed may be asked for them.
+# Wait for this many new samples and return them. A request may reach a child that
+# is being killed.
 sub more ($httpd, $least, $since = (samples($httpd))[-1]{time}) {
     my @new;
     wait_for {
@@ -46,12 +46,12 @@ sub more ($httpd, $least, $since = (samples($httpd))[-1]{time}) {
     return @new;
 }
 
-# Nobody has written beside another: they are at a distance, and in order.
+# Test that only one process at a time has written samples.
 sub one_a_second (@samples) {
     my $time = $samples[-1]{time} - $samples[0]{time};
-    cmp_ok @samples, '<=', $time / 0.75 + 1.9, 'one a second';
+    cmp_ok @samples, '<=', $time / 0.75 + 1.9, 'there is at most one sample a second';
     is_deeply [map { $_->{time} } @samples],
-        [sort { $a <=> $b } map { $_->{time} } @samples], 'in order';
+        [sort { $a <=> $b } map { $_->{time} } @samples], 'the samples are in order';
 }
 
 sub longest_gap (@samples) {
@@ -72,25 +72,25 @@ sub follows_clients ($httpd) {
     my ($orphan, $held) = map { $httpd->port("PORT$_") } 2, 3;
     wait_for { ss_count(port => $orphan, holder => 'timewait') == 5
                && ss_count(port => $held, holder => 'process') == 3 }
-        $PATIENT, 'five orphans and three held, by ss';
+        $PATIENT, 'ss to show five orphans and three held sockets';
     my $last;
     ok eval { wait_for {
         $last = (samples($httpd))[-1];
         $last->{orphan} == 5 && $last->{held} == 3;
-    } $PATIENT, 'that' },
-        'a sample has the connections, too' or diag explain $last;
-    cmp_ok $last->{timewait}, '>=', 5, 'the orphans are mini-sockets';
+    } $PATIENT, 'a sample of them' },
+        'a sample has the five orphans and the three held connections' or diag explain $last;
+    cmp_ok $last->{timewait}, '>=', 5, 'the mini-sockets of the sample include the orphans';
     my @rates = map { $_->{closes_per_second} // 0 } samples($httpd);
-    ok +(grep { $_ > 0 } @rates), 'closes a second' or diag "@rates";
+    ok +(grep { $_ > 0 } @rates), 'a sample has a rate of closes' or diag "@rates";
 
     my $day = $httpd->json->{history}{day};
-    is $day->{interval_seconds}, 60, 'the day has one a minute';
+    is $day->{interval_seconds}, 60, 'the day has one sample a minute';
     my ($top) = sort { $b <=> $a } map { $_->{orphan} } @{ $day->{samples} };
-    cmp_ok $top, '>=', 5, 'with the highest';
+    cmp_ok $top, '>=', 5, 'a sample of the day has the maximum of its minute';
     return @clients;
 }
 
-# A child of before that stays, in a request that never ends.
+# Keep an old child alive by a request that never ends.
 sub stays ($httpd) {
     my $socket = connect_to($httpd->port);
     $socket->syswrite("GET / HTTP/1.1\r\n");
@@ -105,10 +105,10 @@ sub outlives_restarts ($httpd) {
     $httpd->graceful;
     my @new = more($httpd, 4);
     my @all = samples($httpd);
-    is_deeply [@all[0 .. $#before]], \@before, 'a restart forgets nothing';
+    is_deeply [@all[0 .. $#before]], \@before, 'a restart keeps all samples';
     is_deeply [marks(@all[@before .. $#all])], ['restart'],
-        'one sample is marked for it';
-    ok +(grep { $old{$_} } $httpd->children), 'a child of before is still there';
+        'one sample has the mark of the restart';
+    ok +(grep { $old{$_} } $httpd->children), 'an old child is still running';
     one_a_second(@new);
     undef $client;
 
@@ -117,17 +117,17 @@ sub outlives_restarts ($httpd) {
     @all = samples($httpd);
     is_deeply [marks(@all)],
         ['restart', 'restart', 'restart configuration_changed'],
-        'settings that change are marked, too';
+        'a change of the configuration has a mark';
 }
 
-# Another process takes the samples after the first was killed.
+# Kill the process that takes the samples; another one continues.
 sub outlives_its_process ($httpd) {
     my ($last) = more($httpd, 1);
     $httpd->announce(qr/finwait2 .* has ended unasked; another one is started/);
     kill KILL => $httpd->closers;
     my @new = more($httpd, 4, $last->{time});
     one_a_second(@new);
-    cmp_ok longest_gap($last, @new), '<', 5, 'another process goes on at once';
+    cmp_ok longest_gap($last, @new), '<', 5, 'another process continues within five seconds';
 }
 
 for_each_mpm {
@@ -135,13 +135,13 @@ for_each_mpm {
     my $httpd = start($mpm, 'FinWait2Sample 1s');
     wait_for { samples($httpd) >= 3 } $PATIENT, 'three samples';
     my $history = $httpd->json->{history};
-    is $history->{interval_seconds}, 1, 'as often as was asked for';
+    is $history->{interval_seconds}, 1, 'the interval is that of the configuration';
     is_deeply [sort keys %{ $history->{samples}[0] }],
-        [qw(closes_per_second held marks orphan time timewait verdict)], 'names';
+        [qw(closes_per_second held marks orphan time timewait verdict)], 'a sample has its names';
     my @samples = @{ $history->{samples} };
-    cmp_ok abs($samples[-1]{time} - time), '<', 30, 'a time';
-    is $samples[0]{closes_per_second}, undef, 'the first has no rate';
-    is_deeply [marks(@samples)], ['restart'], 'the start is marked';
+    cmp_ok abs($samples[-1]{time} - time), '<', 30, 'a sample has the time of day';
+    is $samples[0]{closes_per_second}, undef, 'the first sample has no rate';
+    is_deeply [marks(@samples)], ['restart'], 'the start has a mark';
     one_a_second(@samples);
 
     my @clients = follows_clients($httpd);
@@ -152,29 +152,29 @@ for_each_mpm {
     $httpd->stop;
 };
 
-#---- none --------------------------------------------------------------------
+#---- Off ---------------------------------------------------------------------
 
-subtest 'Off' => sub {
+subtest 'FinWait2Sample Off keeps old samples' => sub {
     my $httpd = start('prefork', 'FinWait2Sample 1s');
     wait_for { samples($httpd) >= 2 } $PATIENT, 'two samples';
     $httpd->graceful("FinWait2Sample Off\n$CONF");
     my $json = $httpd->json;
-    ok exists $json->{history} && !defined $json->{history}, 'history: null';
-    like html($httpd), qr/FinWait2Sample is Off/, 'the page says why';
-    unlike html($httpd), qr/<svg/, 'no picture';
+    ok exists $json->{history} && !defined $json->{history}, 'the history is null';
+    like html($httpd), qr/FinWait2Sample is Off/, 'the page has the reason';
+    unlike html($httpd), qr/<svg/, 'the page has no chart';
     my $again = time;
     $httpd->graceful("FinWait2Sample 1s\n$CONF");
     wait_for { grep { $_->{time} > $again } samples($httpd) }
-        $PATIENT, 'samples again';
+        $PATIENT, 'a new sample';
     is_deeply [marks(samples($httpd))],
         ['restart', 'restart configuration_changed'],
-        'on again: what was before is still there';
+        'the old samples are still present after FinWait2Sample is on again';
     $httpd->stop;
 };
 
-#---- pictures ----------------------------------------------------------------
+#---- charts ------------------------------------------------------------------
 
-# By an XML parser, of Debian's python3: what an SVG says of itself and draws.
+# Return the description and the paths of an SVG, by the XML parser of python3.
 sub drawn ($svg) {
     my ($status, $said) = judged($svg, '/usr/bin/python3', '-c', <<'END');
 import re, sys, xml.dom.minidom
@@ -193,70 +193,70 @@ END
     return $status ? "not well-formed: $said" : $said;
 }
 
-subtest 'pictures' => sub {
+subtest 'charts' => sub {
     my $httpd = start('event', 'FinWait2Sample 1s');
     my @clients = idle_clients($httpd, 'PORT2', 7);
     wait_for { html($httpd) =~ /orphans: 7 now/ } $PATIENT,
-        'a picture with the seven';
+        'a chart with seven orphans';
     my @svgs = html($httpd) =~ m{<svg viewBox="0.*?</svg>}gs;
-    is @svgs, 1, 'one, as long as a day has no more than an hour';
+    is @svgs, 1, 'the page has one chart during the first hour';
     for my $svg (@svgs) {
         my $said = drawn($svg);
-        like $said, qr/^role img$/m, 'an image';
+        like $said, qr/^role img$/m, 'the chart is an image';
         like $said, qr/^words Half-closed connections: Since the start \| /m,
-            'with a name';
+            'the chart has a name';
         like $said, qr/Orphans of the kernel: 7 now, at most 7 at \d\d:\d\d/,
-            'now, and the peak';
+            'the description has the present number and the maximum';
         # A reader of the page may have been held for a moment.
         like $said, qr/Held by httpd: (?:none|\d now, at most \d at)/,
-            'the other line';
-        like $said, qr/Started at \d\d:\d\d/, 'since when';
-        unlike $said, qr/Restarts:/, 'a start is no restart';
-        like $svg, qr{<title>start at \d\d:\d\d:\d\d</title>}, 'marked as such';
+            'the description has the line of held connections';
+        like $said, qr/Started at \d\d:\d\d/, 'the description has the time of the start';
+        unlike $said, qr/Restarts:/, 'a start does not count as a restart';
+        like $svg, qr{<title>start at \d\d:\d\d:\d\d</title>}, 'the chart marks the start';
         like $svg, qr{<title>\d\d:\d\d:\d\d: 7 orphans, \d held, closes a},
-            'values on hovering';
-        like $said, qr/^tags desc g path text title$/m, 'nothing but lines';
+            'the chart has titles with values';
+        like $said, qr/^tags desc g path text title$/m, 'the chart consists of lines and texts';
         is_deeply [grep { $_ > 200 } $said =~ /^path .* (\d+)$/mg], [],
-            'of 200 points at most';
-        cmp_ok length $svg, '<', 20_000, 'small';
+            'a path has 200 points at most';
+        cmp_ok length $svg, '<', 20_000, 'the chart is smaller than 20 kB';
     }
     for my $format (qw(auto openmetrics prometheus)) {
         unlike $httpd->get("/finwait-status?$format")->{content},
-            qr/history|sample_/i, "nothing of it in $format";
+            qr/history|sample_/i, "$format has no history";
     }
-    more($httpd, 4);    # a start within the same two pixels would hide it
+    more($httpd, 4);    # the mark of the start would hide a restart within two pixels
     $httpd->graceful;
     eventually { html($httpd) =~ m{<title>restart at \d\d:\d\d:\d\d</title>} }
-        'a restart is marked as one';
-    like html($httpd), qr/Restarts: 1\b/, 'the words have the restart';
+        'the chart marks a restart';
+    like html($httpd), qr/Restarts: 1\b/, 'the description counts the restart';
     undef @clients;
     $httpd->stop;
 
     $httpd = start('event', 'FinWait2Sample 1h');
     wait_for { samples($httpd) } $PATIENT, 'the first sample';
     like html($httpd), qr/There are too few samples yet/,
-        'one sample is no picture';
-    unlike html($httpd), qr/<svg/, 'none at all';
+        'one sample is too few for a chart';
+    unlike html($httpd), qr/<svg/, 'the page has no chart of one sample';
     $httpd->stop;
 };
 
-subtest 'a verdict that changes' => sub {
+subtest 'the history has changes of the verdict' => sub {
     my $httpd = start('event', "FinWait2Sample 1s\nFinWait2LingerSlots 4");
     wait_for { grep { ($_->{verdict} // '') eq 'ok' } samples($httpd) }
-        $PATIENT, 'a sample of a good time';
-    unlike html($httpd), qr/verdict (?:ok|danger) at/, 'nothing has changed yet';
+        $PATIENT, 'a sample with the verdict ok';
+    unlike html($httpd), qr/verdict (?:ok|danger) at/, 'the chart has no mark before the verdict changes';
     my @clients = idle_clients($httpd, 'PORT3', 4);
     eventually { (samples($httpd))[-1]{verdict} eq 'danger' }
-        'no place is left: the sample has the verdict';
+        'a sample has the verdict danger while no slot is free';
     eventually { html($httpd) =~ m{<title>verdict danger at \d\d:\d\d:\d\d</title>} }
-        'the picture marks when it changed';
+        'the chart marks the change of the verdict';
     like html($httpd), qr/The verdict is danger since \d\d:\d\d\./,
-        'the words have the verdict';
+        'the description has the verdict';
     is $httpd->json->{history}{day}{samples}[-1]{verdict}, 'danger',
-        'the day has the worst of a minute';
+        'a sample of the day has the worst verdict of its minute';
     undef @clients;
     eventually { html($httpd) =~ m{<title>verdict ok at } }
-        'the picture marks when the verdict is ok again';
+        'the chart marks the change back to ok';
     $httpd->stop;
 };
 

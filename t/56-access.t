@@ -1,5 +1,5 @@
-# Access to the page: at which paths and virtual hosts it answers, not without
-# FinWait2Status, and with addresses of clients only if asked for.
+# Access to the page: its paths and virtual hosts, FinWait2Status, and addresses of
+# clients only with FinWait2StatusPeers.
 
 use v5.36;
 use Test::More;
@@ -7,7 +7,7 @@ use FinWait2Test;
 use FinWait2Client;
 use FinWait2Page;
 
-subtest 'where the page answers' => sub {
+subtest 'the page answers only at its paths' => sub {
     my $httpd = FinWait2Test->start(conf => <<'END');
 <Location "/denied">
     SetHandler finwait-status
@@ -27,7 +27,7 @@ subtest 'where the page answers' => sub {
 </VirtualHost>
 END
     my $denied = raw($httpd, GET => '/denied');
-    is $denied->{status}, 403, 'Require all denied is heeded';
+    is $denied->{status}, 403, 'Require all denied is obeyed';
     unlike $denied->{content}, qr/half-closed/i,
         'a denied client gets no page';
     $httpd->announce(qr/AH01630: client denied/);
@@ -65,8 +65,8 @@ END
     $off->stop;
 };
 
-# Addresses are personal data: HTML and JSON have them, and no metrics.
-subtest 'addresses of clients are shown only if asked for' => sub {
+# Addresses are personal data: HTML and JSON have them, metrics never.
+subtest 'FinWait2StatusPeers On shows addresses of clients' => sub {
     my $conf = "FinWait2Linger always\nFinWait2LingerIdle 60s\n";
     my @listen = ('127.0.0.1:@PORT@', '[::1]:@PORT2@');
     my $httpd = FinWait2Test->start(listen => \@listen, conf => $conf);

@@ -1,13 +1,13 @@
-# The clients that do not close: by User-Agent and by net, on every MPM, if
-# FinWait2StatusPeers is On.
+# Clients that do not close, listed by User-Agent and by net on every MPM, with
+# FinWait2StatusPeers On.
 
 use v5.36;
 use Test::More;
 use FinWait2Test;
 use FinWait2Client;
 
-# The page is asked for where the closer does not look: on a busy machine who
-# asks may be so slow to close that it counts.
+# The page is at a port without the closer: on a busy machine a reader may close so
+# late that it would be counted.
 my $CONF = <<'END';
 KeepAliveTimeout 100ms
 FinWait2StatusPeers On
@@ -28,7 +28,7 @@ my @LISTEN = ('127.0.0.1:@PORT@', '127.0.0.1:@PORT2@', '127.0.0.1:@PORT3@');
 
 my @open;    # clients that never close
 
-# One that reads its answer and stays.
+# Add a client that reads its response and never closes.
 sub leaves_open ($httpd, $port, $agent, $close = 1) {
     my $header = defined $agent ? "User-Agent: $agent\r\n" : '';
     $header .= "Connection: close\r\n" if $close;
@@ -36,21 +36,21 @@ sub leaves_open ($httpd, $port, $agent, $close = 1) {
                                      "GET / HTTP/1.1\r\nHost: a\r\n$header\r\n");
 }
 
-# One that closes as soon as httpd has; by then httpd has closed first.
-sub closes ($httpd, $agent) {
+# Make a client that closes immediately after httpd.
+sub closes_second ($httpd, $agent) {
     my $socket = idle_client($httpd->host, $httpd->port('PORT2'),
         "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: $agent\r\n\r\n");
     $socket->close;
 }
 
-# Return a list's row of one client, once it is as expected.
+# Wait until the row of a client in a list has the expected numbers; return it.
 sub row ($httpd, $list, $label, $name, %expected) {
     my $found = eval { wait_for {
         my ($row) = grep { $_->{$label} eq $name }
                     @{ $httpd->json->{$list} };
         $row && !(grep { $row->{$_} != $expected{$_} } keys %expected) && $row;
     } 30, "$name in $list" };
-    ok $found, "$list: $name" or diag explain $httpd->json->{$list};
+    ok $found, "$list: $name has the expected numbers" or diag explain $httpd->json->{$list};
     return $found;
 }
 
@@ -58,11 +58,11 @@ sub visit ($httpd) {
     leaves_open($httpd, 'PORT3', 'pool/1.0') for 1 .. 3;
     leaves_open($httpd, 'PORT3', 'pool/1.0', 0) for 1 .. 2;
     leaves_open($httpd, 'PORT2', 'pool/1.0');
-    closes($httpd, 'polite/2.0') for 1 .. 3;
+    closes_second($httpd, 'polite/2.0') for 1 .. 3;
     leaves_open($httpd, 'PORT2', undef);
     leaves_open($httpd, 'PORT2', '<b>"x"&y</b>', 0);
     leaves_open($httpd, 'PORT', 'httpd-lingers');
-    # A probe, which sends no request at all.
+    # A probe, which sends no valid request.
     push @open, my $probe = connect_to($httpd->port('PORT2'));
     $probe->syswrite("nonsense\r\n\r\n");
 }
@@ -83,19 +83,19 @@ for_each_mpm {
     row($httpd, 'idle_nets', 'net', '127.0.0.0/24', expired => 6);
     my $json = $httpd->json;
     is $json->{agents}[0]{agent}, 'pool/1.0',
-        'the client that leaves most open is first';
+        'the client with the most unclosed connections is first';
     is_deeply [grep { $_->{agent} =~ /polite|httpd-lingers/ }
                @{ $json->{agents} }], [],
         'clients that close, or that the closer does not see, are not listed';
-    is $json->{clients}{left_open}, 9, 'what all left open';
+    is $json->{clients}{left_open}, 9, 'nine connections were not closed by their clients';
 
     my $html = $httpd->get('/finwait-status')->{content};
     my $row = join '.*?', '<th scope=row>pool/1\.0</th>',
         map { ">$_</td>" } 6, '&ndash;', 1, 2, 6, 'User-Agent';
-    like $html, qr{<h2>Clients that do not close.*$row}s, 'in HTML';
-    like $html, qr{&lt;b&gt;&quot;x&quot;&amp;y&lt;/b&gt;}, 'escaped';
+    like $html, qr{<h2>Clients that do not close.*$row}s, 'HTML has the row of pool/1.0';
+    like $html, qr{&lt;b&gt;&quot;x&quot;&amp;y&lt;/b&gt;}, 'HTML escapes a User-Agent';
     unlike $httpd->get("/finwait-status?$_")->{content}, qr{pool/1|127\.0\.0\.0},
-        "never in $_" for qw(auto openmetrics prometheus);
+        "$_ has no client" for qw(auto openmetrics prometheus);
 
     $httpd->graceful($CONF);
     row($httpd, 'agents', 'agent', 'pool/1.0', left_open => 6);
@@ -106,22 +106,22 @@ for_each_mpm {
     $json = $httpd->json;
     is_deeply [map { @{ $json->{$_} } } qw(agents nets idle_nets)], [],
         'Off: no client is listed';
-    is $json->{clients}{left_open}, undef, 'Off: the number is not known';
+    is $json->{clients}{left_open}, undef, 'Off: the number of unclosed connections is unknown';
     like $httpd->get('/finwait-status')->{content},
         qr{Clients are not listed\. <code>FinWait2StatusPeers On</code>},
-        'Off: the page names the switch';
+        'Off: the page names the directive';
     leaves_open($httpd, 'PORT2', 'unseen/1.0');
     $httpd->graceful($CONF);
     leaves_open($httpd, 'PORT2', 'after/1.0');
     row($httpd, 'agents', 'agent', 'after/1.0', left_open => 1);
     is_deeply [map { $_->{agent} } @{ $httpd->json->{agents} }], ['after/1.0'],
-        'what was before is forgotten';
+        'Off deletes the list';
 
     undef @open;
     $httpd->stop;
 };
 
-# Preface, empty SETTINGS, then HEADERS: GET / and a User-Agent.
+# Send a preface, empty SETTINGS, and HEADERS: GET / and a User-Agent.
 sub h2_pool ($httpd) {
     my $socket = connect_to($httpd->port);
     my $block  = "\x82\x84\x86" . "\x41\x01a" . "\x7a\x08h2pool/4";
@@ -131,9 +131,8 @@ sub h2_pool ($httpd) {
     return $socket;
 }
 
-# A client's name is that of the first of its requests, however many run at a
-# time.
-subtest 'HTTP/2' => sub {
+# A connection has the User-Agent of its first request, however many run in parallel.
+subtest 'HTTP/2 clients are listed' => sub {
     my $httpd = FinWait2Test->start(
         modules => ['http2'],
         conf    => "Protocols h2c http/1.1\nKeepAliveTimeout 100ms\n"
@@ -141,7 +140,7 @@ subtest 'HTTP/2' => sub {
                  . "FinWait2Linger always\nFinWait2LingerIdle 2\n");
     system(qw(curl -sf --http2-prior-knowledge -o /dev/null),
            'http://127.0.0.1:' . $httpd->port . '/finwait-status');
-    is $?, 0, 'curl speaks HTTP/2';
+    is $?, 0, 'curl uses HTTP/2';
     my $socket = h2_pool($httpd);
     row($httpd, 'agents', 'agent', 'h2pool/4', left_open => 1);
     is @{ $httpd->json->{agents} }, 1,
