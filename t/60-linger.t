@@ -1,7 +1,6 @@
-# How lingers end. On each MPM every ending is provoked by a real client on a
-# virtual host (and port) of its own, and at the end that virtual host has
-# counted it once, and nothing else; or has counted nothing, where there was
-# nothing to linger for or httpd was to do it.
+# The endings of lingers. On each MPM a real client causes each ending on its own
+# virtual host (and port), which then has counted that ending once and no other. A
+# virtual host without a linger, or with a linger by httpd, has counted nothing.
 
 use v5.36;
 use Test::More;
@@ -14,13 +13,13 @@ use Socket qw(IPPROTO_TCP SHUT_WR);
 
 my $PATIENT = 40;    # seconds for a condition, far more than any needs
 
-# Room for all clients at once, even where httpd itself lingers.
+# Workers for all clients at once, even if httpd itself lingers.
 my %ROOM = (prefork => "ServerLimit 64\nStartServers 32\n"
                      . "MaxSpareServers 64\nMaxRequestWorkers 64\n");
 my $THREADS = "ServerLimit 8\nStartServers 4\nMaxSpareThreads 64\n"
             . "MaxRequestWorkers 64\n";
 
-#---- what is said to httpd -----------------------------------------------------
+#---- requests -----------------------------------------------------------------
 
 my $CLOSE = "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 my $KEEP  = "GET /page HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -29,12 +28,12 @@ my $POST  = "POST /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
           . "Content-Length: 3\r\n\r\nabc";
 my $CHUNK = "POST /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
           . "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
-# The body is longer than what is sent of it, so it never ends.
+# Content-Length is more than is sent, so the body never ends.
 my $UPLOAD  = "Host: a\r\nContent-Length: 90000\r\n\r\n" . 'x' x 5000;
 my $NO_HOST = "GET /page HTTP/1.1\r\n\r\n" . 'x' x 5000;
 my $HALF    = "GET /page HTTP/1.1\r\nHos";
 
-# Far more than any test takes: what ends all the same, ends for a reason.
+# Longer than any test: a linger that ends earlier has another reason.
 my $NEVER = "FinWait2LingerIdle 1h\nFinWait2LingerTotal 1h\n";
 my $IDLE  = "FinWait2LingerIdle 200ms\nFinWait2LingerTotal 1h\n";
 my $LONG = "FinWait2LingerTotal 1h\n";
@@ -45,109 +44,110 @@ use constant TCP_CORK => 3;    # linux/tcp.h
 
 #---- the cases -----------------------------------------------------------------
 
-# Each: conf     its virtual host's
-#       says     what the client says, before it reads all there is
-#       status   what it is answered; none: nothing at all
-#       then     what it does next: again and again, until an ending is counted
-#       ends     how its linger ends; none: there is none
-#       holds    who holds the server's end after that: process or kernel
-#       slow     reads nothing of its answer, but `then`
+# Each: conf     the configuration of its virtual host
+#       sends    the text that the client sends before it reads the response
+#       status   the status of the response; 0: no response
+#       then     the client's next step, repeated until an ending is counted
+#       ends     the ending of the linger; absent: no linger
+#       holder   the holder of the server's end after that: process or kernel
+#       slow     true if the client does not read the response before `then`
+#       leaves   true if the client's FIN follows its request
 my %CASES = (
-    # auto: until everything is acknowledged, where no more can come.
-    'old'      => { conf => $NEVER, says => $OLD,   ends => 'acked' },
-    'close'    => { conf => $NEVER, says => $CLOSE, ends => 'acked',
-                    holds => 'kernel' },
-    'expiry'   => { conf => $NEVER, says => $KEEP,  ends => 'acked' },
-    'missing'  => { conf => $NEVER, says => $CLOSE =~ s/page/none/r,
+    # auto: until all data is acknowledged, if the client cannot send more.
+    'old'      => { conf => $NEVER, sends => $OLD,   ends => 'acked' },
+    'close'    => { conf => $NEVER, sends => $CLOSE, ends => 'acked',
+                    holder => 'kernel' },
+    'expiry'   => { conf => $NEVER, sends => $KEEP,  ends => 'acked' },
+    'missing'  => { conf => $NEVER, sends => $CLOSE =~ s/page/none/r,
                     status => 404,  ends => 'acked' },
 
-    # auto, where more can: until the client is silent.
-    'post'     => { conf => $IDLE, says => $POST,  ends => 'silence' },
-    'chunked'  => { conf => $IDLE, says => $CHUNK, ends => 'silence' },
-    'nohost'   => { conf => $IDLE, says => $NO_HOST, status => 400,
+    # auto: until the client is idle, if it may send more.
+    'post'     => { conf => $IDLE, sends => $POST,  ends => 'silence' },
+    'chunked'  => { conf => $IDLE, sends => $CHUNK, ends => 'silence' },
+    'nohost'   => { conf => $IDLE, sends => $NO_HOST, status => 400,
                     ends => 'silence' },
-    'nonsense' => { conf => $IDLE, says => "\x{16}\x{3}\r\n\r\n",
+    'nonsense' => { conf => $IDLE, sends => "\x{16}\x{3}\r\n\r\n",
                     status => 400, ends => 'silence' },
-    'half'     => { conf => "$IDLE$SHORT", says => $HALF, status => 408,
+    'half'     => { conf => "$IDLE$SHORT", sends => $HALF, status => 408,
                     ends => 'silence' },
     'halfbody' => { conf => "$IDLE$SHORT",
-                    says => "POST /page HTTP/1.1\r\n$UPLOAD",
+                    sends => "POST /page HTTP/1.1\r\n$UPLOAD",
                     status => 408, ends => 'silence' },
-    'mute'     => { conf => "$IDLE$SHORT", says => '', status => 0,
+    'mute'     => { conf => "$IDLE$SHORT", sends => '', status => 0,
                     ends => 'silence' },
     'large'    => { conf => "${IDLE}LimitRequestBody 1000\n",
-                    says => "POST /page HTTP/1.1\r\n$UPLOAD",
+                    sends => "POST /page HTTP/1.1\r\n$UPLOAD",
                     status => 413, ends => 'silence' },
-    'long'     => { conf => $IDLE, says => 'POST /' . 'x' x 9000
+    'long'     => { conf => $IDLE, sends => 'POST /' . 'x' x 9000
                                          . " HTTP/1.1\r\n$UPLOAD",
                     status => 414, ends => 'silence' },
     'unknown'  => { conf => "${IDLE}Redirect 501 /page\n",
-                    says => "BREW /page HTTP/1.1\r\n$UPLOAD",
+                    sends => "BREW /page HTTP/1.1\r\n$UPLOAD",
                     status => 501, ends => 'silence' },
     map({ ("drops$_" => { conf => "${IDLE}Redirect $_ /page\n",
-                          says => "POST /page HTTP/1.1\r\n$UPLOAD",
+                          sends => "POST /page HTTP/1.1\r\n$UPLOAD",
                           status => $_, ends => 'silence' }) } 411, 500, 503),
-    'pipeline' => { conf => "${IDLE}KeepAlive Off\n", says => $KEEP x 2,
+    'pipeline' => { conf => "${IDLE}KeepAlive Off\n", sends => $KEEP x 2,
                     ends => 'silence' },
-    # Once pipelined, it may be again.
-    'expiry2'  => { conf => $IDLE, says => $KEEP x 2, ends => 'silence' },
-    'newline'  => { conf => $IDLE, says => "$CLOSE\r\n", ends => 'silence' },
+    # A client that has pipelined may do so again.
+    'expiry2'  => { conf => $IDLE, sends => $KEEP x 2, ends => 'silence' },
+    'newline'  => { conf => $IDLE, sends => "$CLOSE\r\n", ends => 'silence' },
 
-    # Idle for 2 s by default, where the client was not sending.
-    'auto'        => { conf => $LONG, says => $POST,  ends => 'silence' },
-    'autochunked' => { conf => $LONG, says => $CHUNK, ends => 'silence' },
-    'autodrops'   => { conf => "${LONG}Redirect 503 /page\n", says => $KEEP,
+    # The default idle time of 2 s, for clients that were not sending.
+    'auto'        => { conf => $LONG, sends => $POST,  ends => 'silence' },
+    'autochunked' => { conf => $LONG, sends => $CHUNK, ends => 'silence' },
+    'autodrops'   => { conf => "${LONG}Redirect 503 /page\n", sends => $KEEP,
                        status => 503, ends => 'silence' },
     'autopage'    => { conf => "${LONG}ErrorDocument 404 /page\n",
-                       says => $POST =~ s/page/none/r, status => 404,
+                       sends => $POST =~ s/page/none/r, status => 404,
                        ends => 'silence' },
 
     # always.
-    'silence'  => { conf => "$IDLE$ALWAYS", says => $CLOSE,
+    'silence'  => { conf => "$IDLE$ALWAYS", sends => $CLOSE,
                     ends => 'silence' },
-    'closed'   => { conf => "$NEVER$ALWAYS", says => $CLOSE,
+    'closed'   => { conf => "$NEVER$ALWAYS", sends => $CLOSE,
                     then => sub ($socket) { $socket->close },
                     ends => 'peer_closed' },
-    'halfshut' => { conf => "$NEVER$ALWAYS", says => $CLOSE,
+    'halfshut' => { conf => "$NEVER$ALWAYS", sends => $CLOSE,
                     then => sub ($socket) { $socket->shutdown(SHUT_WR) },
                     ends => 'peer_closed' },
-    'reset'    => { conf => "$NEVER$ALWAYS", says => $CLOSE,
+    'reset'    => { conf => "$NEVER$ALWAYS", sends => $CLOSE,
                     then => \&reset_it, ends => 'peer_reset' },
     'total'    => { conf => "${ALWAYS}FinWait2LingerIdle 1h\n"
                           . "FinWait2LingerTotal 300ms\n",
-                    says => $CLOSE, then => sub ($socket) { babble($socket, 1) },
+                    sends => $CLOSE, then => sub ($socket) { send_now($socket, 1) },
                     ends => 'total' },
     'bytes'    => { conf => "$NEVER${ALWAYS}FinWait2LingerBytes 64K\n",
-                    says => $CLOSE,
-                    then => sub ($socket) { babble($socket, 65536) },
+                    sends => $CLOSE,
+                    then => sub ($socket) { send_now($socket, 65536) },
                     ends => 'bytes' },
-    # mod_reqtimeout's note, which shortens the total; with the policy's own it
-    # would never end.
-    'short'    => { conf => "$NEVER$ALWAYS$SHORT", says => $HALF,
+    # A note of mod_reqtimeout shortens the total time; the time of the policy would
+    # never end.
+    'short'    => { conf => "$NEVER$ALWAYS$SHORT", sends => $HALF,
                     status => 408, ends => 'total' },
 
-    # An administrator's hand.
+    # An administrator kills the socket.
     !can_kill() ? () : (
-    'killed'   => { conf => "$NEVER$ALWAYS", says => $CLOSE, then => \&kill_it,
+    'killed'   => { conf => "$NEVER$ALWAYS", sends => $CLOSE, then => \&kill_it,
                     ends => 'peer_reset' }),
 
-    # Nobody lingers.
-    'off'      => { conf => "${NEVER}FinWait2Linger off\n", says => $CLOSE,
-                    holds => 'kernel' },
-    # Its FIN has come when the last of such a long answer is written.
-    'leaver'   => { conf => "$NEVER$ALWAYS", says => $CLOSE =~ s/page/big/r,
+    # No linger.
+    'off'      => { conf => "${NEVER}FinWait2Linger off\n", sends => $CLOSE,
+                    holder => 'kernel' },
+    # The FIN arrives before httpd has written all of the long response.
+    'leaver'   => { conf => "$NEVER$ALWAYS", sends => $CLOSE =~ s/page/big/r,
                     leaves => 1 },
-    'abort'    => { conf => "$NEVER$ALWAYS", says => $CLOSE =~ s/page/big/r,
+    'abort'    => { conf => "$NEVER$ALWAYS", sends => $CLOSE =~ s/page/big/r,
                     slow => 1, then => \&reset_it },
 
-    # httpd does.
-    'httpd'    => { conf => "${NEVER}FinWait2Linger httpd\n", says => $CLOSE,
-                    holds => 'process' },
-    'engine'   => { conf => "${NEVER}FinWait2Engine Off\n", says => $CLOSE,
-                    holds => 'process' },
+    # httpd lingers.
+    'httpd'    => { conf => "${NEVER}FinWait2Linger httpd\n", sends => $CLOSE,
+                    holder => 'process' },
+    'engine'   => { conf => "${NEVER}FinWait2Engine Off\n", sends => $CLOSE,
+                    holder => 'process' },
 
-    # A virtual host that says nothing of ours has counters of its own, too.
-    'plain'    => { conf => '', says => $CLOSE, ends => 'acked' },
+    # A virtual host without directives of the module has its own counters, too.
+    'plain'    => { conf => '', sends => $CLOSE, ends => 'acked' },
 );
 
 #---- clients -------------------------------------------------------------------
@@ -157,7 +157,7 @@ sub kill_it ($socket) {
     system "ss -K -tanH 'sport = :$server and dport = :$client' > /dev/null";
 }
 
-# Not every kernel, nor everybody, can end connections of others.
+# True if this kernel and user can destroy sockets of others.
 sub can_kill () {
     my $listener = IO::Socket::IP->new(Listen => 1, LocalHost => '127.0.0.1');
     my $socket   = connect_to($listener->sockport);
@@ -165,14 +165,14 @@ sub can_kill () {
     return IO::Select->new($socket)->can_read(1);
 }
 
-# As much as fits, without waiting.
-sub babble ($socket, $bytes) {
+# Send as much as fits into the buffer, without waiting.
+sub send_now ($socket, $bytes) {
     local $SIG{PIPE} = 'IGNORE';
     $socket->blocking(0);
     $socket->syswrite('x' x $bytes);
 }
 
-# The status of the last answer; every one of them has to be complete.
+# Return the status of the last response, or the text of an incomplete one.
 sub status_of ($text) {
     my $status = 0;
     while (length $text) {
@@ -190,7 +190,7 @@ sub status_of ($text) {
 
 sub start ($mpm, $conf, %options) {
     my $httpd = FinWait2Test->start(
-        # AcceptFilter: httpd is to see the clients that say nothing, too.
+        # Without AcceptFilter httpd also accepts clients that send nothing.
         mpm => $mpm, conf => ($ROOM{$mpm} // $THREADS)
             . "AcceptFilter http none\nAcceptFilter https none\n$conf",
         %options,
@@ -200,7 +200,7 @@ sub start ($mpm, $conf, %options) {
     return $httpd;
 }
 
-# Every server's end at this port, and what holds it.
+# Return the server's ends at this port, by ss.
 sub ends_at ($port) {
     my @ends = grep { !/^LISTEN/ } `ss -tanHoe 'sport = :$port'`;
     return grep { !/^TIME-WAIT/ } @ends;
@@ -213,14 +213,14 @@ sub begin ($case) {
         connect_to($case->{port}, $case->{slow} ? (buffer => 4096) : ());
     # A client that leaves does so with the request, in one segment.
     setsockopt $socket, IPPROTO_TCP, TCP_CORK, 1 if $case->{leaves};
-    $socket->syswrite($case->{says});
+    $socket->syswrite($case->{sends});
     $socket->shutdown(SHUT_WR) if $case->{leaves};
 }
 
 sub judge_case ($httpd, $name, $case) {
     if (!$case->{slow}) {
         is status_of(read_all($case->{socket}, $name)), $case->{status} // 200,
-            "$name: the whole answer";
+            "$name: the response is complete";
     }
     if ($case->{ends}) {
         my $seen = eval {
@@ -229,19 +229,19 @@ sub judge_case ($httpd, $name, $case) {
                 %{ $httpd->endings($name) };
             } $PATIENT, 'an ending';
         };
-        ok $seen, "$name: it ends" or diag $@;
+        ok $seen, "$name: the linger ends" or diag $@;
         return;
     }
     if ($case->{slow}) {
         IO::Select->new($case->{socket})->can_read($PATIENT);
         $case->{then}->($case->{socket});
     }
-    if (!$case->{holds}) {
-        eventually { !ends_at($case->{port}) } "$name: nothing is left";
+    if (!$case->{holder}) {
+        eventually { !ends_at($case->{port}) } "$name: no socket is left";
     }
 }
 
-# Check who has the server's end of a connection that has ended.
+# Test the holder of the server's end.
 sub judge_holder ($name, $case) {
     my %n;
     my $right = eval {
@@ -249,10 +249,10 @@ sub judge_holder ($name, $case) {
             %n = map { $_ => ss_count(port => $case->{port}, holder => $_) }
                 qw(process kernel timewait);
             $n{kernel} += delete $n{timewait};
-            $n{ $case->{holds} } == 1 && $n{process} + $n{kernel} == 1;
-        } $PATIENT, 'that';
+            $n{ $case->{holder} } == 1 && $n{process} + $n{kernel} == 1;
+        } $PATIENT, 'the holder';
     };
-    ok $right, "$name: the $case->{holds} holds it" or diag explain \%n;
+    ok $right, "$name: the $case->{holder} holds the socket" or diag explain \%n;
 }
 
 for_each_mpm {
@@ -270,24 +270,24 @@ for_each_mpm {
     for my $name (@names) {
         $cases{$name}{port} = $httpd->port($cases{$name}{name});
         begin($cases{$name});
-        # At once: httpd holds it for two seconds only.
-        judge_holder($name, $cases{$name}) if $cases{$name}{holds};
+        # Test the holder immediately: httpd lingers for two seconds only.
+        judge_holder($name, $cases{$name}) if $cases{$name}{holder};
     }
     judge_case($httpd, $_, $cases{$_}) for @names;
-    # Counted once, and nobody else's: seen after all have ended.
+    # Compare after all lingers have ended, to see endings of a wrong virtual host.
     for my $name (@names) {
         my $ends = $cases{$name}{ends};
         is_deeply $httpd->endings($name), $ends ? { $ends => 1 } : {},
-            "$name: " . ($ends ? "$ends, once" : 'nothing to count');
+            "$name: " . ($ends ? "$ends is counted once" : 'no ending is counted');
     }
     is_deeply [map { $httpd->json->{closer}{$_} } qw(evicted fallback)],
         [0, 0], 'no connection was evicted';
     $httpd->stop;
 };
 
-#---- places run out, and the child stops ----------------------------------------
+#---- slots run out, and httpd restarts ------------------------------------------
 
-subtest 'evicted, stopped' => sub {
+subtest 'evictions and restarts' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = FinWait2Test->start(mpm => $mpm, conf =>
@@ -300,15 +300,15 @@ subtest 'evicted, stopped' => sub {
         my @clients = map {
             scalar idle_client('127.0.0.1', $httpd->port('PORT2'), $OLD)
         } 1 .. 7;
-        # A client sees the end before its connection is handed over.
+        # A client sees the end before its connection is handed off.
         eventually { ($httpd->endings('two')->{evicted} // 0) >= 5 }
-            'five are evicted';
+            'five connections are evicted';
         is_deeply $httpd->endings('two'), { evicted => 5 },
             'each ending is counted once';
         my $closer = $httpd->json->{closer};
         is_deeply [@$closer{qw(evicted held fallback capacity)}], [5, 2, 0, 2],
-            'five of seven are evicted for the last two';
-        if ($mpm eq 'prefork') {    # a single child is none to spare
+            'the two slots hold the last two of seven connections';
+        if ($mpm eq 'prefork') {    # its only child is busy with the page
             my $limit = qr/reached MaxRequestWorkers/;
             $httpd->announce($limit);
             wait_for { $httpd->log =~ $limit } $PATIENT, 'httpd to complain';
@@ -323,14 +323,14 @@ subtest 'evicted, stopped' => sub {
         eventually {
             5 == sum0(map { $_->{held} } grep { $_->{vhost} =~ /^two/ }
                           @{ $httpd->json->{vhosts} });
-        } 'five are held';
+        } 'five connections are held';
         $httpd->graceful;
         $closer = $httpd->json->{closer};
         is_deeply [@$closer{qw(held processes)}], [5, 2],
-            'a graceful restart leaves them to the process of before';
+            'after a graceful restart the old process holds them';
         undef @clients;
         eventually { ($httpd->json->{closer}{processes} // 0) == 1 }
-            'the process of before ends with its last connection';
+            'the old process ends with its last connection';
         is_deeply $httpd->endings('two'), { peer_closed => 5 },
             'each ending is counted once';
         $httpd->stop;
@@ -343,8 +343,7 @@ sub got_close_notify ($socket) {
     return Net::SSLeay::get_shutdown($socket->_get_ssl_object) & 2;
 }
 
-# [type, flags, stream, payload] of each frame, of which the last must be
-# complete, too.
+# Return [type, flags, stream, payload] of each frame; die if one is incomplete.
 sub h2_frames ($text) {
     my @frames;
     while (length $text) {
@@ -360,11 +359,11 @@ sub h2_frames ($text) {
 sub judge_h2 ($text, $name) {
     my @frames = h2_frames($text);
     is length(join '', map { $_->[3] } grep { $_->[0] == 0 } @frames), 1000,
-        "$name: the whole answer";
-    is $frames[-1][0], 7, "$name: GOAWAY comes last";
+        "$name: the response is complete";
+    is $frames[-1][0], 7, "$name: GOAWAY is the last frame";
 }
 
-subtest 'TLS and HTTP/2' => sub {
+subtest 'lingers of TLS and HTTP/2' => sub {
     for_each_mpm {
         my $mpm  = shift;
         my $tls  = "SSLEngine On\nSSLCertificateFile \@CERT\@\n"
@@ -382,32 +381,32 @@ subtest 'TLS and HTTP/2' => sub {
         $httpd->announce(qr/mpm_prefork|prefork\.c/) if $mpm eq 'prefork';
         my $port = sub ($n) { $httpd->port("PORT$n") };
 
-        my $hello = connect_to($port->(4));    # never says a word
+        my $hello = connect_to($port->(4));    # sends nothing
         my %tls;
         for (['tls', 2, $CLOSE], ['expiry', 3, $KEEP]) {
-            my ($name, $n, $says) = @$_;
+            my ($name, $n, $sends) = @$_;
             my $socket = $tls{$name} = tls_to($port->($n));
-            $socket->syswrite($says);
-            is status_of(read_all($socket)), 200, "$name: the whole answer";
-            ok got_close_notify($socket), "$name: close_notify came";
+            $socket->syswrite($sends);
+            is status_of(read_all($socket)), 200, "$name: the response is complete";
+            ok got_close_notify($socket), "$name: the client gets close_notify";
             eventually { tcp_state($socket) == CLOSE_WAIT }
-                "$name: and then the FIN";
+                "$name: the FIN follows close_notify";
         }
         my $h2c = connect_to($port->(5));
         $h2c->syswrite(http2_begin() . http2_get(1, 'a', '/page'));
         judge_h2(read_all($h2c, 'h2c'), 'h2c');
         my $h2;
-        if ($mpm ne 'prefork') {    # where mod_http2 does not offer it
+        if ($mpm ne 'prefork') {    # mod_http2 does not offer h2 there
             $h2 = tls_to($port->(6), 'h2');
-            is $h2->alpn_selected, 'h2', 'h2 is spoken';
+            is $h2->alpn_selected, 'h2', 'ALPN selects h2';
             $h2->syswrite(http2_begin() . http2_get(1, 'a', '/page',
                                                     -scheme => 'https'));
             judge_h2(read_all($h2), 'h2');
-            ok got_close_notify($h2), 'h2: close_notify came';
+            ok got_close_notify($h2), 'h2: the client gets close_notify';
         }
         my $url = 'http://127.0.0.1:' . $port->(7) . '/page';
         like `curl -sS -m 20 --http2-prior-knowledge $url`, qr/^y{1000}$/,
-            'curl has it all';
+            'curl gets the whole response';
         read_all($hello, 'hello');
 
         my %ends = (tls => 'acked', expiry => 'acked', h2c => 'silence', $h2 ? (h2 => 'silence') : ());
@@ -415,11 +414,11 @@ subtest 'TLS and HTTP/2' => sub {
             eval { wait_for { %{ $httpd->endings($name) } } $PATIENT,
                 'an ending' };
             is_deeply $httpd->endings($name), { $ends{$name} => 1 },
-                "$name: $ends{$name}, once";
+                "$name: $ends{$name} is counted once";
         }
-        is_deeply $httpd->endings('curl'), {}, 'curl closed first';
+        is_deeply $httpd->endings('curl'), {}, 'curl closes first, so no ending is counted';
         is_deeply $httpd->endings('hello'), {},
-            'a handshake that never began is an aborted connection';
+            'a connection without a handshake has no ending';
         $httpd->stop;
     };
 };
@@ -433,7 +432,7 @@ sub log_lines ($httpd, $name) {
     return [sort map { s/^\d+ //r } <$in>];
 }
 
-subtest 'the access log is as without us' => sub {
+subtest 'the access log has the same lines as without the module' => sub {
     for_each_mpm {
         my $mpm  = shift;
         my %conf = (PORT2 => ['none', "FinWait2Engine Off\n"],
@@ -447,15 +446,15 @@ subtest 'the access log is as without us' => sub {
                                . "CustomLog \"\@ROOT\@/log-$name\" all\n");
             } sort keys %conf),
             listen  => [map { "127.0.0.1:\@PORT$_\@" } '', 2 .. 5]);
-        # A line each, but two for the two requests of one connection.
-        my @says = ($OLD, $CLOSE, $KEEP, $KEEP x 2, $POST, $CHUNK, $NO_HOST,
+        # One line each, and two for the two pipelined requests.
+        my @sends = ($OLD, $CLOSE, $KEEP, $KEEP x 2, $POST, $CHUNK, $NO_HOST,
                     $HALF, "POST /page HTTP/1.1\r\n$UPLOAD", "$CLOSE\r\n",
                     'GET /' . 'x' x 9000 . " HTTP/1.1\r\n$UPLOAD");
         my @clients;
         for my $name (sort keys %conf) {
-            for my $says (@says) {
+            for my $sends (@sends) {
                 my $socket = connect_to($httpd->port($name));
-                $socket->syswrite($says);
+                $socket->syswrite($sends);
                 push @clients, $socket;
             }
         }
@@ -463,11 +462,11 @@ subtest 'the access log is as without us' => sub {
         my %lines;
         for (values %conf) {
             my ($name) = @$_;
-            wait_for { @{ log_lines($httpd, $name) } == @says + 1 } $PATIENT,
+            wait_for { @{ log_lines($httpd, $name) } == @sends + 1 } $PATIENT,
                 "the log of $name";
             $lines{$name} = log_lines($httpd, $name);
         }
-        is_deeply $lines{$_}, $lines{none}, "$_: the same lines"
+        is_deeply $lines{$_}, $lines{none}, "$_: the lines are those of FinWait2Engine Off"
             for qw(auto always off);
         $httpd->stop;
     };
@@ -475,8 +474,7 @@ subtest 'the access log is as without us' => sub {
 
 #---- connections to backends ------------------------------------------------------
 
-# A backend that keeps its connections; says how many there were and how many
-# requests came.
+# A backend that keeps its connections, and counts connections and requests.
 sub backend () {
     my $listener = IO::Socket::IP->new(Listen => 10, LocalHost => '127.0.0.1')
         // die "listen: $@\n";
@@ -502,12 +500,12 @@ sub serve ($backend) {
     }
 }
 
-subtest 'connections to backends are left alone' => sub {
+subtest 'connections to backends do not linger' => sub {
     for_each_mpm {
         my $mpm     = shift;
         my $backend = backend();
         my $httpd   = start($mpm, $NEVER . vhost('PORT2', 'front', $NEVER
-            # In this order: the other way round both share one worker.
+            # In the reverse order both would share one proxy worker.
             . "ProxyPass /once http://127.0.0.1:$backend->{port}/once "
             . "disablereuse=On\n"
             . "ProxyPass /kept http://127.0.0.1:$backend->{port}/\n"),
@@ -520,18 +518,18 @@ subtest 'connections to backends are left alone' => sub {
             my $select = IO::Select->new($client);
             wait_for { serve($backend); $select->can_read(0) } $PATIENT,
                 'the answer';
-            like read_all($client, $path), qr/\bok$/, "$path: answered";
+            like read_all($client, $path), qr/\bok$/, "$path: the request is answered";
             push @clients, $client;
         }
         wait_for { serve($backend);
                    ($httpd->endings('front')->{acked} // 0) == 9
                    && $backend->{ended} >= 3 }
-            $PATIENT, 'all to end';
+            $PATIENT, 'all connections to end';
         is_deeply $httpd->endings('front'), { acked => 9 },
-            'the clients\' connections are counted, and no other';
-        is $backend->{asked}, 9, 'the backend was asked for each';
+            'only connections of clients are counted';
+        is $backend->{asked}, 9, 'the backend gets every request';
         is $backend->{ended}, 3,
-            'the backend keeps connections that may be kept';
+            'only the connections without reuse end';
         $httpd->stop;
     };
 };

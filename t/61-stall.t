@@ -1,6 +1,6 @@
-# A client that stalls in the middle of its upload for longer than httpd's own
-# 2 s of silence, and goes on, gets all of its refusal, and no error when it
-# writes: FinWait2LingerIdle auto, which takes the place of an inherited time.
+# FinWait2LingerIdle auto, which replaces an inherited time: a client that stalls in
+# its upload for longer than httpd's own idle time of 2 s, and then continues, gets
+# the whole error response, and no write error.
 
 use v5.36;
 use Test::More;
@@ -10,8 +10,8 @@ use IO::Socket::IP ();
 use POSIX          ();
 
 my $TRIES = 5;            # of each kind, on each MPM
-my $STALL = 3;            # seconds, after which 2 are over
-my $REST  = 3_000_000;    # bytes, which no buffer takes
+my $STALL = 3;            # seconds, more than 2
+my $REST  = 3_000_000;    # bytes, more than any buffer
 my $PAGE  = 'y' x 20_000;
 
 #---- what clients send -----------------------------------------------------------
@@ -24,41 +24,41 @@ my $GET   = request('GET /page');
 my $LAST  = request('GET /page', 'Connection: close');
 my @LARGE = ('Content-Length: 4000000');
 
-# Each: says    before the stall
-#       status  of the last answer to that, after which httpd closes
+# Each: sends   the text before the stall
+#       status  of the last response, after which httpd closes
 my %KINDS = (
-    'the length'     => { says => request('POST /page', @LARGE) . 'x' x 5000,
+    'the length'     => { sends => request('POST /page', @LARGE) . 'x' x 5000,
                           status => 413 },
-    'chunks'         => { says => request('POST /page',
+    'chunks'         => { sends => request('POST /page',
                                           'Transfer-Encoding: chunked')
                                 . "7d0\r\n" . 'x' x 2000 . "\r\n3d0900\r\nxx",
                           status => 413 },
-    'expecting 100'  => { says => request('POST /page', @LARGE,
+    'expecting 100'  => { sends => request('POST /page', @LARGE,
                                           'Expect: 100-continue'),
                           status => 413 },
-    'after a GET'    => { says => $GET . request('POST /page', @LARGE),
+    'after a GET'    => { sends => $GET . request('POST /page', @LARGE),
                           status => 413 },
-    'a bad chunk'    => { says => request('POST /page',
+    'a bad chunk'    => { sends => request('POST /page',
                                           'Transfer-Encoding: chunked')
                                 . "rubbish\r\n",
                           status => 400 },
-    'a long path'    => { says => request('POST /' . 'x' x 9000, @LARGE),
+    'a long path'    => { sends => request('POST /' . 'x' x 9000, @LARGE),
                           status => 414 },
-    'no Host'        => { says => request('POST /page', @LARGE) =~ s/Host/No/r,
+    'no Host'        => { sends => request('POST /page', @LARGE) =~ s/Host/No/r,
                           status => 400 },
-    'the backend'    => { says => request('POST /back/', @LARGE,
+    'the backend'    => { sends => request('POST /back/', @LARGE,
                                           'Expect: 100-continue'),
                           status => 413 },
-    'a tunnel'       => { says => request('GET /back/tunnel',
+    'a tunnel'       => { sends => request('GET /back/tunnel',
                                           'Connection: Upgrade',
                                           'Upgrade: websocket'),
                           status => 101 },
-    'pipelined'      => { says => $GET . $GET . $LAST, status => 200 },
-    'beyond'         => { says => $LAST . 'x' x 5000, status => 200 },
+    'pipelined'      => { sends => $GET . $GET . $LAST, status => 200 },
+    'beyond'         => { sends => $LAST . 'x' x 5000, status => 200 },
 );
 
-# A backend that sends all that it has to send at once, and its FIN. httpd ends a
-# tunnel only when that is idle, too.
+# A backend that sends its response and its FIN immediately. httpd ends a tunnel
+# only when the backend is idle, too.
 sub backend () {
     my $listener = IO::Socket::IP->new(Listen => 99, LocalHost => '127.0.0.1')
         // die "listen: $@\n";
@@ -110,15 +110,15 @@ sub connect_all ($port) {
     for my $kind (sort keys %KINDS) {
         for (1 .. $TRIES) {
             my $socket = connect_to($port);
-            $socket->syswrite($KINDS{$kind}{says});
+            $socket->syswrite($KINDS{$kind}{sends});
             push @clients, { kind => $kind, socket => $socket };
         }
     }
     return @clients;
 }
 
-# Go on, and then read: 'whole', or what there was instead.
-sub go_on ($client) {
+# Send the rest, then read: 'whole', or the fault of the response.
+sub finish ($client) {
     my ($socket, $text, $sent) = ($client->{socket}, '', 0);
     local $SIG{PIPE} = 'IGNORE';
     while ($sent < $REST) {
@@ -138,7 +138,7 @@ sub go_on ($client) {
 
 #---- the directive ----------------------------------------------------------------
 
-subtest 'FinWait2LingerIdle' => sub {
+subtest 'values of FinWait2LingerIdle' => sub {
     for my $good (qw(auto AUTO 10ms 2 2s 1h)) {
         my ($status, $said) = config_check("FinWait2LingerIdle $good\n");
         is $status, 0, "$good is accepted" or diag $said;
@@ -159,18 +159,18 @@ for_each_mpm {
     my @clients = connect_all($httpd->port('PORT2'));
     my $held    = sub { $httpd->vhost_json('stall')->{held} };
     my $oldest  = sub { $httpd->json->{closer}{oldest_seconds} };
-    eventually { $held->() == @clients } 'httpd has answered and closed';
+    eventually { $held->() == @clients } 'httpd answers and closes every connection';
     my $then = $oldest->();
-    eventually { $oldest->() >= $then + $STALL } 'the clients stall';
-    is $held->(), scalar @clients, 'all of them are waited for';
+    eventually { $oldest->() >= $then + $STALL } 'the clients stall for three seconds';
+    is $held->(), scalar @clients, 'every stalling client is still held';
     my %whole = map { $_ => 0 } keys %KINDS;
     for my $client (@clients) {
-        my $got = go_on($client);
+        my $got = finish($client);
         $got eq 'whole' ? $whole{ $client->{kind} }++
                         : diag "$client->{kind}: $got";
     }
     is_deeply \%whole, { map { $_ => $TRIES } keys %KINDS },
-        'clients that stall go on, and get all of their answers';
+        'clients that stall and continue get their whole responses';
     $httpd->stop;
 };
 kill KILL => $pid;

@@ -1,6 +1,6 @@
-# Why connections end. On each MPM every cause is provoked by a real client,
-# and must be counted once, on the right one of several virtual hosts, and
-# nothing else with it; and be in the access log, where it is known by then.
+# The causes of ends. On each MPM a real client provokes every cause, which must be
+# counted once and alone, on the right one of several virtual hosts, and be in the
+# access log if the cause is known when httpd writes the log.
 
 use v5.36;
 use Test::More;
@@ -13,17 +13,16 @@ use Socket qw(SHUT_WR);
 
 my $PATIENT = 60;    # seconds for a condition, far more than any needs
 
-# Room for all clients at once.
+# Processes for all clients at once.
 my %ROOM = (prefork => "ServerLimit 40\nStartServers 32\n"
                      . "MaxSpareServers 40\nMaxRequestWorkers 40\n");
 
 #---- httpd -----------------------------------------------------------------------
 
-# Its first address is the page's: what is asked there is not in the others'
-# numbers. Plain HTTP with two names at PORT2; TLS at PORT3; no mod_reqtimeout,
-# and half a second for all, at PORT4.
+# The page is at the first address, so its readers are not in the numbers. PORT2 has
+# plain HTTP with several names; PORT3 TLS; PORT4 no mod_reqtimeout and short times.
 my $VHOSTS = <<'END';
-# Otherwise the system keeps idle clients for half a minute.
+# The system would keep clients that send nothing for half a minute.
 AcceptFilter http none
 AcceptFilter https none
 RequestReadTimeout handshake=1 header=1 body=1
@@ -89,8 +88,7 @@ GlobalLog "@ROOT@/causes" "%{local}p %{finwait2-cause}n"
 </VirtualHost>
 END
 
-# The virtual host that mod_http2 takes for an h2c connection's times is not a
-# named one.
+# mod_http2 uses the times of a port's first virtual host for h2c.
 my $ENCRYPTED = <<'END';
 <VirtualHost *:@PORT3@>
     ServerName tls.test
@@ -116,10 +114,10 @@ sub start ($mpm, $conf, %options) {
     return $httpd;
 }
 
-#---- what is counted ---------------------------------------------------------------
+#---- counters ---------------------------------------------------------------------
 
-# Name => everything about ends, flat and without zeros, of each virtual host
-# but the page's.
+# Return {virtual host => {counter => number}} of ends, without zeros and without
+# the page's virtual host.
 sub counted ($httpd) {
     my %all;
     for my $vhost (@{ $httpd->json->{vhosts} }) {
@@ -136,7 +134,7 @@ sub counted ($httpd) {
 
 sub total ($of, $group) { sum0(map { $of->{$_} } grep { /^$group / } keys %$of) }
 
-# Return the counters that are more than before, without those that are not.
+# Return the increases of counters, without zeros.
 sub more ($now, $before) {
     my %more;
     for my $name (keys %$now) {
@@ -149,8 +147,8 @@ sub more ($now, $before) {
     return \%more;
 }
 
-# Return what one connection adds that ended so. `how`: protocol, if not http1,
-# and the others that count one more.
+# Return the increases by one connection with this cause. `how`: the protocol, if
+# not http1, and other counters that increase.
 sub one ($cause, %how) {
     my $side = $cause eq 'peer' ? 'by_peer' : 'by_server';
     my $protocol = delete $how{protocol} // 'http1';
@@ -160,8 +158,8 @@ sub one ($cause, %how) {
 
 my %PROBE = (protocol => 'other', probes => 1);
 
-# The code ends one connection, which adds just that to one virtual host; what
-# is done again and again with what it returns may help.
+# Test that the code, which ends one connection, increases only the expected counters
+# of one virtual host. $again, called with the code's results, is repeated meanwhile.
 sub adds ($httpd, $name, $expected, $what, $code, $again = sub { }) {
     my $before = counted($httpd);
     my @keep   = $code->();
@@ -170,17 +168,17 @@ sub adds ($httpd, $name, $expected, $what, $code, $again = sub { }) {
         $again->(@keep);
         $more = more(counted($httpd), $before);
         %$more;
-    } $PATIENT, 'it to be counted' } or diag $@;
+    } $PATIENT, 'an increase' } or diag $@;
     is_deeply $more, { $name => $expected }, "$name: $what"
         or diag explain $more;
     return @keep;
 }
 
-# Lingers that ended in silence; all there may be.
+# Return the number of lingers that ended idle; die if another one was acknowledged.
 sub lingers ($httpd, $name) {
     my ($vhost) = grep { $_->{vhost} =~ /^$name\.test:/ }
         @{ $httpd->json->{vhosts} };
-    die "$name: one did not wait\n" if $vhost->{endings}{acked};
+    die "$name: a linger ended at the acknowledgement\n" if $vhost->{endings}{acked};
     return $vhost->{endings}{silence};
 }
 
@@ -193,28 +191,27 @@ sub request ($host, $path = '/page', @lines) {
 
 my @CLOSE = ('Connection: close');
 
-# Say all of these, each but the last when the one before is answered; read
-# until httpd closes. The client closes after it was counted.
-sub patient ($port, @says) {
+# Send each text after the response to the previous one; read until httpd closes.
+# The caller keeps the socket, so the client closes only after it was counted.
+sub patient ($port, @sends) {
     my $socket = connect_to($port);
-    while (defined(my $says = shift @says)) {
-        $socket->syswrite($says);
-        answer($socket) if @says;
+    while (defined(my $sends = shift @sends)) {
+        $socket->syswrite($sends);
+        answer($socket) if @sends;
     }
     read_all($socket);
     return $socket;
 }
 
-# Asked once, and kept alive.
-sub kept ($port, $says) {
+# Return a kept-alive connection after one response.
+sub kept ($port, $sends) {
     my $socket = connect_to($port);
-    $socket->syswrite($says);
+    $socket->syswrite($sends);
     answer($socket);
     return $socket;
 }
 
-# Return the causes in the access log of all requests at a port since it was
-# asked last.
+# Return the causes in the access log of all requests at a port since the last call.
 sub noted ($httpd, $port) {
     open my $in, '<', $httpd->root . '/causes' or die "$!\n";
     seek $in, $httpd->{causes_read} // 0, 0;
@@ -227,75 +224,75 @@ my %IN_LOG = map { $_ => 1 } qw(connection_close error request_limit timeout);
 
 #---- each cause ----------------------------------------------------------------------
 
-# name, what it shows, what is counted, what the client says.
+# [virtual host, name, increases, the texts that the client sends]
 my $BODY = "Content-Length: 90000\r\n\r\n" . 'x' x 5000;
-my $UNLOGGED = 'half a line, the second time';
+my $UNLOGGED = 'half a line of a second request';
 my @PATIENT = (
-    [a => 'idle',                one('keepalive'), request('a')],
-    [a => 'idle, the second time', one('keepalive'), (request('a')) x 2],
-    [a => 'idle, first at b',    one('keepalive'), request('b'), request('a')],
-    [a => 'asked by the client', one('connection_close'),
+    [a => 'an idle client',      one('keepalive'), request('a')],
+    [a => 'an idle client after two requests', one('keepalive'), (request('a')) x 2],
+    [a => 'an idle client after a request to b', one('keepalive'), request('b'), request('a')],
+    [a => 'Connection: close of the client', one('connection_close'),
      request('a', '/page', @CLOSE)],
-    [b => 'asked at last, first at a', one('connection_close'), request('a'),
+    [b => 'Connection: close of the client after a request to a', one('connection_close'), request('a'),
      request('b', '/page', @CLOSE)],
     [a => 'HTTP/1.0',            one('connection_close'),
      "GET /page HTTP/1.0\r\nHost: a.test\r\n\r\n"],
     [a => 'HTTP/1.0 kept alive', one('keepalive'),
      "GET /page HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n"],
     [a => 'HTTP/0.9',            one('connection_close'), "GET /page\r\n"],
-    [b => 'asked by a variable', one('connection_close'), request('b', '/once')],
-    [off => 'asked by KeepAlive Off', one('connection_close'), request('off')],
-    [zero => 'asked by no time',  one('connection_close'), request('zero')],
+    [b => 'nokeepalive', one('connection_close'), request('b', '/once')],
+    [off => 'KeepAlive Off', one('connection_close'), request('off')],
+    [zero => 'FinWait2KeepAliveTimeout 0', one('connection_close'), request('zero')],
     [a => '503',                 one('error'), request('a', '/down')],
-    [a => '503 with a document', one('error'), request('a', '/document')],
-    [a => '503 for a client that asks to close', one('error'),
+    [a => '503 with an error document', one('error'), request('a', '/document')],
+    [a => '503 with Connection: close', one('error'),
      request('a', '/down', @CLOSE)],
     [a => '413',                 one('error'),
      "POST /page HTTP/1.1\r\nHost: a.test\r\n$BODY"],
-    [a => '404 with a document, asked', one('connection_close'),
+    [a => '404 with an error document and Connection: close', one('connection_close'),
      request('a', '/lost', @CLOSE)],
-    [a => '404 is no end',       one('keepalive'), request('a', '/none')],
-    [a => 'nonsense',            one('error', %PROBE), "nonsense\r\n\r\n"],
-    [a => 'nonsense after a request', one('error'), request('a'),
+    [a => '404 keeps the connection', one('keepalive'), request('a', '/none')],
+    [a => 'an invalid request',  one('error', %PROBE), "nonsense\r\n\r\n"],
+    [a => 'an invalid second request', one('error'), request('a'),
      "nonsense\r\n\r\n"],
-    [a => 'no Host',             one('error', %PROBE),
+    [a => 'a request without Host', one('error', %PROBE),
      "GET /page HTTP/1.1\r\n\r\n"],
-    [b => 'the limit',           one('request_limit'), (request('b')) x 3],
-    [b => 'the limit, first at a', one('request_limit'), (request('a')) x 4,
+    [b => 'MaxKeepAliveRequests', one('request_limit'), (request('b')) x 3],
+    [b => 'MaxKeepAliveRequests after requests to a', one('request_limit'), (request('a')) x 4,
      request('b')],
-    [b => 'the limit, and asked', one('connection_close'), (request('b')) x 2,
+    [b => 'MaxKeepAliveRequests and Connection: close', one('connection_close'), (request('b')) x 2,
      request('b', '/page', @CLOSE)],
     [a => 'half a header',       one('timeout', %PROBE),
      "GET /page HTTP/1.1\r\nHost: a.te"],
     [a => 'half a line',         one('timeout', %PROBE), 'GET /pa'],
-    [a => 'silence',             one('timeout', %PROBE), ''],
-    [b => 'half a header, the second time', one('timeout'), request('b'),
+    [a => 'a client that sends nothing', one('timeout', %PROBE), ''],
+    [b => 'half a header of a second request', one('timeout'), request('b'),
      "GET /page HTTP/1.1\r\nHost: b.te"],
     [b => $UNLOGGED,             one('timeout'), request('b'), 'GET /pa'],
     [b => 'half a body',         one('timeout'),
      "POST /page HTTP/1.1\r\nHost: b.test\r\n$BODY"],
-    [a => 'pipelined, the last asks', one('connection_close'),
+    [a => 'pipelined requests, the last with Connection: close', one('connection_close'),
      request('a') . request('a', '/page', @CLOSE)],
 );
 
-subtest 'what the client says' => sub {
+subtest 'causes by the request' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, $VHOSTS);
         my $port  = $httpd->port('PORT2');
         for (@PATIENT) {
-            my ($name, $what, $expected, @says) = @$_;
-            adds($httpd, $name, $expected, $what, sub { patient($port, @says) });
+            my ($name, $what, $expected, @sends) = @$_;
+            adds($httpd, $name, $expected, $what, sub { patient($port, @sends) });
             my ($cause) = map { /^causes (\w+)/ } keys %$expected;
             my @noted   = noted($httpd, $port);
-            # httpd logs no request of which it has not got a line; silence it
-            # logs if nothing came before.
+            # httpd does not log a second request without a complete line; it
+            # logs a first one, even if that is empty.
             $cause = '-' if !$IN_LOG{$cause} || $what eq $UNLOGGED;
             is pop @noted, $cause, "$what: the log has the cause";
             is_deeply [grep { $_ ne '-' } @noted], [],
-                "$what: the log has no cause before";
+                "$what: earlier requests have no cause in the log";
         }
-        # One more of everything at once, and the sums are right.
+        # Twenty connections at once.
         my %before = %{ counted($httpd) };
         my @sockets = map {
             my $socket = connect_to($port);
@@ -307,20 +304,20 @@ subtest 'what the client says' => sub {
         wait_for { %now = %{ counted($httpd) };
                    my $more = more(\%now, \%before);
                    20 == sum0(map { total($_, 'causes') } values %$more) }
-            $PATIENT, 'twenty';
+            $PATIENT, 'twenty connections to be counted';
         is_deeply more(\%now, \%before)->{$_},
             { map { $_ => 10 } 'causes connection_close', 'closes by_server',
-                               'connections http1' }, "$_: ten of twenty"
+                               'connections http1' }, "$_: ten of twenty connections are counted"
             for qw(a b);
         for my $group (qw(closes causes connections)) {
             is sum0(map { total($_, $group) } values %now), @PATIENT + 20,
-                "$group: all connections";
+                "$group: the sum is the number of all connections";
         }
         $httpd->stop;
     };
 };
 
-subtest 'what the client does' => sub {
+subtest 'causes by the client\'s close' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, $VHOSTS);
@@ -328,30 +325,30 @@ subtest 'what the client does' => sub {
         my $peer  = sub ($name, $what, $code, @how) {
             adds($httpd, $name, one('peer', @how), $what, $code);
         };
-        $peer->(b => 'closes when idle', sub { kept($port, request('b'))->close;
+        $peer->(b => 'an idle client closes', sub { kept($port, request('b'))->close;
                                                () });
-        $peer->(b => 'resets when idle', sub { reset_it(kept($port, request('b')));
+        $peer->(b => 'an idle client resets', sub { reset_it(kept($port, request('b')));
                                                () });
-        $peer->(b => 'is done after its request', sub {
+        $peer->(b => 'a client shuts down after its request', sub {
             my $socket = kept($port, request('b'));
             $socket->syswrite(request('b'));
             $socket->shutdown(SHUT_WR);
             read_all($socket);
             $socket;
         });
-        $peer->(engine => 'Engine Off, the same', sub {
+        $peer->(engine => 'an idle client closes with Engine Off', sub {
             kept($port, request('engine'))->close;
             ();
         });
-        $peer->(a => 'closes without a word', sub { connect_to($port)->close;
+        $peer->(a => 'a client closes without a request', sub { connect_to($port)->close;
                                                     () }, %PROBE);
-        $peer->(a => 'closes after half a line', sub {
+        $peer->(a => 'a client closes after half a line', sub {
             my $socket = connect_to($port);
             $socket->syswrite('GET /pa');
             $socket->close;
             ();
         }, %PROBE);
-        $peer->(b => 'goes away while it is answered', sub {
+        $peer->(b => 'a client resets during the response', sub {
             my $socket = connect_to($port, buffer => 4096);
             $socket->syswrite(request('b', '/big'));
             IO::Select->new($socket)->can_read($PATIENT);
@@ -360,18 +357,18 @@ subtest 'what the client does' => sub {
         });
 
         $port = $httpd->port('PORT4');
-        adds($httpd, 'slow', one('timeout'), 'does not take its answer', sub {
+        adds($httpd, 'slow', one('timeout'), 'a client does not read the response', sub {
             my $socket = connect_to($port, buffer => 4096);
             $socket->syswrite(request('slow', '/big'));
             $socket;
         });
         adds($httpd, 'slow', one('timeout'),
-            'does not take its last answer', sub {
+            'a client does not read the last response', sub {
             my $socket = connect_to($port, buffer => 4096);
             $socket->syswrite(request('slow', '/big', @CLOSE));
             $socket;
         });
-        adds($httpd, 'slow', one('timeout', %PROBE), 'half a line, by Timeout',
+        adds($httpd, 'slow', one('timeout', %PROBE), 'half a line until Timeout',
              sub { patient($port, 'GET /pa') });
         adds($httpd, 'slow', one($mpm eq 'event' ? 'timeout' : 'keepalive'),
              $UNLOGGED, sub { patient($port, request('slow'), 'GET /pa') });
@@ -379,7 +376,7 @@ subtest 'what the client does' => sub {
     };
 };
 
-subtest 'what the backend does' => sub {
+subtest 'causes by the backend' => sub {
     for_each_mpm {
         my $mpm     = shift;
         my $backend = IO::Socket::IP->new(Listen => 5, LocalHost => '127.0.0.1')
@@ -392,16 +389,16 @@ subtest 'what the backend does' => sub {
                 . "Host: 127.0.0.1:$to\r\nUser-Agent: $agent\r\n\r\n");
             my $other = $backend->accept;
             $socket->sysread(my $said, 1000);
-            like $said, qr/^HTTP\S+ 200/, 'a tunnel';
+            like $said, qr/^HTTP\S+ 200/, 'the tunnel is open';
             $other->close;
             read_all($socket);
             return $then->($socket);
         };
         adds($httpd, 'tunnel', one('other', protocol => 'other'),
-             'a tunnel whose other end closes it',
+             'the other end closes a tunnel',
              sub { $tunnel->(whole => sub ($socket) { $socket }) });
         adds($httpd, 'tunnel', one('peer', protocol => 'other'),
-             'a tunnel of two halves',
+             'the client closes a tunnel after the other end',
              sub { $tunnel->(half => sub ($socket) { $socket->close; () }) });
         my $websocket = sub ($name, $path, $then) {
             my $socket = connect_to($httpd->port('PORT2'));
@@ -412,30 +409,30 @@ subtest 'what the backend does' => sub {
             $other->syswrite("HTTP/1.1 101 Switching Protocols\r\n"
                            . "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
             $socket->sysread(my $said, 1000);
-            like $said, qr/^HTTP\S+ 101/, 'a WebSocket';
+            like $said, qr/^HTTP\S+ 101/, 'the WebSocket is open';
             $then->($socket);
             $other->close;
             read_all($socket);
             return $socket;
         };
-        adds($httpd, 'a', one('peer', protocol => 'other'), 'a WebSocket',
+        adds($httpd, 'a', one('peer', protocol => 'other'), 'the client ends a WebSocket',
              sub { $websocket->('a', '/socket',
                                 sub ($socket) { $socket->shutdown(SHUT_WR) }) });
-        # The client's next bytes end the other half, once the backend has
-        # refused them, and it may say more: nobody stops at an acknowledgement.
+        # The client's next bytes end the other half after the backend has refused
+        # them. The client may send more, so no linger ends at an acknowledgement.
         local $SIG{PIPE} = 'IGNORE';
         for (['a', '/socket'], ['ws', '/socket'], ['a', '/redirected']) {
             my ($name, $path) = @$_;
             my $before = lingers($httpd, $name);
             my @stays = adds($httpd, $name, one('other', protocol => 'other'),
-                "a WebSocket at $path, whose backend ends it",
+                "the backend ends a WebSocket at $path",
                 sub { $websocket->($name, $path, sub ($socket) { }) },
                 sub ($socket) { $socket->syswrite("\x88\x80abcd") });
-            next if $path eq '/redirected';    # aborted, says httpd
+            next if $path eq '/redirected';    # httpd marks the connection as aborted
             ok eval { wait_for { lingers($httpd, $name) > $before } $PATIENT,
-                      'its linger to end' }, 'ends in silence' or diag $@;
+                      'its linger to end' }, "$name$path: the linger ends idle" or diag $@;
         }
-        adds($httpd, 'a', one('other'), 'an answer that breaks off', sub {
+        adds($httpd, 'a', one('other'), 'the backend breaks a response off', sub {
             my $socket = connect_to($httpd->port('PORT2'));
             $socket->syswrite(request('a', '/broken'));
             my $other = $backend->accept;
@@ -453,18 +450,18 @@ subtest 'what the backend does' => sub {
 
 #---- TLS and HTTP/2 --------------------------------------------------------------------
 
-# Says this, and is gone without another word once it has its answer.
-sub leaves ($socket, $says = '') {
-    $socket->syswrite($says) if length $says;
+# Send a text, read the response, and shut the connection down.
+sub leaves ($socket, $sends = '') {
+    $socket->syswrite($sends) if length $sends;
     my $text = '';
-    while (length $says && $text !~ /y{1000}/) {
+    while (length $sends && $text !~ /y{1000}/) {
         sysread $socket, $text, 65536, length $text or die "no answer\n";
     }
     CORE::shutdown $socket, SHUT_WR;
     return $socket;
 }
 
-subtest 'TLS and HTTP/2' => sub {
+subtest 'causes with TLS and HTTP/2' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, "$VHOSTS$ENCRYPTED",
@@ -472,13 +469,13 @@ subtest 'TLS and HTTP/2' => sub {
         $httpd->announce(qr/mpm_prefork|prefork\.c/) if $mpm eq 'prefork';
         my ($tls, $clear) = map { $httpd->port("PORT$_") } 3, 6;
         my %h1 = (tls => 1);
-        adds($httpd, 'tls', one('keepalive', %h1), 'idle', sub {
+        adds($httpd, 'tls', one('keepalive', %h1), 'an idle client', sub {
             my $socket = tls_to($tls);
             $socket->syswrite(request('tls'));
             read_all($socket);
             $socket;
         });
-        adds($httpd, 'tls', one('connection_close', %h1), 'asked', sub {
+        adds($httpd, 'tls', one('connection_close', %h1), 'Connection: close', sub {
             my $socket = tls_to($tls);
             $socket->syswrite(request('tls', '/page', @CLOSE));
             read_all($socket);
@@ -491,16 +488,16 @@ subtest 'TLS and HTTP/2' => sub {
             $socket->close;
             ();
         });
-        adds($httpd, 'tls', one('peer', %PROBE), 'closes without a word',
+        adds($httpd, 'tls', one('peer', %PROBE), 'a client closes without a handshake',
              sub { connect_to($tls)->close; () });
         adds($httpd, 'tls', one('peer', %PROBE, tls => 1),
-             'closes after the handshake', sub { tls_to($tls)->close; () });
-        adds($httpd, 'tls', one('timeout', %PROBE), 'silence',
+             'a client closes after the handshake', sub { tls_to($tls)->close; () });
+        adds($httpd, 'tls', one('timeout', %PROBE), 'a client that sends nothing',
              sub { patient($tls, '') });
-        adds($httpd, 'tls', one('error'), 'HTTP, not TLS',
+        adds($httpd, 'tls', one('error'), 'plain HTTP instead of TLS',
              sub { patient($tls, request('tls')) });
 
-        # mod_http2's own idle time leaves no trace.
+        # Only event shows the end by mod_http2's own idle time.
         my $idle = $mpm eq 'event' ? 'keepalive' : 'other';
         my %h2   = (protocol => 'http2');
         my $h2c  = http2_begin() . http2_get(1, 'clear.test', '/page');
@@ -508,7 +505,7 @@ subtest 'TLS and HTTP/2' => sub {
              sub { patient($clear, $h2c) });
         adds($httpd, 'clear', one('peer', %h2), 'h2c, the client closes',
              sub { leaves(connect_to($clear), $h2c) });
-        return $httpd->stop if $mpm eq 'prefork';    # has no other HTTP/2
+        return $httpd->stop if $mpm eq 'prefork';    # supports only h2c
 
         my $upgrade = request('clear', '/page', 'Upgrade: h2c',
             'Connection: Upgrade, HTTP2-Settings', 'HTTP2-Settings: AAMAAABk');
@@ -535,25 +532,25 @@ subtest 'TLS and HTTP/2' => sub {
 
 my $IDLES = "KeepAliveTimeout 60\n";
 
-subtest 'restarts and killed children' => sub {
+subtest 'counters survive restarts and killed children' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, $VHOSTS);
         my $port  = $httpd->port('PORT2');
         my $once  = sub ($name) {
-            adds($httpd, $name, one('connection_close'), 'one more',
+            adds($httpd, $name, one('connection_close'), 'one more connection',
                  sub { patient($port, request($name, '/page', @CLOSE)) });
         };
         my $same = sub ($before, $what) {
             my $now = counted($httpd);
-            is_deeply more($now, $before), {}, "$what: nothing is counted anew";
+            is_deeply more($now, $before), {}, "$what: no counter increases";
             is_deeply [map { $now->{$_} } qw(a off)],
-                [map { $before->{$_} } qw(a off)], "$what: nor forgotten";
+                [map { $before->{$_} } qw(a off)], "$what: no counter is lost";
         };
         $once->($_) for qw(a b off);
 
-        # Event closes an idle client at once, another MPM with its next answer;
-        # a client that is about to be idle is closed before.
+        # Event closes an idle client immediately, another MPM with its next
+        # response, or before if the client is not idle yet.
         noted($httpd, $port);
         my $answered;
         adds($httpd, 'b', one('stop'), 'a graceful restart', sub {
@@ -565,7 +562,7 @@ subtest 'restarts and killed children' => sub {
             $socket;
         });
         is_deeply [noted($httpd, $port)], ['-', $answered ? 'stop' : ()],
-            'the log has the restart, too';
+            'the log has the cause stop if a response followed';
         $once->($_) for qw(a b off);
 
         my $before = counted($httpd);
@@ -574,27 +571,27 @@ subtest 'restarts and killed children' => sub {
         kill KILL => keys %old;
         read_all($_) for @open;
         wait_for { !grep { $old{$_} } $httpd->children } $PATIENT,
-            'the killed to be gone';
-        $same->($before, 'killed');
+            'the killed children to be gone';
+        $same->($before, 'killed children');
         $once->($_) for qw(a b off);
 
-        # b is renamed, and another one is new.
+        # b is renamed, and d is new.
         my $renamed = $VHOSTS =~ s/b\.test/c.test/r;
         $before = counted($httpd);
         $httpd->graceful(($ROOM{$mpm} // '') . $renamed
                          . vhost('PORT2', 'd', $IDLES));
-        $same->($before, 'renamed');
+        $same->($before, 'a renamed virtual host');
         is_deeply [grep { $_ && %$_ } @{ counted($httpd) }{qw(c d)}], [],
-            'those that are new begin at 0';
+            'new virtual hosts begin at 0';
         $once->($_) for qw(a c d off);
 
-        # More than there was room for: b, which is no more, is gone.
+        # With more virtual hosts than rows, the row of the removed b is reused.
         $before = counted($httpd);
         $httpd->graceful(($ROOM{$mpm} // '') . $renamed
                          . join '', map { vhost('PORT2', "n$_", $IDLES) }
                              1 .. 40);
-        $same->($before, 'forty more');
-        ok !counted($httpd)->{b}, 'a virtual host that is gone has no numbers';
+        $same->($before, 'forty more virtual hosts');
+        ok !counted($httpd)->{b}, 'a removed virtual host has no numbers';
         $once->($_) for qw(a c n40 off);
         $httpd->stop;
     };

@@ -1,16 +1,16 @@
-# TLS clients that answer our close_notify with theirs, a moment after their
-# kernel has acknowledged our FIN, draw no more resets than from httpd alone.
-# Each server's resets are counted in the kernel, in a network of the test's own.
+# TLS clients that send close_notify shortly after their kernel has acknowledged the
+# server's FIN get no more resets than from httpd without the module. The kernel
+# counts the resets, in the test's own network namespace.
 
 use v5.36;
 use Test::More;
 use FinWait2Test;
 use IO::Socket::SSL ();
 
-$> == 0 or plan skip_all => 'no network of our own: not root';
+$> == 0 or plan skip_all => 'only root has a network namespace';
 
 my $TRIES  = 5;
-my $ROUNDS = 20;    # a busy machine's clients may be late: not in all of them
+my $ROUNDS = 20;    # clients on a busy machine are late in some rounds
 my $TLS    = "SSLEngine On\nSSLCertificateFile \@CERT\@\n"
            . "SSLCertificateKeyFile \@KEY\@\n";
 
@@ -35,9 +35,9 @@ sub read_to_close_notify ($socket) {
         or die "no close_notify\n";
 }
 
-# The resets that polite clients draw once their kernels have acknowledged all:
-# the answer is a packet of its own then, and the FIN another.
-sub drawn ($port) {
+# Return the number of resets to clients that send close_notify, and then a FIN,
+# after their kernels have acknowledged all data.
+sub resets_at ($port) {
     my $before  = resets();
     my @sockets = map { connected($port) } 1 .. $TRIES;
     print $_ $CLOSE for @sockets;
@@ -59,14 +59,14 @@ for_each_mpm {
         conf    => vhost('PORT2', 'httpd', "${TLS}FinWait2Engine Off\n")
                  . vhost('PORT3', 'auto', $TLS));
     $httpd->document('page', 'y' x 1000);
-    my $stock = drawn($httpd->port('PORT2'));
+    my $stock = resets_at($httpd->port('PORT2'));
     my ($least, $rounds) = ($TRIES * 2, 0);
     while ($least > $stock && $rounds++ < $ROUNDS) {
-        my $drawn = drawn($httpd->port('PORT3'));
+        my $drawn = resets_at($httpd->port('PORT3'));
         $least = $drawn if $drawn < $least;
     }
     cmp_ok $least, '<=', $stock,
-        'clients get no more resets than from httpd alone';
+        'clients get no more resets than from httpd without the module';
     note "round $rounds: $least, httpd $stock";
     $httpd->stop;
 };

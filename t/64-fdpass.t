@@ -1,6 +1,6 @@
-# mod_proxy_fdpass passes the accepted socket to another process, which answers,
-# and leaves httpd another one to close. The accepted socket is not httpd's any
-# more then: the module sets nothing on it, and the answer is whole.
+# mod_proxy_fdpass passes the accepted socket to another process, which sends the
+# response, and leaves httpd a dummy socket to close. The module sets no option on
+# the passed socket, and the response is complete.
 
 use v5.36;
 use Test::More;
@@ -15,8 +15,7 @@ my $RECEIVER = program('receiver');
 plan skip_all => 'this httpd has no mod_proxy_fdpass'
     if (config_check('', modules => [qw(proxy proxy_fdpass)]))[0];
 
-# httpd appends the file that was asked for, and takes the whole as below
-# ServerRoot.
+# The path of the socket is ServerRoot, then `sockets`, then the requested file.
 my $CONF = <<'END';
 FinWait2UserTimeout 300ms
 <Location "/answer">
@@ -24,9 +23,8 @@ FinWait2UserTimeout 300ms
 </Location>
 END
 
-# Return the descriptors of a socket. The parent and the process finwait2 have
-# none.
-sub holds ($httpd, $inode) {
+# Return the descriptors of a socket in all processes of httpd.
+sub descriptors_of ($httpd, $inode) {
     return grep { (readlink($_) // '') eq "socket:[$inode]" }
         map { glob "/proc/$_/fd/*" } $httpd->left;
 }
@@ -44,19 +42,19 @@ for_each_mpm {
     my $folder = $httpd->root . '/sockets' . $httpd->root . '/htdocs';
     make_path($folder);
     my $pid = open2(my $from, my $to, $RECEIVER, "$folder/answer");
-    is scalar <$from>, "listens\n", 'another process listens';
+    is scalar <$from>, "listens\n", 'the other process listens';
     my $client = connect_to($httpd->port);
     $client->syswrite("GET /answer HTTP/1.1\r\nHost: a\r\n\r\n");
     my ($inode) = (<$from> // '') =~ /^got (\d+)/;
-    ok $inode, 'the other process is passed the connection' or diag $httpd->log;
-    eventually { !holds($httpd, $inode) } 'httpd has closed its own descriptor';
+    ok $inode, 'the other process gets the connection' or diag $httpd->log;
+    eventually { !descriptors_of($httpd, $inode) } 'httpd has closed its own descriptor';
     $to->syswrite("\n");
     my ($user_timeout, $linger2) = split ' ', <$from> // '';
     is $user_timeout, 0, 'no TCP_USER_TIMEOUT is set';
     is $linger2, $SYSTEM, 'no TCP_LINGER2 is set';
-    is length body_of($client), 1_000_000, 'the answer is whole';
+    is length body_of($client), 1_000_000, 'the response is complete';
     waitpid $pid, 0;
-    is $?, 0, 'the other process has written it';
+    is $?, 0, 'the other process exits without an error';
     $httpd->stop;
 };
 

@@ -1,7 +1,7 @@
-# No response is ever cut short by the way it is closed. Clients with a small
-# receive buffer, since loopback would hide it otherwise; all tries of one MPM
-# at the same time. The same clients do lose bytes where httpd closes without
-# any linger: what is tried here is sharp.
+# No close truncates a response. The clients have a small receive buffer, because
+# loopback would hide a loss otherwise; all tries of one MPM run in parallel. The
+# same clients lose bytes if httpd closes without a linger, so the test detects a
+# truncation.
 
 use v5.36;
 use Test::More;
@@ -15,7 +15,7 @@ use Time::HiRes     qw(time);
 
 my $PATIENT = 60;    # seconds for a condition, far more than any needs
 my $TRIES   = 20;    # of each scenario, mode and MPM
-my $BLIND   = 5;     # of those that have to lose bytes
+my $BLIND   = 5;     # of scenarios that must lose bytes, or with httpd's linger
 
 my %PAGE = (big => noise(300_000), medium => noise(60_000));
 my %DIGEST = map { $_ => md5_hex($PAGE{$_}) } keys %PAGE;
@@ -28,47 +28,47 @@ my $THREADS = "ServerLimit 8\nStartServers 4\nThreadsPerChild 32\n"
 
 sub noise ($size) { join '', map { chr 33 + rand 90 } 1 .. $size }
 
-#---- what each client does -------------------------------------------------------
+#---- scenarios -------------------------------------------------------------------
 
 my $GET = "GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
-# More than httpd has read when it closes.
+# More data than httpd reads before it closes.
 my $UPLOAD = "POST /medium HTTP/1.1\r\nHost: a\r\n"
            . "Content-Length: 10000000\r\n\r\n" . 'x' x 100_000;
 
-# Each: page    what it shall have in the end
-#       status  with this status, if it is not 200
-#       port    of which kind of virtual host
-#       says    at once
-#       waits   until httpd has closed, and so many seconds more; without it,
-#               until all is said
-#       adds    says after that
-#       bite    bytes read at a time, so many `pause` seconds apart
+# Each: page    the expected document
+#       status  the expected status, if it is not 200
+#       port    the kind of its virtual host
+#       sends   the text that the client sends first
+#       waits   seconds from httpd's close to the first read; absent: the client
+#               reads as soon as everything is sent
+#       adds    the text that the client sends after the wait
+#       bite    bytes of each read, `pause` seconds apart
 #       buffer  SO_RCVBUF
 my %SCENARIO = (
-    'starts 3 s late' => { page => 'big', says => $GET, waits => 3,
+    'starts 3 s late' => { page => 'big', sends => $GET, waits => 3,
                            buffer => 8192 },
     'uploads on'      => { page => 'medium', buffer => 4096,
-                           says => $UPLOAD . 'x' x 9_900_000, status => 413 },
-    'pipelines'       => { page => 'big', says => "$GET$UPLOAD", waits => 0.2,
+                           sends => $UPLOAD . 'x' x 9_900_000, status => 413 },
+    'pipelines'       => { page => 'big', sends => "$GET$UPLOAD", waits => 0.2,
                            buffer => 8192 },
-    'stray CRLF'      => { page => 'big', says => $GET, waits => 0.2,
+    'stray CRLF'      => { page => 'big', sends => $GET, waits => 0.2,
                            adds => "\r\n", buffer => 8192 },
     'slow over TLS'   => { page => 'medium', port => 'tls', buffer => 4096,
-                           says => $GET =~ s/big/medium/r,
+                           sends => $GET =~ s/big/medium/r,
                            bite => 1000, pause => 0.02 },
-    # A client that is idle for its keep-alive time, after which event asks for
+    # An idle client, whose connection event closes after the keep-alive time with
     # a linger of 2 s.
     'HTTP/2 updates'  => { page => 'big', h2 => 1, waits => 3,
-                           says => h2_request(), buffer => 2048 },
+                           sends => h2_request(), buffer => 2048 },
 );
-# Scenarios whose client says more than was asked for.
-my @TALKATIVE = ('uploads on', 'pipelines', 'stray CRLF', 'HTTP/2 updates');
+# Scenarios with a client that sends more than its requests.
+my @MORE = ('uploads on', 'pipelines', 'stray CRLF', 'HTTP/2 updates');
 
 #---- HTTP/2, by hand --------------------------------------------------------------
 
-# A window for all of it at once: httpd has written its last, and said GOAWAY,
-# before the client reads. RFC 9113, 7541.
+# A window for the whole response: httpd writes all of it, and GOAWAY, before the
+# client reads. RFC 9113, 7541.
 sub h2_request () {
     my $settings = pack 'nN', 4, 1 << 20;
     my $headers  = "\x82\x86\x04\x04/big\x41\x01a";
@@ -79,7 +79,7 @@ sub h2_request () {
 
 sub h2_update ($bytes) { http2_frame(8, 0, 0, pack 'N', $bytes) }
 
-# The body, and the types of all frames, one digit each.
+# Return the body, and the types of all frames as one digit each.
 sub h2_body ($text) {
     my ($body, $types) = ('', '');
     while (length $text >= 9) {
@@ -102,7 +102,7 @@ sub client ($host, $port, %scenario) {
             or die "TLS: $IO::Socket::SSL::SSL_ERROR\n";
     }
     $socket->blocking(0);
-    return { %scenario, socket => $socket, out => $scenario{says}, in => '',
+    return { %scenario, socket => $socket, out => $scenario{sends}, in => '',
              ends => join ' ', $port, $socket->sockport };
 }
 
@@ -131,9 +131,8 @@ sub read_some ($client, $now) {
     }
 }
 
-# Decide which clients may read now, and since when. A client that waits for
-# httpd does not wait for ever: httpd waits for it where the kernel's buffers
-# are small.
+# Set the time of the first read of each client. The wait for httpd's close has a
+# limit: with small buffers in the kernel httpd waits for the client.
 sub let_read ($now, @clients) {
     state $looked = 0;
     my @waiting = grep { !defined $_->{read_at} && $_->{said} } @clients;
@@ -155,7 +154,7 @@ sub let_read ($now, @clients) {
     }
 }
 
-# Until all have ended or time is over; what each has to say is in it then.
+# Run all clients until they have ended or the time is over.
 sub run (@clients) {
     local $SIG{PIPE} = 'IGNORE';
     my $until = time + $PATIENT;
@@ -187,7 +186,7 @@ sub wants_to_read ($client, $now) {
     return defined $client->{read_at} && $client->{read_at} <= $now;
 }
 
-# 'whole', or what there was instead.
+# Return 'whole', or the fault of the response.
 sub verdict ($client) {
     return $client->{done}  if $client->{done} ne 'end';
     my ($head, $body) = ('', $client->{in});
@@ -215,11 +214,11 @@ sub tally (@clients) {
 
 #---- httpd ------------------------------------------------------------------------
 
-# The kernel's buffer takes all of a response: httpd has closed long before the
-# client has read.
+# The kernel's buffer holds a whole response, so httpd closes long before the client
+# reads.
 my $COMMON = "SendBufferSize 1048576\n"
            . "KeepAliveTimeout 1\nErrorDocument 413 /medium\n"
-           # A loaded machine's client may be silent for longer than 2 s.
+           # A client on a loaded machine may be idle for longer than 2 s.
            . "FinWait2LingerIdle 20s\nFinWait2LingerTotal 1min\n";
 my $HTTP2  = "Protocols h2c http/1.1\nLogLevel http2:error\n";
 
@@ -232,9 +231,8 @@ my %MODE = (
 );
 my @MODES = sort keys %MODE;
 
-# Scenarios where nothing may be lost. Nothing is lost where httpd lingers
-# itself, either, but that is for 2 s only, and on a busy machine a client that
-# talks may be silent for longer.
+# Scenarios that must lose nothing. With httpd's own linger of 2 s, only those
+# whose clients do not send more: on a busy machine a client may be idle for longer.
 my @ALL  = sort keys %SCENARIO;
 my %SAFE = (auto => \@ALL, always => \@ALL,
             httpd => ['slow over TLS', 'starts 3 s late']);
@@ -284,26 +282,26 @@ for_each_mpm {
         for my $what (@{ $SAFE{$mode} }) {
             my $all = $clients{$mode}{$what};
             is_deeply tally(@$all), { whole => scalar @$all },
-                "$mode: $what" or diag explain tally(@$all);
+                "$mode, $what: every response is complete" or diag explain tally(@$all);
         }
     }
-    for my $what (@TALKATIVE) {
+    for my $what (@MORE) {
         my $all = tally(@{ $clients{off}{$what} });
-        cmp_ok $all->{whole} // 0, '<', $BLIND, "off: $what, and loses"
+        cmp_ok $all->{whole} // 0, '<', $BLIND, "off, $what: responses are truncated"
             or diag explain $all;
     }
-    for my $what (@TALKATIVE, 'starts 3 s late') {
+    for my $what (@MORE, 'starts 3 s late') {
         my $all = tally(@{ $clients{reset}{$what} });
-        cmp_ok $all->{whole} // 0, '<', $BLIND, "reset: $what, and loses"
+        cmp_ok $all->{whole} // 0, '<', $BLIND, "reset, $what: responses are truncated"
             or diag explain $all;
     }
     $httpd->stop;
 };
 
-#---- where others would cut it ------------------------------------------------------
+#---- evictions and forks ------------------------------------------------------------
 
-# So much that httpd has not read it when it closes, and all of it is there.
-my %TOO_MUCH = (page => 'big', says => $GET . 'x' x 9000, waits => 0.5,
+# The client sends more than httpd reads before it closes.
+my %TOO_MUCH = (page => 'big', sends => $GET . 'x' x 9000, waits => 0.5,
                 buffer => 8192);
 
 sub too_much ($httpd, $tries) {
@@ -311,13 +309,13 @@ sub too_much ($httpd, $tries) {
     my @clients = map { client('127.0.0.1', $httpd->port, %TOO_MUCH) }
         1 .. $tries;
     run(@clients);
-    is_deeply tally(@clients), { whole => $tries }, 'nothing is lost'
+    is_deeply tally(@clients), { whole => $tries }, 'every response is complete'
         or diag explain tally(@clients);
     return $httpd->json->{closer};
 }
 
-# A client that has to go at once, before anybody has looked at what it said.
-subtest 'places run out' => sub {
+# Connections are evicted before the closer has read their data.
+subtest 'evictions truncate no response' => sub {
     for_each_mpm {
         my $mpm = shift;
         my $httpd = FinWait2Test->start(mpm => $mpm,
@@ -326,37 +324,37 @@ subtest 'places run out' => sub {
                   . "ThreadsPerChild 32\nMaxRequestWorkers 32\n"));
         my $closer = too_much($httpd, $TRIES);
         cmp_ok $closer->{evicted}, '>', $mpm eq 'prefork' ? -1 : $TRIES / 2,
-            'though most were evicted';
+            'more than half of the connections are evicted';
         $httpd->stop;
     };
 };
 
 # mpm-itk serves each connection in a fork of a child.
-subtest 'a process for each connection' => sub {
+subtest 'connections of forked processes linger, too' => sub {
     my $httpd = FinWait2Test->start(mpm => 'prefork',
         conf => module_of('forks') . $COMMON . $ROOM{prefork});
     my $closer = too_much($httpd, 5);
     is_deeply [@$closer{qw(fallback invalid)}], [0, 0],
-        'the closer process lingered on all of them';
+        'the closer process lingers on every connection';
     $httpd->stop;
 };
 
-#---- packets that are lost ----------------------------------------------------------
+#---- lost packets -------------------------------------------------------------------
 
-# A queue that no packet fits into.
+# Add or delete a queue that is too short for any packet.
 sub drop ($namespace, $action) {
     my $silent = $action eq 'add' ? '' : '2>/dev/null';
     return system("ip netns exec $namespace tc qdisc $action dev veth0 root "
                 . ($action eq 'add' ? 'bfifo limit 1' : '') . " $silent") == 0;
 }
 
-# The server's ends that wait for an acknowledgement, and have asked again.
+# Count the server's ends that wait for an acknowledgement and match.
 sub unacknowledged ($port, $pattern) {
     return scalar grep { /$pattern/ }
         `ss -tanHoi state fin-wait-1 'sport = :$port' | paste - -`;
 }
 
-subtest 'packets lost between FIN and ACK' => sub {
+subtest 'lost packets between FIN and ACK truncate no response' => sub {
     my ($here, $there) = netns_pair()
         or plan skip_all => 'no network namespaces: not root';
     drop($there->{name}, 'add') && drop($there->{name}, 'del')
@@ -380,23 +378,23 @@ subtest 'packets lost between FIN and ACK' => sub {
 sub lose ($httpd, $mode, $here, $there) {
     my $port    = $httpd->port;
     my @clients = in_netns($there->{name}, sub {
-        map { client($here->{addr}, $port, page => 'big', says => $GET,
+        map { client($here->{addr}, $port, page => 'big', sends => $GET,
                      buffer => 8192) } 1 .. $TRIES;
     });
     write_some($_, time) for @clients;
     wait_for { unacknowledged($port, qr/./) == $TRIES } $PATIENT,
-        'all to have been closed';
+        'httpd to close all connections';
     drop($there->{name}, 'add');
-    # The clients read, and say something, and nobody hears of it.
+    # The clients read and send, but their packets are dropped.
     for my $client (@clients) {
         $client->{socket}->syswrite("\r\n");
         read_some($client, 0);
     }
     wait_for { unacknowledged($port, qr/backoff:[2-9]/) == $TRIES } $PATIENT,
-        'httpd to ask again';
+        'the kernel to retransmit';
     drop($there->{name}, 'del');
     run(@clients);
-    is_deeply tally(@clients), { whole => $TRIES }, $mode;
+    is_deeply tally(@clients), { whole => $TRIES }, "$mode: every response is complete";
 }
 
 done_testing;

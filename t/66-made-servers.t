@@ -1,7 +1,7 @@
-# Modules for mass virtual hosting give a request a server of its own, which is
-# gone with the request. The connection ends later: it uses nothing of that
-# server's, and is counted for the virtual host that the server was copied from,
-# or else for the address's.
+# Modules for mass virtual hosting make a server record for one request, and free it
+# with the request. The connection ends later: the module uses nothing of that
+# record, and counts the connection for the virtual host that the record was copied
+# from, or else for the first one of the address.
 
 use v5.36;
 use Test::More;
@@ -23,9 +23,9 @@ FinWait2Timeout 7s
 </VirtualHost>
 END
 
-# The values of a request's header X-Server, which the test module obeys, and
-# where its connection is counted. A server that is made late has been named
-# before.
+# The values of the header X-Server, which the test module obeys, and the virtual
+# host that counts the connection. A server record is made `late` after httpd has
+# found the virtual host.
 my %COUNTED = (copy => 'a', late => 'a', made => 'first', 'made-late' => 'a');
 
 sub start ($mpm) {
@@ -41,8 +41,8 @@ sub http1 ($port, $how, @lines) {
         'GET /page HTTP/1.1', 'Host: a.test', "X-Server: $how", @lines, '', '');
 }
 
-# Several requests at once, and until httpd closes: their threads note their
-# servers beside each other.
+# Send several requests at once, and read until httpd closes: their threads set their
+# server records in parallel.
 sub http2 ($port, $how) {
     return scalar idle_client('127.0.0.1', $port, join '', http2_begin(),
         map { http2_get(1 + 2 * $_, 'a.test', '/page', 'x-server' => $how) }
@@ -60,8 +60,8 @@ sub counts ($httpd, $how, $what, $code) {
     my %before = map { $_ => counted($httpd, $_) } $name, $other;
     my @clients = map { $code->() } 1 .. $TIMES;
     eventually { counted($httpd, $name) - $before{$name} == $TIMES }
-        "$how, $what: $TIMES are counted for $name";
-    is counted($httpd, $other), $before{$other}, "$how, $what: none elsewhere";
+        "$how, $what: $TIMES connections are counted for $name";
+    is counted($httpd, $other), $before{$other}, "$how, $what: no connection is counted for $other";
 }
 
 for_each_mpm {
@@ -70,14 +70,14 @@ for_each_mpm {
     $httpd->announce(qr/mpm_prefork|prefork\.c/) if $mpm eq 'prefork';
     my $port  = $httpd->port('PORT2');
     for my $how (sort keys %COUNTED) {
-        counts($httpd, $how, 'closed at once',
+        counts($httpd, $how, 'Connection: close',
                sub { http1($port, $how, 'Connection: close') });
         counts($httpd, $how, 'idle', sub { http1($port, $how) })
             if $mpm ne 'prefork';
         next if $mpm eq 'prefork';
         counts($httpd, $how, 'HTTP/2', sub { http2($port, $how) });
     }
-    unlike $httpd->log, qr/exit signal/, 'no child has crashed';
+    unlike $httpd->log, qr/exit signal/, 'no child crashes';
     $httpd->stop;
 };
 

@@ -1,6 +1,6 @@
-# No child that leaves cuts a client off: slow uploads that are answered with
-# 413, and slow readers that go on sending, while their child ends for any
-# reason that httpd has. Every byte of every response has to arrive.
+# No exit of a child truncates a response: clients with slow uploads, which get a
+# 413, and slow readers that keep sending, while their child exits for any reason
+# that httpd has. Every byte of every response must arrive.
 
 use v5.36;
 use Test::More;
@@ -13,13 +13,13 @@ my $PATIENT = 60;
 my $TRIES   = 20;
 my $SIZE    = 300_000;
 
-# More than the 2 s that a child which leaves gave its clients once.
+# Longer than 2 s, the time that an older version allowed at the exit of a child.
 my $SECONDS = 4;
 my $STEP    = 0.1;
 
 #---- clients -----------------------------------------------------------------
 
-# Sends a body that nobody reads, and reads the answer when all of it is sent.
+# Send a body that httpd does not read, then read the response.
 sub uploader ($port) {
     my $length = 1_000_000;
     my $client = client($port, "POST /page HTTP/1.1\r\nHost: a\r\n"
@@ -28,7 +28,7 @@ sub uploader ($port) {
     return $client;
 }
 
-# Reads slowly, and goes on sending requests that nobody answers.
+# Read slowly, and keep sending requests that httpd does not answer.
 sub reader ($port) {
     my $client = client($port, "GET /big HTTP/1.1\r\nHost: a\r\n"
                              . "Connection: close\r\n\r\n", 4096);
@@ -44,8 +44,7 @@ sub client ($port, $request, $buffer = undef) {
     return { socket => $socket, got => '', bite => 0 };
 }
 
-# Let all clients send and read as much as in a tenth of a second, once it is
-# over.
+# Every tenth of a second, let all clients send and read their share.
 sub step (@clients) {
     state $next = 0;
     local $SIG{PIPE} = 'IGNORE';
@@ -60,7 +59,7 @@ sub step (@clients) {
     }
 }
 
-# So many bytes, or all there are until the end.
+# Read this many bytes, or everything up to the end.
 sub read_some ($client, $bytes = undef) {
     while (!$client->{over} && (!defined $bytes || $bytes > 0)) {
         my $n = $client->{socket}->sysread($client->{got}, $bytes // 65536,
@@ -72,7 +71,7 @@ sub read_some ($client, $bytes = undef) {
         elsif ($!{EAGAIN}) {
             last if defined $bytes;
             IO::Select->new($client->{socket})->can_read(20)
-                or $client->{over} = 'nothing more comes';
+                or $client->{over} = 'no more data arrives';
         }
         else {
             $client->{over} = "reading: $!";
@@ -92,9 +91,9 @@ sub fault ($client) {
         ? '' : 'not all of a 413';
 }
 
-#---- reasons to leave --------------------------------------------------------
+#---- reasons to exit ---------------------------------------------------------
 
-# As many as clients, of which httpd wants few when all are idle.
+# Workers for all clients, of which an idle httpd keeps only a few with %SPARE.
 my %MANY = (
     threads => "ServerLimit 64\nStartServers 8\nThreadsPerChild 8\n"
              . "MaxRequestWorkers 64\n",
@@ -133,21 +132,21 @@ sub try_it ($mpm, $name, $spare, $conf, $signal = undef) {
     wait_for {
         step(@clients);
         ss_count(port => $httpd->port, state => 'established') == 0
-    } $PATIENT, 'httpd to have closed all';
+    } $PATIENT, 'httpd to close all connections';
     kill $signal => $httpd->pid if $signal;
     my $until = time + $SECONDS;
     eventually {
         step(@clients);
         time > $until && grep { !-d "/proc/$_" } @old;
-    } "$name: children have left";
+    } "$name: a child has exited";
     read_some($_) for @clients;
     my @faults = grep { $_ } map { fault($_) } @clients;
     is "@faults[0 .. ($#faults < 4 ? $#faults : 4)]", '',
-        "$name: all " . @clients . ' responses are whole';
+        "$name: all " . @clients . ' responses are complete';
     undef @clients;
-    # All by httpd itself: a child with threads that ends by count may not heed
-    # a stop any more (seen of event without the module as well), and children
-    # that end by count are replaced slowly.
+    # Faults of httpd itself: a threaded child that exits by count may ignore a stop
+    # (event does so without the module, too), and children that exit by count are
+    # replaced slowly.
     $httpd->tolerate(qr/AH0004[56]: |exit signal Killed/,
                      qr/reached MaxRequestWorkers/);
     $httpd->stop;

@@ -1,6 +1,6 @@
-# Held sockets while everything around them ends: graceful restarts, killed
-# children, stops, children that end by count, descriptors that run out, clients
-# that are gone or will never read; and the clients of the world.
+# Held sockets during graceful restarts, killed children, stops, children that exit
+# by count, exhausted descriptors, and clients that vanish or never read; and real
+# clients of many kinds.
 
 use v5.36;
 use Test::More;
@@ -23,7 +23,7 @@ my $SCRATCH = File::Temp->newdir;
 my $COMMON = "FinWait2Linger httpd\nSendBufferSize 1048576\n"
            . "KeepAliveTimeout 2\n";
 
-# As many children as there will ever be.
+# Start the maximum of children, so that their number does not change.
 sub fixed ($mpm) {
     return $mpm eq 'prefork'
         ? "ServerLimit 12\nStartServers 12\nMinSpareServers 1\n"
@@ -46,7 +46,7 @@ sub sum ($endings) { my $n = 0; $n += $_ for values %$endings; return $n }
 
 #---- under load -------------------------------------------------------------------
 
-subtest 'graceful restarts and killed children, under load' => sub {
+subtest 'graceful restarts and killed children under load' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n")
@@ -62,47 +62,46 @@ subtest 'graceful restarts and killed children, under load' => sub {
             my $before = sum($httpd->endings('load'));
             $httpd->graceful;
             cmp_ok sum($httpd->endings('load')), '>=', $before,
-                'nothing is forgotten';
+                'a restart keeps the counters';
         }
         $more->(100);
-        is join('; ', unload($load)), '', 'no request failed';
+        is join('; ', unload($load)), '', 'no request fails during restarts';
 
         $load = load($httpd->port('PORT2'));
         my @clients = idle_clients($httpd, 'PORT3', 20);
         $more->(50);
-        cmp_ok $httpd->vhost_json('held')->{held}, '==', 20, 'twenty are held';
+        cmp_ok $httpd->vhost_json('held')->{held}, '==', 20, 'twenty connections are held';
         my $before = sum($httpd->endings('load'));
         my @old    = $httpd->children;
         kill KILL => @old;
         my %old = map { $_ => 1 } @old;
         wait_for { !grep { $old{$_} } $httpd->children } $PATIENT,
-            'the killed to be gone';
+            'the killed children to be gone';
         unload($load);
         is $httpd->vhost_json('held')->{held}, 20,
-            'killed children cut off no client';
+            'killed children close no held connection';
         undef @clients;
         eventually { ($httpd->endings('held')->{peer_closed} // 0) == 20 }
-            'each ends as its client wants it';
+            'each connection ends when its client closes';
         cmp_ok sum($httpd->endings('load')), '>=', $before,
-            'nothing is forgotten';
+            'killed children lose no counters';
         my $now = sum($httpd->endings('load'));
         undef $_ for idle_clients($httpd, 'PORT2', 5);
         eventually { sum($httpd->endings('load')) == $now + 5 }
-            'new children count on';
+            'new children increase the counters';
         $httpd->stop;
     };
 };
 
 #---- memory -------------------------------------------------------------------------
 
-# Return the memory of all processes, in kB, without what they share with each
-# other.
+# Return the anonymous memory of all processes in kB.
 sub memory ($httpd) {
     return sum0(map { slurp("/proc/$_/status") =~ /^RssAnon:\s+(\d+) kB/m }
         $httpd->forks);
 }
 
-subtest 'memory after 10,000 connections' => sub {
+subtest '10,000 connections use no more memory' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, "FinWait2Linger auto\nFinWait2StatusPeers On\n"
@@ -114,20 +113,20 @@ subtest 'memory after 10,000 connections' => sub {
             return memory($httpd);
         };
         my $before = $serve->(5000);
-        # 40 bytes for each would be more.
-        cmp_ok $serve->(10_000), '<', $before + 400, "no more than $before kB";
+        # A leak of 40 bytes for each connection would exceed 400 kB.
+        cmp_ok $serve->(10_000), '<', $before + 400, "memory stays below $before kB + 400 kB";
         $httpd->stop;
     };
 };
 
 #---- descriptors --------------------------------------------------------------------
 
-# "process=descriptors" of each.
+# Return "process=descriptors" of each process.
 sub all_fds ($httpd) {
     return join ' ', map { "$_=" . $httpd->fds($_) } $httpd->forks;
 }
 
-subtest 'descriptors after 300 silent clients' => sub {
+subtest '300 idle clients leave no descriptor open' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, fixed($mpm)
@@ -135,9 +134,9 @@ subtest 'descriptors after 300 silent clients' => sub {
             . vhost('PORT3', 'silence',
                     "FinWait2Linger always\nFinWait2LingerIdle 300ms\n"));
         undef $_ for idle_clients($httpd,
-            'PORT2', 100);    # all have done it once
+            'PORT2', 100);    # so that every child has closed connections
         my ($before, $same);
-        # Until nothing changes any more: event closes when it has time.
+        # Event closes connections late: wait until the numbers are stable.
         wait_for {
             my $now = all_fds($httpd);
             $same   = $now eq ($before // '') ? $same + 1 : 0;
@@ -147,23 +146,23 @@ subtest 'descriptors after 300 silent clients' => sub {
         my @clients = (idle_clients($httpd, 'PORT2', 150),
                        idle_clients($httpd, 'PORT3', 150));
         eventually { sum($httpd->endings('silence')) == 150
-                && sum($httpd->endings('acked')) == 250 } 'all are over'
+                && sum($httpd->endings('acked')) == 250 } 'every linger has ended'
             or diag explain map { $httpd->endings($_) } qw(silence acked);
         my $after;
         eventually { $before eq ($after = all_fds($httpd)) }
-            'every child has as many as before'
+            'every child has as many descriptors as before'
             or diag "before: $before\nafter:  $after";
         $httpd->stop;
     };
 };
 
-# The closer process raises its own limit; children have no part in lingering.
-subtest 'ulimit -n 64 under 300 silent clients' => sub {
+# The closer process raises its own limit; children do not hold lingering sockets.
+subtest '300 idle clients with ulimit -n 64' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $few   = $mpm eq 'prefork'
             ? "ServerLimit 2\nStartServers 2\nMinSpareServers 3\n"
-              . "MaxRequestWorkers 2\n"    # and complains
+              . "MaxRequestWorkers 2\n"    # httpd logs that they are too few
             : fixed($mpm);
         my $httpd = start($mpm, $few . "FinWait2LingerSlots 100\n"
                           . vhost('PORT2', 'few', $ALWAYS),
@@ -171,20 +170,20 @@ subtest 'ulimit -n 64 under 300 silent clients' => sub {
         $httpd->announce(qr/reached MaxRequestWorkers/) if $mpm eq 'prefork';
         my @old     = $httpd->children;
         my @clients = idle_clients($httpd, 'PORT2', 300);
-        pass 'all were served';
-        is_deeply [$httpd->children], \@old, 'no child died';
-        # The system counts descriptors on their way for the user of all
-        # children, those of other httpds too, and refuses the 65th. Workers
-        # then linger themselves.
+        pass 'every client is served';
+        is_deeply [$httpd->children], \@old, 'no child is replaced';
+        # The kernel limits the descriptors in queues for each user, including
+        # those of other httpds, and refuses the 65th. Workers then linger
+        # themselves.
         $httpd->tolerate(qr/finwait2 does not accept this .*: its queue is full/,
                          qr/reached MaxRequestWorkers/);
         my $closer;
         eventually {
             $closer = $httpd->json->{closer};
             ($closer->{evicted} // 0) + ($closer->{fallback} // 0) == 200;
-        } 'the oldest made room, or httpd lingers itself';
+        } 'the other 200 connections are evicted or left to httpd';
         is_deeply [@$closer{qw(capacity held)}], [100, 100],
-            'a hundred are held';
+            'the closer holds a hundred connections';
         if ($mpm eq 'prefork') {
             wait_for { $httpd->log =~ /reached MaxRequestWorkers/ } $PATIENT,
                 'httpd to complain';
@@ -193,15 +192,15 @@ subtest 'ulimit -n 64 under 300 silent clients' => sub {
     };
 };
 
-#---- the end of children ----------------------------------------------------------------
+#---- stops and exits --------------------------------------------------------------------
 
-subtest 'fast stop, graceful stop' => sub {
+subtest 'a fast and a graceful stop' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $held  = sub ($conf = '') {
             my $httpd = start($mpm, $conf . vhost('PORT2', 'held', $ALWAYS));
             my @clients = idle_clients($httpd, 'PORT2', 8);
-            eventually { $httpd->vhost_json('held')->{held} == 8 } 'eight are held';
+            eventually { $httpd->vhost_json('held')->{held} == 8 } 'eight connections are held';
             return ($httpd, \@clients);
         };
         my $keeps = sub ($httpd) {
@@ -211,58 +210,58 @@ subtest 'fast stop, graceful stop' => sub {
         my ($fast, $of_fast) = $held->();
         kill TERM => $fast->pid;
         eventually { $fast->ended } 'a fast stop waits for no client';
-        is_deeply [$fast->kill_all], [], 'a fast stop leaves nothing';
+        is_deeply [$fast->kill_all], [], 'a fast stop leaves no process';
 
         my ($graceful, $of_graceful) = $held->();
         kill WINCH => $graceful->pid;
-        eventually { !$graceful->children } 'a graceful stop: all children end';
-        # Each client's acknowledgement may take its time.
-        eventually { $keeps->($graceful) } 'all eight are held on';
-        ok !$graceful->ended, 'by a process that goes on';
+        eventually { !$graceful->children } 'all children exit at a graceful stop';
+        # The acknowledgements of the clients may be late.
+        eventually { $keeps->($graceful) } 'all eight connections are still held';
+        ok !$graceful->ended, 'httpd waits for its held connections';
         undef $of_graceful;
-        eventually { $graceful->ended } 'until their clients have closed';
+        eventually { $graceful->ended } 'httpd ends when their clients have closed';
 
         my ($impatient, $of_impatient) = $held->();
         kill WINCH => $impatient->pid;
-        eventually { !$impatient->children } 'another graceful stop';
+        eventually { !$impatient->children } 'all children exit at a second graceful stop';
         kill TERM => $impatient->pid;
-        eventually { $impatient->ended } 'is ended by a fast one';
+        eventually { $impatient->ended } 'a fast stop ends a graceful stop';
 
         my ($limited, $of_limited) = $held->("GracefulShutdownTimeout 1\n");
         kill WINCH => $limited->pid;
-        eventually { $limited->ended } 'another by GracefulShutdownTimeout';
+        eventually { $limited->ended } 'GracefulShutdownTimeout ends a graceful stop';
         $_->stop for $fast, $graceful, $impatient, $limited;
     };
 };
 
-subtest 'MaxConnectionsPerChild 5' => sub {
+subtest 'lingers survive MaxConnectionsPerChild 5' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, "MaxConnectionsPerChild 5\n"
             . vhost('PORT2', 'short', "FinWait2Linger auto\n$NEVER"));
         my @old     = $httpd->children;
         my @clients = idle_clients($httpd, 'PORT2', 60);
-        eventually { sum($httpd->endings('short')) == 60 } 'all have ended';
+        eventually { sum($httpd->endings('short')) == 60 } 'all connections have ended';
         is_deeply $httpd->endings('short'), { acked => 60 },
-            'as with children that go on';
+            'every connection ends acknowledged';
         my %old = map { $_ => 1 } @old;
         eventually { !grep { $old{$_} } $httpd->children }
-            'the first children are gone';
-        is $httpd->vhost_json('short')->{held}, 0, 'nothing is held';
+            'the first children have exited';
+        is $httpd->vhost_json('short')->{held}, 0, 'no connection is held';
         $httpd->stop;
     };
 };
 
 #---- no shared memory ---------------------------------------------------------
 
-# At a start it is an error; a server that runs is not taken down by a restart.
+# Without shared memory httpd does not start, but a running httpd survives a restart.
 subtest 'no shared memory' => sub {
     my $switch = "$SCRATCH/noshm";
     my %env = (LD_PRELOAD => shared_object('noshm'), NOSHM => $switch);
     spew($switch, '');
-    ok !eval { FinWait2Test->start(env => \%env); 1 }, 'httpd does not start';
+    ok !eval { FinWait2Test->start(env => \%env); 1 }, 'httpd does not start without shared memory';
     like $@, qr/cannot have the shared memory that its counters/,
-        'httpd says why it does not start';
+        'the error names the shared memory';
     unlink $switch;
     for_each_mpm {
         my $mpm   = shift;
@@ -270,20 +269,20 @@ subtest 'no shared memory' => sub {
                   . vhost('PORT2', 'one', "FinWait2Linger auto\n");
         my $httpd = start($mpm, $conf, env => \%env);
         my @open  = idle_clients($httpd, 'PORT2', 3);
-        eventually { ($httpd->endings('one')->{acked} // 0) == 3 } 'three ended';
-        # httpd lingers itself then, in children that would have left.
+        eventually { ($httpd->endings('one')->{acked} // 0) == 3 } 'three connections have ended';
+        # httpd then lingers itself, in children that would have exited.
         $httpd->tolerate(qr/AH03490: scoreboard is full/);
         spew($switch, '');
         $httpd->announce(qr/needs after this restart. httpd goes on/,
                          qr/has no data to show/);
         $httpd->graceful($conf);
         push @open, idle_clients($httpd, 'PORT2', 2);
-        pass 'httpd goes on serving';
-        is $httpd->get('/finwait-status')->{status}, 503, 'without a page';
+        pass 'httpd still serves after the restart';
+        is $httpd->get('/finwait-status')->{status}, 503, 'the page is unavailable';
         unlink $switch;
         $httpd->graceful($conf);
         push @open, idle_clients($httpd, 'PORT2', 1);
-        eventually { ($httpd->endings('one')->{acked} // 0) == 4 } 'httpd recovers';
+        eventually { ($httpd->endings('one')->{acked} // 0) == 4 } 'httpd counts again after the next restart';
         undef @open;
         $httpd->stop;
     };
@@ -291,8 +290,8 @@ subtest 'no shared memory' => sub {
 
 #---- clients that never acknowledge -------------------------------------------------------
 
-# A TCP client by hand, behind a TUN device: it has a window of a few bytes, and
-# then says every 100 ms that it has none.
+# A TCP client in Perl, behind a TUN device: it has a small window, and then
+# announces a zero window every 100 ms.
 package Peer {
     use Socket      qw(inet_aton);
     use Time::HiRes qw(time);
@@ -337,7 +336,7 @@ package Peer {
         syswrite $self->{tun}, $ip . $tcp . $data;
     }
 
-    # Take one packet for this client.
+    # Handle one packet to this client.
     sub receive ($self, $ip) {
         my $tcp = substr $ip, 4 * (unpack('C', $ip) & 15);
         my ($seq, $length, $flags) = (unpack 'n2 N2 C2', $tcp)[2, 4, 5];
@@ -357,7 +356,7 @@ package Peer {
         }
     }
 
-    # Take what has come for all clients of a device, and send their answers.
+    # Handle all packets that have arrived at a device, and send acknowledgements.
     sub pump ($class, @peers) {
         my ($tun, $in) = ($peers[0]{tun}, '');
         while (vec($in, fileno $tun, 1) = 1, select $in, undef, undef, 0) {
@@ -376,8 +375,8 @@ package Peer {
 
 my $BIG = $CLOSE =~ s/page/big/r;
 
-# Small segments, too: into a window that is less than one, as loopback's are,
-# the kernel sends only what its probes carry, more and more seldom.
+# Limit the segments, too: if the window is smaller than a segment, as loopback's
+# are, the kernel sends only window probes, more and more rarely.
 sub small_client ($host, $port, $request) {
     my $socket = connect_to($port, host => $host, buffer => 4096,
                             Sockopts => [[IPPROTO_TCP, TCP_MAXSEG, 536]]);
@@ -385,15 +384,15 @@ sub small_client ($host, $port, $request) {
     return $socket;
 }
 
-# The server's ends that wait for an acknowledgement.
+# Count the server's ends that wait for an acknowledgement.
 sub unacknowledged ($port) {
     return ss_count(state => 'fin-wait-1', port => $port);
 }
 
-# A slow reader, in a process of its own: a bite every 20 ms, which is 6 s for
-# all of it. Its kernel acknowledges at once what the buffer takes, 23 kB, and
-# then nothing until that is read, half a second later. The reader says in the
-# end how it ended, and the length of the body.
+# Start a slow reader in a process of its own: it reads 1000 bytes every 20 ms, so 6 s
+# in total. Its kernel acknowledges 23 kB at once, and then nothing until they are
+# read, half a second later. The reader prints its last result and the length of the
+# body.
 sub slow_reader ($port) {
     my $pid = open(my $from, '-|') // die "fork: $!";
     return $from if $pid;
@@ -407,7 +406,7 @@ sub slow_reader ($port) {
     POSIX::_exit(0);
 }
 
-subtest 'FinWait2UserTimeout' => sub {
+subtest 'FinWait2UserTimeout ends connections without acknowledgements' => sub {
     my ($here, $there) = netns_pair()
         or plan skip_all => 'no network namespaces: not root';
     my $drop = "ip netns exec $there->{name} tc qdisc add dev veth0 root "
@@ -444,34 +443,34 @@ sub never_acknowledge ($httpd, $here, $there, $tun, $drop, $undrop) {
     my @ports = (2, 3, $tun ? (4, 5) : ());
     wait_for { Peer->pump(@peers) if @peers;
                @ports == grep { unacknowledged($port{$_}) } @ports } $PATIENT,
-        'all to be closed';
+        'httpd to close all connections';
     system($drop) == 0 or die "drop\n";
 
     my @names = ('gone', 'shut', $tun ? 'zero' : ());
     wait_for { Peer->pump(@peers) if @peers;
                !grep { !%{ $httpd->endings($_) } } @names } $PATIENT,
-        'all to be given up';
-    is_deeply $httpd->endings($_), { silence => 1 }, "$_: given up, once"
+        'all user timeouts';
+    is_deeply $httpd->endings($_), { silence => 1 }, "$_: the ending silence is counted once"
         for @names;
     is unacknowledged($port{$_}), 0,
-        'no data is left unacknowledged' for @ports[0, 1];
+        'no unacknowledged data is left' for @ports[0, 1];
     if ($tun) {
         eventually { Peer->pump(@peers); $peers[0]{reset} }
-            'zero windows without end: reset';
+            'a client with an endless zero window is reset';
         is unacknowledged($port{4}), 0,
-            'no data is left to the peer without end';
+            'no data is left for a client with an endless zero window';
         is_deeply $httpd->endings('ever'), { total => 1 },
-            'without a user timeout: the total';
+            'without a user timeout the total time ends the linger';
         Peer->pump(@peers);
-        is unacknowledged($port{5}), 1, 'the kernel keeps the socket for ever';
+        is unacknowledged($port{5}), 1, 'without a user timeout the kernel keeps the socket';
         $peers[1]->send(Peer::RST);
     }
-    is readline $slow, 'end 300000', 'a slow reader is never cut';
+    is readline $slow, 'end 300000', 'a slow reader gets the whole response';
     close $slow;
     system($undrop) == 0 or die "undrop\n";
 }
 
-#---- clients of the world -----------------------------------------------------------------
+#---- real clients ------------------------------------------------------------------------
 
 my $PYTHON = <<'END';
 import http.client, sys, time
@@ -508,8 +507,8 @@ for (1 .. 40) {
 print "fine\n";
 END
 
-# Name, the program it needs, what is run, what it then says.
-sub world ($port, $brief) {
+# [name, required program, command, expected output, check of a library]
+sub real_clients ($port, $brief) {
     my $url = "http://127.0.0.1:$port";
     spew("$SCRATCH/client.py", $PYTHON);
     spew("$SCRATCH/lwp.pl", $LWP);
@@ -518,7 +517,7 @@ sub world ($port, $brief) {
     return (
         ['curl', 'curl', "curl -sS -m 30 $many | wc -c", qr/^40000$/],
         ['curl, h2c', 'curl',
-            # Several at once fail without us, too (7.88).
+            # Several URLs at once fail without the module, too (curl 7.88).
             "for i in 1 2 3 4; do curl -sS -m 30 --http2-prior-knowledge "
             . "$url/page || exit; done | wc -c", qr/^4000$/],
         ['http.client', 'python3', "python3 $SCRATCH/client.py $brief http",
@@ -529,7 +528,7 @@ sub world ($port, $brief) {
             'perl -MLWP::UserAgent -e 1'],
         ['ab', 'ab', "ab -q -n 400 -c 8 $url/page", $ab],
         ['ab -k', 'ab', "ab -q -k -n 400 -c 8 $url/page", $ab],
-        ['wrk', 'wrk', # With 8, event closes some, without us as well.
+        ['wrk', 'wrk', # With 8, event closes some, also without the module.
             "wrk -d 1 -t 1 -c 4 $url/page",
             qr/^(?!.*(?:Socket errors|Non-2xx)).*Requests\/sec: +[1-9]/s],
         ['h2load', 'h2load', "h2load -n 400 -c 4 -m 4 $url/page",
@@ -544,7 +543,7 @@ sub world ($port, $brief) {
 
 sub installed ($program) { grep { -x "$_/$program" } split /:/, $ENV{PATH} }
 
-subtest 'clients of the world' => sub {
+subtest 'real clients of many kinds' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm,
@@ -552,7 +551,7 @@ subtest 'clients of the world' => sub {
                 . "Protocols h2c http/1.1\nKeepAliveTimeout 20\n")
             . vhost('PORT3', 'brief', "FinWait2Linger auto\n"
                 . "KeepAliveTimeout 300ms\n")
-            # A child too many ends, and its kept-alive connection with it.
+            # Without a surplus child no kept-alive connection is closed early.
             . ($mpm eq 'prefork' ? "MaxSpareServers 32\n" : ''),
             modules => ['http2']);
         $httpd->announce(qr/is not supported by mod_http2/)
@@ -563,18 +562,18 @@ subtest 'clients of the world' => sub {
             . "<script>var n = 0</script>\n$parts"
             . '<script>document.write("<i>" + n + " parts</i>")</script>');
         $httpd->document("part$_.js", "n++;\n") for 1 .. 30;
-        for my $row (world(map { $httpd->port($_) } qw(PORT2 PORT3))) {
+        for my $row (real_clients(map { $httpd->port($_) } qw(PORT2 PORT3))) {
             my ($name, $program, $command, $expected, $needs) = @$row;
             SKIP: {
                 skip "$name: not installed", 1 if !installed($program)
                     || $needs && system("$needs 2>/dev/null") != 0;
                 my $said = `$command 2>$SCRATCH/error`;
-                like $said, $expected, $name
+                like $said, $expected, "$name gets all its responses"
                     or diag `tail -5 $SCRATCH/error`;
             }
         }
         eventually { !grep { $httpd->vhost_json($_)->{held} } qw(world brief) }
-            'nothing is held in the end';
+            'no connection is held in the end';
         $httpd->stop;
     };
 };

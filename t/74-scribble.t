@@ -1,6 +1,6 @@
-# A child that writes anything into all shared memory of the module: the parent,
-# which is root, lives on through restarts, pages are answered, and connections
-# are lingered on. Figures may be wrong, until httpd is started again.
+# A child that overwrites all shared memory of the module: the parent, which is root,
+# survives restarts, the page answers, and connections are closed. Numbers may be
+# wrong until httpd is started again.
 
 use v5.36;
 use Test::More;
@@ -9,7 +9,7 @@ use FinWait2Client;
 
 my $PATIENT = 60;
 
-# The parent has at least counters, history, lists of clients and a board.
+# The parent shares at least counters, history, lists of clients and a board.
 my $LEAST = 4;
 
 my $CONF = <<'END';
@@ -52,20 +52,20 @@ for_each_mpm {
     serves($httpd, 'at first');
     for my $how (qw(ones zeros random random)) {
         my $answer = $httpd->get("/scribble?$how");
-        cmp_ok $answer->{content}, '>=', $LEAST, "filled with $how";
+        cmp_ok $answer->{content}, '>=', $LEAST, "all areas are filled with $how";
         formats_answer($httpd, $how);
         serves($httpd, $how);
         $httpd->get("/scribble?$how");
         $httpd->graceful($conf);
         formats_answer($httpd, "$how and a restart");
         $httpd->get("/scribble?$how");
-        # More virtual hosts than there is room for: totals are taken over.
+        # More virtual hosts than rows, so a new area takes over the totals.
         $httpd->graceful($conf . join '', map { vhost('PORT', "$how$_", '') }
                                  1 .. 40);
         formats_answer($httpd, "$how and more virtual hosts");
         serves($httpd, "$how and restarts");
     }
-    # The log was told that the process does not run, or refuses.
+    # The error log has the refusals of the process.
     $httpd->announce(qr/finwait2 does not accept/);
     $httpd->stop;
 };

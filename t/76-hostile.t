@@ -1,5 +1,5 @@
-# A child that attacks the process finwait2 through their queue: neither the
-# parent nor a worker blocks, the process runs on, and requests are answered.
+# A child that attacks the process finwait2 through its queue: neither the parent nor
+# a worker blocks, the process keeps running, and httpd answers requests.
 
 use v5.36;
 use Test::More;
@@ -25,7 +25,7 @@ sub start ($mpm) {
         listen => ['127.0.0.1:@PORT@', '127.0.0.1:@PORT2@']);
 }
 
-# The process of this configuration, which has said that it runs.
+# Wait until the process of this configuration runs; return its pid.
 sub running ($httpd) {
     eventually { $httpd->closer->{processes} == 1 } 'the process runs';
     return $httpd->closer_pid;
@@ -47,42 +47,42 @@ subtest 'messages and descriptors that no child of httpd sends' => sub {
         cmp_ok $sent, '>=', 21, 'all messages are sent';
         eventually { $httpd->closer->{invalid} == $sent } 'each message is refused'
             or diag explain $httpd->closer;
-        lingers($httpd, 'the process lingers on others');
-        is $httpd->closer_pid, $pid, 'the process is the same';
+        lingers($httpd, 'the process lingers on valid connections');
+        is $httpd->closer_pid, $pid, 'the process has not been replaced';
         $httpd->stop;
     };
 };
 
 # 1 is SHUT_WR, 2 is SHUT_RDWR.
-subtest 'the queue shut down' => sub {
+subtest 'a child shuts the queue down' => sub {
     for_each_mpm {
         my $mpm = shift;
         for my $how (1, 2) {
             my $httpd = start($mpm);
             my $pid   = running($httpd);
-            is attack($httpd, "shutdown=$how"), 1, "shut down ($how)";
+            is attack($httpd, "shutdown=$how"), 1, "the child shuts the queue down ($how)";
             $httpd->announce($REFUSED);
             my @clients = map {
                 scalar idle_client('127.0.0.1', $httpd->port('PORT2'), $CLOSE)
             } 1 .. 3;
             eventually { $httpd->closer->{refusals}{no_process} == 3 }
-                'httpd lingers itself, which is counted';
+                'httpd lingers itself, and counts the refusals';
             my $samples = sub { scalar @{ $httpd->json->{history}{samples} } };
             my $n       = $samples->();
-            eventually { $samples->() > $n + 1 } 'the process counts on';
-            is $httpd->closer_pid, $pid, 'the process is the same';
+            eventually { $samples->() > $n + 1 } 'the process keeps taking samples';
+            is $httpd->closer_pid, $pid, 'the process has not been replaced';
             $httpd->graceful;
             eventually { $httpd->closers == 1 } 'the process ends with its children';
-            isnt $httpd->closer_pid, $pid, 'another process is there';
+            isnt $httpd->closer_pid, $pid, 'a new process replaces it';
             lingers($httpd, 'the new process lingers');
             $httpd->stop;
         }
     };
 };
 
-# httpd's parent is stopped meanwhile, so that the restart comes before it sees
-# the death, and before another process has the queue.
-subtest 'killed before a restart, with a socket queued that blocks' => sub {
+# The parent is stopped meanwhile, so that it restarts before it sees the death of
+# the process, and before a new process has the queue.
+subtest 'a kill before a restart, with a blocking socket in the queue' => sub {
     for_each_mpm {
         my $mpm = shift;
         for my $signal (qw(USR1 HUP)) {
@@ -94,7 +94,7 @@ subtest 'killed before a restart, with a socket queued that blocks' => sub {
             kill $signal => $httpd->pid;
             kill CONT    => $httpd->pid;
             eventually { my @all = $httpd->closers; @all == 1 && $all[0] != $pid }
-                "the parent restarts httpd ($signal)";
+                "the parent restarts with a new process ($signal)";
             running($httpd);
             lingers($httpd, 'the next process lingers');
             kill KILL => $keeper;
@@ -112,10 +112,10 @@ subtest 'restarts leave no descriptor open in the parent' => sub {
             my $pid = $httpd->closer_pid;
             kill $signal => $httpd->pid;
             eventually { my @all = $httpd->closers; @all == 1 && $all[0] != $pid }
-                "restarted ($signal)";
+                "httpd restarts with a new process ($signal)";
             running($httpd);
         }
-        is $httpd->fds($httpd->pid), $open, 'as many as before';
+        is $httpd->fds($httpd->pid), $open, 'the parent has as many descriptors as at the start';
         $httpd->stop;
     };
 };

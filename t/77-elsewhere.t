@@ -1,7 +1,7 @@
-# Connections half-closed elsewhere in this network namespace: at other
-# programs' servers, and of those that this machine opened, a proxy's to a
-# backend that does not close among them. httpd's and these make the sum that ss
-# has. And another program's full accept queue is no fault of httpd's.
+# Half-closed connections elsewhere in this network namespace: at servers of other
+# programs, and connections that this machine opened, for example of a proxy to a
+# backend. Together with those of httpd their number is that of ss. A full accept
+# queue of another program does not change the verdict on httpd.
 
 use v5.36;
 use Test::More;
@@ -28,8 +28,8 @@ sub client ($host, $port, %options) {
     return $socket;
 }
 
-# Connections to a server that is not httpd, half-closed by that server or by
-# the client.
+# Make connections to another server than httpd, half-closed by that server or by the
+# client.
 sub half_close ($listener, $host, $times, $by) {
     for (1 .. $times) {
         my $client = client($host, $listener->sockport);
@@ -39,15 +39,15 @@ sub half_close ($listener, $host, $times, $by) {
     }
 }
 
-# Every half-closed socket of this namespace, by ss.
+# Return every half-closed socket of this namespace, by ss.
 sub ss_half () {
     my @lines = sort `ss -tanH state fin-wait-1 state fin-wait-2 state closing`;
     die "ss failed: $?\n" if $?;
     return @lines;
 }
 
-# The page at a moment at which ss shows the same before and after, and `total`
-# of httpd's.
+# Return the JSON and the number of ss at one moment: ss shows the same before and
+# after the page, and httpd has `total` half-closed connections.
 sub moment ($httpd, $total) {
     my ($json, @after);
     wait_for {
@@ -71,8 +71,8 @@ sub conf (@backends) {
             . "/ disablereuse=On\n" } @backends;
 }
 
-# Clients of httpd's over IPv4, IPv6 and both, servers of another program's, and
-# a proxied backend.
+# Test clients of httpd over IPv4, IPv6 and both, servers of another program, and a
+# proxied backend.
 sub all_kinds ($backend_name, %options) {
     my $backend = listener('127.0.0.1');
     my $httpd = FinWait2Test->start(
@@ -97,25 +97,25 @@ sub all_kinds ($backend_name, %options) {
                     . "Connection: close\r\n\r\n");
     push @KEPT, answer_proxy($backend);
     my ($json, $ss) = moment($httpd, 5);
-    is $json->{snapshot}{backend}, $backend_name, "counted by $backend_name";
+    is $json->{snapshot}{backend}, $backend_name, "the count is from $backend_name";
     is $json->{elsewhere}{half_closed} + 5, $ss,
-        "httpd's and those elsewhere are as many as ss has";
+        "connections of httpd and elsewhere have the sum of ss";
     is_deeply top($json), {
         'server ' . $four->sockport    => 5,
         'server ' . $six->sockport     => 4,
         'server ' . $dual->sockport    => 3,
         'client ' . $dual->sockport    => 7,
         'client ' . $backend->sockport => 1,
-    }, 'five ports are listed by role' or diag explain $json->{elsewhere};
+    }, 'five ports are listed with their roles' or diag explain $json->{elsewhere};
     is_deeply [map { $_->{connections} } @{ $json->{elsewhere}{top} }],
-        [7, 5, 4, 3, 1], 'the most first';
-    is $json->{elsewhere}{outgoing}, 8, 'eight were opened from here';
+        [7, 5, 4, 3, 1], 'the port with the most connections is first';
+    is $json->{elsewhere}{outgoing}, 8, 'this machine opened eight connections';
     like $httpd->get('/finwait-status?prometheus')->{content},
         qr/^finwait2_elsewhere_half_closed_connections 20$/m,
-        'Prometheus has them';
+        'Prometheus has the number elsewhere';
     my $html = $httpd->get('/finwait-status')->{content};
     like $html, qr{>Elsewhere</a></dt><dd><b>20</b></dd>.*?<h2}s,
-        'HTML has the number on its first screen';
+        'HTML has the number elsewhere before the first heading';
     my ($words) = $html
         =~ m{<section id=elsewhere[^>]*><h2>Elsewhere</h2>\s*<p>(.*?)</p>}s;
     $words =~ s/<[^>]+>//g;
@@ -123,18 +123,18 @@ sub all_kinds ($backend_name, %options) {
     is $words, "netstat shows 25: 5 are httpd's, 7 are connections of this "
         . "machine to port $d, 5 are at port $f (another program), 4 are at "
         . "port $s (another program), 3 are at port $d (another program), 1 "
-        . "is a connection of this machine to port $b.", 'in words';
+        . "is a connection of this machine to port $b.", 'HTML lists the ports in a sentence';
     @KEPT = ();
     $httpd->stop;
 }
 
-subtest 'by netlink' => sub { all_kinds('netlink') };
-subtest 'from /proc' => sub {
+subtest 'connections elsewhere by netlink' => sub { all_kinds('netlink') };
+subtest 'connections elsewhere from /proc' => sub {
     all_kinds('procfs', launcher => [$DENY, EAFNOSUPPORT]);
 };
 
-# The last minute is known after a minute. Until then clients come to a program
-# that never accepts, and its queue overflows all the time.
+# Numbers of the last minute are known after a minute. Meanwhile clients connect to a
+# program that never accepts, so its queue keeps overflowing.
 sub neighbour ($limit, %options) {
     my $httpd = FinWait2Test->start(%options);
     my $lazy  = listener('127.0.0.1', 5);
@@ -157,15 +157,15 @@ sub neighbour ($limit, %options) {
     $httpd->stop;
 }
 
-subtest 'a neighbour that never accepts' =>
+subtest 'another program never accepts' =>
     sub { neighbour(' of at most 5') };
-subtest 'a neighbour that never accepts, from /proc' => sub {
+subtest 'another program never accepts, from /proc' => sub {
     neighbour('', launcher => [$DENY, EAFNOSUPPORT]);
 };
 
-# httpd's own queue overflows: the children are stopped, and the count is shown
-# once they go on.
-subtest 'httpd itself' => sub {
+# The children are stopped, so httpd's own queue overflows; the page answers after
+# they continue.
+subtest 'httpd\'s own accept queue overflows' => sub {
     my $httpd = FinWait2Test->start(mpm => 'prefork',
                                     conf => "ListenBacklog 5\n");
     my $port  = $httpd->port;
@@ -183,9 +183,9 @@ subtest 'httpd itself' => sub {
         $advice{'listen-overflow'};
     } 150, 'the overflows of the last minute to be known';
     like $advice{'listen-overflow'}{level}, qr/^(?:watch|danger)$/,
-        'overflows of httpd\'s own queue are no note';
+        'overflows of httpd\'s own queue raise the level';
     like $advice{'listen-overflow'}{text}, qr/httpd's accept queue was found/,
-        'the queue is httpd\'s';
+        'the advice names httpd\'s own queue';
     $httpd->stop;
 };
 

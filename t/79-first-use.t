@@ -1,6 +1,6 @@
-# The first minutes with the sources: `make run`, `make demo` and a test, in a
-# fresh copy of them in a folder whose name has a blank and an apostrophe. Each
-# thing that goes wrong is reported in one line.
+# The first use of the sources: `make run`, `make demo` and `make check`, in a fresh
+# copy, in a folder with a blank and an apostrophe in its name. Each error is
+# reported in one line.
 
 use v5.36;
 use Test::More;
@@ -19,14 +19,14 @@ sub free_port () {
     return IO::Socket::IP->new(Listen => 1, LocalHost => '127.0.0.1')->sockport;
 }
 
-# The files of a release; nothing that was built.
+# Copy the files of a release, without built files.
 mkdir $COPY;
 system('cp', '-R', qw(Makefile README.md LICENSE CHANGES conf debian docs
                         mod_finwait2.c src t), $COPY) == 0
     or die 'cp failed';
 system("find \Q$COPY\E -name '*.[ls]*o' -delete") == 0 or die 'find failed';
 
-# A make of its own group, its words in a file: its number.
+# Start make in its own process group, with its output in a file; return its number.
 sub begin (@arguments) { return begin_program('make', @arguments) }
 
 sub begin_program (@command) {
@@ -53,7 +53,7 @@ sub ended ($n) {
     return $group->{ended};
 }
 
-# All of its words but make's own about a recipe that failed.
+# Return its output without make's own lines about a failed recipe.
 sub words ($n) {
     return grep { !/^make(?:\[\d+\])?: \*\*\* / }
         split /\n/, slurp("$SCRATCH/output$n");
@@ -78,26 +78,26 @@ for my $port ('0', '99999', 'abc', '-1', '8080x', '123456789012345678901') {
 is_deeply [ends(begin('run', 'MPM=none'), 'make')],
     ['make run: MPM=none is not an MPM; event, worker and prefork are.'],
     'MPM=none is refused in one line';
-ok !-e "$COPY/.libs", 'nothing was built for those';
+ok !-e "$COPY/.libs", 'refused arguments build nothing';
 
-subtest 'two at once in a fresh copy' => sub {
+subtest 'two make run at the same time in a fresh copy' => sub {
     my @two = map { begin('run', "PORT=$PORT") } 1, 2;
     wait_for { grep { ended($_) } @two } 400, 'one of the two to end';
     my ($loser, $winner) = sort { ended($b) <=> ended($a) } @two;
     my @said = grep { !/^apxs: / } words($loser);
-    is @said, 1, 'one line from the one that comes too late'
+    is @said, 1, 'the second make run prints one line'
         or diag join "\n", @said;
     like $said[0], qr/^make\ run:\ cannot\ listen\ on\ 127\.0\.0\.1
                       \ port\ $PORT\ \(.+\);\ try\ PORT=8081\.$/x,
-        'the line says what is in the way';
-    wait_for { grep { /finwait-status/ } words($winner) } 60, 'the other one';
+        'the line names the port that is in use';
+    wait_for { grep { /finwait-status/ } words($winner) } 60, 'the first make run to serve';
     like join("\n", words($winner)),
         qr{^(?:apxs: \S+ \n)?http://127\.0\.0\.1:$PORT/finwait-status  \(event;},
-        'the other one serves, and prints only where';
+        'the first make run serves, and prints only its address';
 
     my $home = answer('/');
     is $home->{status}, 200, 'GET / is answered';
-    like $home->{content}, qr{href="/finwait-status}, 'with the way to the page';
+    like $home->{content}, qr{href="/finwait-status}, 'the home page has a link to the page';
     is answer('/finwait-status')->{status}, 200, 'the page is answered';
     my ($clients) = $home->{content} =~ m{<pre>(.*?)</pre>}s;
     my $n = begin_program('sh', '-c', 'exec ' . $clients =~ s/&gt;/>/gr);
@@ -105,24 +105,24 @@ subtest 'two at once in a fresh copy' => sub {
         my $auto = answer('/finwait-status?auto')->{content};
         ($auto =~ /^HalfClosed: (\d+)$/m)[0] >= 10;
     } 60, 'ten half-closed connections by the command that the page shows';
-    ok !ended($n), 'the command of the first page works as it stands there';
+    ok !ended($n), 'the command of the home page works when it is copied';
     my $none = begin('run', "PORT=$PORT");
     like +(ends($none, 'make'))[-1], qr/cannot listen .* \(Address already in use/,
-        'a port that is taken is refused';
+        'a port in use is refused';
 
     kill INT => -$groups[$winner]{pid};
     wait_for { ended($winner) } 60, 'make run to end';
-    is answer('/')->{status}, 599, 'Ctrl-C ends it';
-    is slurp("$SCRATCH/output$winner") =~ /libtool/, '', 'no word of libtool';
+    is answer('/')->{status}, 599, 'Ctrl-C ends make run';
+    is slurp("$SCRATCH/output$winner") =~ /libtool/, '', 'the output has no line of libtool';
 };
 
 like join("\n", ends(begin('demo'), 'make demo')), qr/^None is left/m,
-    'make demo';
+    'make demo ends without a half-closed connection';
 
-# t/74 builds a module for tests in there.
+# t/74 also compiles a test module.
 my $check = begin('check', 'UNITS=', 'REPLAYS=', 'MPMS=event',
                   'TESTS=t/05-docs.t t/74-scribble.t');
-like join("\n", ends($check, 'make check')), qr/^Result: PASS$/m, 'make check';
+like join("\n", ends($check, 'make check')), qr/^Result: PASS$/m, 'make check passes';
 
 END {
     my $status = $?;

@@ -1,7 +1,7 @@
-# conf/prometheus-rules.yml and conf/grafana-dashboard.json: each metric that
-# they name exists, each rule fires on one side of its condition and is silent
-# on the other, and a real Prometheus that scrapes a real httpd says what the
-# page says, sends the alerts, and answers each query of the dashboard.
+# conf/prometheus-rules.yml and conf/grafana-dashboard.json: each named metric exists,
+# each rule fires on one side of its condition and not on the other, and a real
+# Prometheus that scrapes a real httpd has the numbers of the page, fires the alerts,
+# and answers each query of the dashboard.
 
 use v5.36;
 use Test::More;
@@ -14,38 +14,38 @@ use JSON::PP   qw(decode_json encode_json);
 my $RULES     = 'conf/prometheus-rules.yml';
 my $DASHBOARD = 'conf/grafana-dashboard.json';
 my $SCRATCH   = File::Temp->newdir;
-my $LIMIT     = 60;    # seconds for whatever is waited for
+my $LIMIT     = 60;    # seconds for each wait
 
 my $rules  = slurp($RULES);
 my @alerts = $rules =~ /^ +- alert: (\w+)/mg;
 
-# The kernel's limits and counters are other programs', too: for these nobody is
-# to be woken who looks after httpd.
-subtest 'what is critical is httpd\'s own' => sub {
+# Other programs also use the kernel's limits and counters, so these must not cause a
+# critical alert about httpd.
+subtest 'critical alerts use metrics of httpd only' => sub {
     my @critical = grep { /severity: critical/ } split /^ +- (?=alert:)/m, $rules;
-    ok @critical > 1, 'there are critical alerts';
+    ok @critical > 1, 'the rules have critical alerts';
     for (@critical) {
         my ($name, $expr) = /^alert: (\w+)\s+expr: (.*?)^ +(?:for|labels):/ms;
-        unlike $expr, qr/finwait2_(?:tcp|elsewhere)_/, $name;
+        unlike $expr, qr/finwait2_(?:tcp|elsewhere)_/, "$name uses no metric of the kernel";
     }
 };
 
-#---- the names ----------------------------------------------------------------
+#---- metrics ------------------------------------------------------------------
 
-# The dashboard's queries, for any server.
+# Return the dashboard's queries, for any server.
 sub expressions () {
     return map { $_->{expr} =~ s/\$instance/.*/gr }
         map { @{ $_->{targets} } } @{ decode_json(slurp($DASHBOARD))->{panels} };
 }
 
-subtest 'only metrics that there are' => sub {
+subtest 'rules and dashboard use existing metrics' => sub {
     my %known = map { $_ => 1 }
         slurp('docs/mod_finwait2.md') =~ /^\| `(finwait2_\w+)` \|/mg;
     for my $path ($RULES, $DASHBOARD) {
         my @named = slurp($path) =~ /\b(finwait2_\w+)/g;
         ok @named > 5, "$path names metrics";
         is_deeply [grep { !$known{ s/_(?:bucket|count|sum)$//r } } @named], [],
-            "$path: and each is in the manual";
+            "$path: the manual has each metric";
     }
     my %used = map { s/_(?:bucket|count|sum)$//r => 1 }
         map { slurp($_) =~ /\b(finwait2_\w+)/g } $RULES, $DASHBOARD;
@@ -56,25 +56,25 @@ subtest 'only metrics that there are' => sub {
                @{ $board->{panels} }], [], 'each panel has a description';
     my @rows = grep { $_->{type} eq 'row' } @{ $board->{panels} };
     is_deeply [map { $_->{title} } @rows[0, 1]], [qw(Verdict Why)],
-        'the verdict comes first, then the causes';
+        'the first rows are the verdict and the causes';
     is_deeply [map { $_->{title} } grep { !@{ $_->{targets} } }
                grep { $_->{type} ne 'row' } @{ $board->{panels} }], [],
-        'no panel without a query';
+        'each panel has a query';
     is_deeply [grep { /sum.*(?:limit|max|capacity)/ } expressions()], [],
-        'limits are never added up';
-    # Grafana is not in Debian; its queries are Prometheus's, as a rule's are.
+        'no query adds limits up';
+    # Debian has no Grafana; Prometheus checks the queries as rules.
     my $groups = "groups: [{ name: panels, rules: [\n";
     $groups .= '{ record: a, expr: ' . encode_json([$_->{expr}]) =~ s/^\[|\]$//gr
         . " },\n" for map { @{ $_->{targets} } } @{ $board->{panels} };
     spew("$SCRATCH/panels.yml", "$groups] }]\n");
     my $said = `promtool check rules --lint=none $SCRATCH/panels.yml 2>&1`;
-    is $?, 0, 'Prometheus understands the panels' or diag $said;
+    is $?, 0, 'Prometheus accepts the queries of the panels' or diag $said;
 };
 
 #---- the conditions -----------------------------------------------------------
 
-# Series as promtool takes them, a minute apart, for an hour or a day and a half;
-# true when it fires at the end, false when it does not.
+# [alert, series for promtool, 1 if the alert fires at the end]. Samples are a minute
+# apart, for an hour or a day and a half.
 my $HOUR  = 60;
 my $DAY   = 2160;
 my @SIDES = (
@@ -157,7 +157,7 @@ my @SIDES = (
     FinWait2NotCounted           => { snapshot_complete => "1x$HOUR" }, 0,
 );
 
-# `5x3` is 5 and three times 5 again to promtool, as `5+0x3`.
+# `5x3` becomes promtool's `5+0x3`: 5, and then 5 three more times.
 sub rule_test ($alert, $series) {
     my $minutes = $alert eq 'FinWait2Growing' ? $DAY : $HOUR;
     my $text = "  - interval: 1m\n    input_series:\n";
@@ -176,9 +176,9 @@ sub rule_test ($alert, $series) {
          . "        exp_alerts: []\n";
 }
 
-# promtool compares annotations, too, so who shall fire is asked of its
-# complaint about an alert that nobody expected.
-subtest 'both sides of each condition' => sub {
+# promtool also compares annotations, so the test expects no alert, and looks for
+# promtool's error about an alert that fires.
+subtest 'each rule fires on one side of its condition only' => sub {
     my (%fired, %silent);
     my $n = 0;
     my @sides = @SIDES;
@@ -190,13 +190,13 @@ subtest 'both sides of each condition' => sub {
                   . "tests:\n" . rule_test($alert, $series));
         my $said = `promtool test rules $file 2>&1`;
         my $did = $said =~ /alertname="$alert"/ || 0;
-        like $said, qr/SUCCESS|FAILED/, "$alert $n: promtool decides";
-        is $did, $fires, "$alert $n: " . ($fires ? 'fires' : 'is silent')
+        like $said, qr/SUCCESS|FAILED/, "$alert $n: promtool has a result";
+        is $did, $fires, "$alert $n: " . ($fires ? 'the alert fires' : 'the alert does not fire')
             or diag $said;
         ($fires ? $fired{$alert} : $silent{$alert})++;
     }
     is_deeply [grep { !$fired{$_} || !$silent{$_} } @alerts], [],
-        'no rule is left out';
+        'each rule is tested on both sides';
 };
 
 #---- a real Prometheus --------------------------------------------------------
@@ -204,7 +204,7 @@ subtest 'both sides of each condition' => sub {
 my $prometheus;    # its process
 
 sub prometheus ($target, $port) {
-    # At once: in a test nobody waits for minutes.
+    # Without `for`, which would delay the alerts by minutes.
     spew("$SCRATCH/now.yml", $rules =~ s/^( +for:) \w+/$1 0s/mgr);
     spew("$SCRATCH/prometheus.yml", <<"END");
 global: { scrape_interval: 1s, evaluation_interval: 1s }
@@ -250,7 +250,7 @@ sub firing ($port) {
         grep { $_->{state} eq 'firing' } @{ $data->{alerts} };
 }
 
-# Not of what the machine does not give: limits that a container hides.
+# Test all queries but those of limits that a container hides.
 sub answers_dashboard ($port, $httpd) {
     my %unknown;
     my @left = expressions();
@@ -284,11 +284,11 @@ FinWait2LingerSlots 5
 END
     my $port = FinWait2Test::free_port();
     prometheus('127.0.0.1:' . $httpd->port, $port);
-    # A counter that does not exist yet cannot increase.
+    # An increase needs a first sample of the counter.
     wait_for {
         value($port, 'finwait2_lingers_ended_total{ending="evicted"}')
     } $LIMIT, 'the first scrape';
-    is_deeply { firing($port) }, {}, 'all is quiet at first';
+    is_deeply { firing($port) }, {}, 'no alert fires at first';
 
     my @clients = map {
         scalar idle_client('127.0.0.1', $httpd->port,
@@ -302,9 +302,9 @@ END
     } $LIMIT, 'the alerts';
     is_deeply [sort keys %firing],
         [qw(FinWait2Danger FinWait2Evictions FinWait2HeldNearCapacity)],
-        'real clients that do not close set off these, and no other';
+        'clients that do not close cause three alerts and no other';
     like $firing{FinWait2Danger}, qr/by the rule closer-full\b/,
-        'the alert has the reason';
+        'the summary of the alert has the rule';
     wait_for {
         my $json = $httpd->json;
         my ($held) = value($port, 'finwait2_closer_held_connections');

@@ -1,10 +1,10 @@
-# Each t/unit/*.c is a program that writes TAP, linked with the rooms that
-# know no httpd; each t/fuzz/*.c but replay.c is another one, which replays a
-# corpus. The test runs them all. make has built them.
+# Run all C tests, which make has built: each t/unit/*.c is a program that writes TAP,
+# linked with the rooms that include no header of httpd; each t/fuzz/*.c but replay.c
+# is a program that replays a corpus.
 
 use v5.36;
 use Test::More;
-use FinWait2Test ();    # for a network of our own
+use FinWait2Test ();    # for a network namespace of its own
 
 my @units = map { m{([^/]+)\.c$} } glob 't/unit/*.c';
 my @fuzz  = grep { $_ ne 'replay' } map { m{([^/]+)\.c$} } glob 't/fuzz/*.c';
@@ -35,8 +35,8 @@ sub runs_well ($name, @command) {
                 note $line;
             }
         }
-        ok close $tap, 'ended well' or diag "status $?";
-        is $plan, $seen, 'ran all that it planned';
+        ok close $tap, "$name exits with status 0" or diag "status $?";
+        is $plan, $seen, "$name runs every planned test";
     };
 }
 
