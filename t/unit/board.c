@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The room board: what one process publishes and others read, what is left
- * when that process is killed, and numbers that no process should publish.
+ * The room board: one process publishes and others read, a killed process
+ * leaves no held socket, and impossible numbers are corrected.
  */
 
 #include <limits.h>
@@ -56,40 +56,40 @@ static int is_all(const void *numbers, size_t bytes, apr_int64_t value)
     return number == end;
 }
 
-/* Make a shot of which every number follows from this one. */
-static void make_shot(fw2_board_count *shot, fw2_tally *tallies,
-                      apr_int64_t number)
+/* Make a count whose numbers all follow from one number. */
+static void make_count(fw2_board_count *count, fw2_tally *tallies,
+                       apr_int64_t number)
 {
     apr_int64_t *numbers = (apr_int64_t *)tallies;
     unsigned int i;
 
-    memset(shot, 0, sizeof(*shot));
-    shot->count.backend = FW2_NETLINK;
-    shot->count.complete = 1;
-    shot->count.cost = number + 1;
-    shot->count.tallies = tallies;
+    memset(count, 0, sizeof(*count));
+    count->count.backend = FW2_NETLINK;
+    count->count.complete = 1;
+    count->count.cost = number + 1;
+    count->count.tallies = tallies;
     for (i = 0; i < ENDPOINTS * sizeof(fw2_tally) / sizeof(*numbers); i++) {
         numbers[i] = number + i;
     }
-    shot->limits.tcp_fin_timeout = number + 2;
-    shot->limits.tcp_mem_max = number + 3;
-    shot->before.timewait = number + 4;
-    shot->count.left.sum = number + 5;
-    shot->count.undelivered.bytes[FW2_KERNEL] = number + 6;
-    shot->count.peers.n = 1;
-    shot->count.peers.top[0].n = number + 7;
-    shot->over = number + 8;
-    shot->descriptors = number + 9;
-    shot->descriptor_limit = number + 10;
-    shot->cost = number + 11;
-    shot->counts = number;
-    shot->at = fw2_clock_now();
+    count->limits.tcp_fin_timeout = number + 2;
+    count->limits.tcp_mem_max = number + 3;
+    count->before.timewait = number + 4;
+    count->count.left.sum = number + 5;
+    count->count.undelivered.bytes[FW2_KERNEL] = number + 6;
+    count->count.peers.n = 1;
+    count->count.peers.top[0].n = number + 7;
+    count->over = number + 8;
+    count->descriptors = number + 9;
+    count->descriptor_limit = number + 10;
+    count->cost = number + 11;
+    count->counts = number;
+    count->at = fw2_clock_now();
 }
 
-static int is_whole(const fw2_board_count *shot)
+static int is_whole(const fw2_board_count *count)
 {
-    const apr_int64_t *numbers = (const apr_int64_t *)shot->count.tallies;
-    apr_int64_t n = shot->counts;
+    const apr_int64_t *numbers = (const apr_int64_t *)count->count.tallies;
+    apr_int64_t n = count->counts;
     unsigned int i;
 
     for (i = 0; i < ENDPOINTS * sizeof(fw2_tally) / sizeof(*numbers); i++) {
@@ -97,37 +97,38 @@ static int is_whole(const fw2_board_count *shot)
             return 0;
         }
     }
-    return shot->count.backend == FW2_NETLINK && shot->count.complete == 1
-           && shot->count.cost == n + 1 && shot->limits.tcp_fin_timeout == n + 2
-           && shot->limits.tcp_mem_max == n + 3
-           && shot->before.timewait == n + 4 && shot->count.left.sum == n + 5
-           && shot->count.undelivered.bytes[FW2_KERNEL] == n + 6
-           && shot->count.peers.n == 1 && shot->count.peers.top[0].n == n + 7
-           && shot->over == n + 8 && shot->descriptors == n + 9
-           && shot->descriptor_limit == n + 10 && shot->cost == n + 11
-           && shot->age >= 0;
+    return count->count.backend == FW2_NETLINK && count->count.complete == 1
+           && count->count.cost == n + 1
+           && count->limits.tcp_fin_timeout == n + 2
+           && count->limits.tcp_mem_max == n + 3
+           && count->before.timewait == n + 4 && count->count.left.sum == n + 5
+           && count->count.undelivered.bytes[FW2_KERNEL] == n + 6
+           && count->count.peers.n == 1 && count->count.peers.top[0].n == n + 7
+           && count->over == n + 8 && count->descriptors == n + 9
+           && count->descriptor_limit == n + 10 && count->cost == n + 11
+           && count->age >= 0;
 }
 
-/* ------------------------------------------------------ shots and rates -- */
+/* ----------------------------------------------------- counts and rates -- */
 
 static void test_new(void)
 {
     apr_int64_t fallback = 0;
     const fw2_rates *rates;
-    const fw2_board_count *shot;
+    const fw2_board_count *count;
     fw2_board_state now;
 
     begin();
-    shot = fw2_board_last(board, pool);
-    ok(!shot->counts && shot->count.backend == FW2_NOTHING
-           && !shot->count.complete && !shot->count.peers.n,
+    count = fw2_board_last(board, pool);
+    ok(!count->counts && count->count.backend == FW2_NOTHING
+           && !count->count.complete && !count->count.peers.n,
        "a new board has no count");
-    ok(is_all(&shot->limits, sizeof(shot->limits), -1)
-           && is_all(&shot->before, sizeof(shot->before), -1),
+    ok(is_all(&count->limits, sizeof(count->limits), -1)
+           && is_all(&count->before, sizeof(count->before), -1),
        "a new board has no limits");
-    ok(is_all(shot->count.tallies, ENDPOINTS * sizeof(fw2_tally), 0),
+    ok(is_all(count->count.tallies, ENDPOINTS * sizeof(fw2_tally), 0),
        "a new board has a tally of zeros for each endpoint");
-    ok(shot->descriptors == -1 && shot->descriptor_limit == -1,
+    ok(count->descriptors == -1 && count->descriptor_limit == -1,
        "a new board has no number of descriptors");
     rates = fw2_board_rates(board, &fallback, pool);
     ok(is_all(rates, VHOSTS * sizeof(*rates), -1) && fallback == -1,
@@ -140,39 +141,39 @@ static void test_new(void)
     is_int(fw2_board_layout(board), LAYOUT, "a board has its layout");
 }
 
-static int check_shot(void *number)
+static int check_count(void *number)
 {
-    const fw2_board_count *shot = fw2_board_last(board, pool);
+    const fw2_board_count *count = fw2_board_last(board, pool);
 
-    return !is_whole(shot) || shot->counts != *(const int *)number;
+    return !is_whole(count) || count->counts != *(const int *)number;
 }
 
-static int publish_shot(void *number)
+static int publish_count(void *number)
 {
     fw2_tally tallies[ENDPOINTS];
-    fw2_board_count shot;
+    fw2_board_count count;
 
-    make_shot(&shot, tallies, *(const int *)number);
-    fw2_board_publish(board, &shot);
+    make_count(&count, tallies, *(const int *)number);
+    fw2_board_publish(board, &count);
     return 0;
 }
 
-static void test_shots(void)
+static void test_counts(void)
 {
     int first = 100, second = 200;
-    const fw2_board_count *shot;
+    const fw2_board_count *count;
 
     begin();
-    publish_shot(&first);
-    is_int(child_wait(child_start(check_shot, &first)), 0,
-           "another process reads the whole shot");
-    is_int(child_wait(child_start(publish_shot, &second)), 0,
-           "another process publishes a shot");
-    shot = fw2_board_last(board, pool);
-    ok(is_whole(shot) && shot->counts == second,
-       "the parent reads the last shot");
-    ok(shot->age >= 0 && shot->age <= fw2_clock_now() - shot->at,
-       "the reader sets the age of a shot");
+    publish_count(&first);
+    is_int(child_wait(child_start(check_count, &first)), 0,
+           "another process reads the whole count");
+    is_int(child_wait(child_start(publish_count, &second)), 0,
+           "another process publishes a count");
+    count = fw2_board_last(board, pool);
+    ok(is_whole(count) && count->counts == second,
+       "the parent reads the last count");
+    ok(count->age >= 0 && count->age <= fw2_clock_now() - count->at,
+       "the reader sets the age of a count");
 }
 
 static void test_rates(void)
@@ -206,11 +207,12 @@ static void test_state(void)
     fw2_board_state now;
 
     begin();
-    publish_shot(&counts); /* the memory behind the held sockets is not 0 */
+    publish_count(&counts); /* so the memory after the held sockets is not 0 */
     fw2_board_started(board, PID);
     is_int(refusal(), FW2_REFUSALS,
            "a board accepts before its process begins");
-    is_int(fw2_board_begin(board, PID, 100), 0, "the first process lost none");
+    is_int(fw2_board_begin(board, PID, 100), 0,
+           "no socket was lost before the first process");
     now = state();
     ok(now.running == 1 && now.capacity == 100 && !now.held && now.oldest == -1,
        "a process runs and holds nothing");
@@ -220,19 +222,20 @@ static void test_state(void)
     fw2_board_oldest(board, fw2_clock_now() - 5000);
     now = state();
     is_int(now.held, 3, "held sockets are added up");
-    ok(now.oldest >= 5000, "the oldest is as old as it is");
+    ok(now.oldest >= 5000, "the oldest has its age");
     ok(fw2_board_held(board, 0) == 1 && fw2_board_held(board, 1) == 0
            && fw2_board_held(board, 2) == 2,
        "held sockets are counted for each virtual host");
     is_int(fw2_board_held(board, VHOSTS), 0,
            "a virtual host that the board does not have holds nothing");
     fw2_board_oldest(board, fw2_clock_now() + 3600 * APR_USEC_PER_SEC);
-    is_int(state().oldest, 0, "the oldest is not of the future");
+    is_int(state().oldest, 0, "the oldest is never of the future");
     fw2_board_hold(board, 2, -1);
     is_int(fw2_board_held(board, 2), 1, "a socket is not held any more");
     fw2_board_hold(board, 2, -1);
     fw2_board_hold(board, 0, -1);
-    is_int(state().oldest, -1, "no oldest without a held socket");
+    is_int(state().oldest, -1,
+           "the age of the oldest is unknown without a held socket");
     fw2_board_oldest(board, 0);
     fw2_board_abandon(board);
     ok(!state().running && !state().capacity && refusal() == FW2_NO_PROCESS,
@@ -252,18 +255,17 @@ static void test_no_linger(void)
     fw2_board_refuse(board);
     is_int(refusal(), FW2_CANNOT_LINGER,
            "a process that refuses accepts nothing");
-    is_int(state().capacity, 1,
-           "a process that refuses has its capacity still");
+    is_int(state().capacity, 1, "a process that refuses keeps its capacity");
     fw2_board_abandon(board);
     is_int(refusal(), FW2_NO_PROCESS,
-           "a process that has ended does not run, though it refused");
+           "a process that refused does not run after its end");
     fw2_board_started(board, PID);
     fw2_board_begin(board, PID, 1);
     is_int(refusal(), FW2_REFUSALS,
            "the process after one that refused accepts");
 }
 
-/* Hold 7 sockets, report that, and go on until killed. */
+/* Hold 7 sockets, report that, and wait to be killed. */
 static int hold_some(void *data)
 {
     fw2_shared *done = data;
@@ -296,69 +298,71 @@ static void test_killed(void)
     ok(!state().held && !fw2_board_held(board, 1) && state().oldest == -1,
        "a killed process holds nothing");
     is_int(fw2_board_begin(board, PID, 50), 7,
-           "the next process learns how many were lost");
+           "the next process gets the number of lost sockets");
     ok(!state().held && state().running && state().oldest == -1,
-       "the next process begins with nothing");
+       "the next process begins without held sockets");
     is_int(fw2_board_begin(board, PID, 50), 0,
-           "a process after the next one lost none");
+           "the process after the next one gets no lost sockets");
 }
 
 /* --------------------------------------------------------- wild numbers -- */
 
-static void test_wild_census(void)
+static void test_wild_counts(void)
 {
     fw2_tally tallies[ENDPOINTS];
     const fw2_board_count *read;
-    fw2_board_count shot;
+    fw2_board_count count;
 
     begin();
-    make_shot(&shot, tallies, 1);
-    shot.count.backend = (fw2_backend)99;
-    shot.count.complete = 77;
-    shot.count.peers.n = FW2_PEERS_MAX + 1;
-    memset(shot.count.refused, 'x', sizeof(shot.count.refused));
+    make_count(&count, tallies, 1);
+    count.count.backend = (fw2_backend)99;
+    count.count.complete = 77;
+    count.count.peers.n = FW2_PEERS_MAX + 1;
+    memset(count.count.refused, 'x', sizeof(count.count.refused));
     tallies[1].n[FW2_FIN_WAIT2][FW2_KERNEL] = APR_INT64_MAX;
     tallies[1].n[FW2_FIN_WAIT2][FW2_PROCESS] = APR_INT64_MIN;
-    fw2_board_publish(board, &shot);
+    fw2_board_publish(board, &count);
     read = fw2_board_last(board, pool);
     is_int(read->count.backend, FW2_NOTHING,
-           "a source that there is not is none");
-    is_int(read->count.complete, 1, "a flag is 0 or 1");
-    is_int(read->count.peers.n, 0, "more peers than there is room for are 0");
+           "an unknown source becomes no source");
+    is_int(read->count.complete, 1, "a flag becomes 0 or 1");
+    is_int(read->count.peers.n, 0, "too many clients become none");
     is_int((long long)strlen(read->count.refused[FW2_NETLINK]),
-           FW2_REFUSED_MAX - 1, "a sentence without an end is cut");
+           FW2_REFUSED_MAX - 1, "a text without an end is cut");
     tallies[0] = read->count.tallies[1];
     ok(tallies[0].n[FW2_FIN_WAIT2][FW2_KERNEL] < APR_INT64_MAX / 1000000
            && !tallies[0].n[FW2_FIN_WAIT2][FW2_PROCESS],
        "a million of the largest numbers can be added up");
-    shot.count.backend = (fw2_backend)-1;
-    shot.count.peers.n = -1;
-    fw2_board_publish(board, &shot);
+    count.count.backend = (fw2_backend)-1;
+    count.count.peers.n = -1;
+    fw2_board_publish(board, &count);
     read = fw2_board_last(board, pool);
     ok(read->count.backend == FW2_NOTHING && !read->count.peers.n,
-       "a source and a number of peers are not below 0");
+       "a source and a number of clients below 0 become none");
 }
 
 static void test_wild_times(void)
 {
     fw2_tally tallies[ENDPOINTS];
     const fw2_board_count *read;
-    fw2_board_count shot;
+    fw2_board_count count;
 
     begin();
-    make_shot(&shot, tallies, 1);
-    shot.at = fw2_clock_now() + apr_time_from_sec(3600);
-    fw2_board_publish(board, &shot);
-    is_int(fw2_board_last(board, pool)->age, 0, "a shot is not of the future");
-    shot.at = APR_INT64_MIN;
-    shot.over = shot.cost = shot.counts = -9;
-    shot.limits.tcp_fin_timeout = shot.before.tcp_fin_timeout = APR_INT64_MAX;
-    shot.limits.timewait = APR_INT64_MIN;
-    fw2_board_publish(board, &shot);
+    make_count(&count, tallies, 1);
+    count.at = fw2_clock_now() + apr_time_from_sec(3600);
+    fw2_board_publish(board, &count);
+    is_int(fw2_board_last(board, pool)->age, 0,
+           "a count is never of the future");
+    count.at = APR_INT64_MIN;
+    count.over = count.cost = count.counts = -9;
+    count.limits.tcp_fin_timeout = count.before.tcp_fin_timeout = APR_INT64_MAX;
+    count.limits.timewait = APR_INT64_MIN;
+    fw2_board_publish(board, &count);
     read = fw2_board_last(board, pool);
-    ok(read->at == 0 && read->age > 0, "no shot is older than the machine");
+    ok(read->at == 0 && read->age > 0,
+       "a count is never older than the machine");
     ok(!read->over && !read->cost && !read->counts,
-       "a time and a number of counts are not below 0");
+       "a time and a number of counts are never below 0");
     ok(read->limits.tcp_fin_timeout < APR_INT64_MAX / 1000000
            && read->before.tcp_fin_timeout < APR_INT64_MAX / 1000000,
        "a million of the largest limits can be added up");
@@ -384,18 +388,21 @@ static void test_wild_rates(void)
        "a million of the largest rates can be added up");
     fw2_board_begin(board, PID, 10);
     fw2_board_hold(board, 0, -1);
-    is_int(fw2_board_held(board, 0), 0, "fewer than no held sockets are none");
+    is_int(fw2_board_held(board, 0), 0,
+           "a negative number of held sockets becomes 0");
     for (i = 0; i < 10; i++) {
         fw2_board_hold(board, 1, INT_MAX);
     }
-    ok(!state().held, "more held sockets than can be are none");
+    ok(!state().held, "an impossible number of held sockets becomes 0");
     is_int(fw2_board_begin(board, PID, 10), 0,
-           "no impossible number of sockets was lost");
+           "an impossible number of sockets is not lost");
     fw2_board_oldest(board, APR_INT64_MIN);
     fw2_board_hold(board, 1, 1);
-    is_int(state().oldest, -1, "the oldest of a time below 0 is unknown");
+    is_int(state().oldest, -1,
+           "the age of an oldest with a time below 0 is unknown");
     fw2_board_oldest(board, APR_INT64_MAX);
-    is_int(state().oldest, 0, "the oldest of the last time is not of the past");
+    is_int(state().oldest, 0,
+           "the age of an oldest with the largest time is 0");
 }
 
 /* ---------------------------------------------------- several processes -- */
@@ -406,17 +413,17 @@ static int publish_forever(void *data)
 {
     fw2_tally tallies[ENDPOINTS];
     apr_int64_t number;
-    fw2_board_count shot;
+    fw2_board_count count;
 
     for (number = 1;; number = number % 1000000 + 1) {
-        make_shot(&shot, tallies, number);
-        fw2_board_publish(board, &shot);
+        make_count(&count, tallies, number);
+        fw2_board_publish(board, &count);
         fw2_sync_add(data, 1);
     }
     return 0;
 }
 
-/* Read many shots. Return 1 if one is torn, 2 if none could be read. */
+/* Read many counts. Return 1 if one is torn, 2 if none could be read. */
 static int read_many(void *data)
 {
     apr_pool_t *own;
@@ -425,10 +432,10 @@ static int read_many(void *data)
     (void)data;
     apr_pool_create(&own, NULL);
     for (i = 0; i < 2000000 && found < 2000 && !torn; i++) {
-        const fw2_board_count *shot = fw2_board_last(board, own);
+        const fw2_board_count *count = fw2_board_last(board, own);
 
-        found += shot->counts != 0;
-        torn = shot->counts && !is_whole(shot);
+        found += count->counts != 0;
+        torn = count->counts && !is_whole(count);
         apr_pool_clear(own);
     }
     apr_pool_destroy(own);
@@ -443,7 +450,7 @@ static void test_readers(void)
 
     begin();
     writer = child_start(publish_forever, published);
-    ok(wait_until(published, 1), "a process publishes shots without a pause");
+    ok(wait_until(published, 1), "a process publishes counts without a pause");
     for (i = 0; i < READERS; i++) {
         readers[i] = child_start(read_many, NULL);
     }
@@ -452,7 +459,7 @@ static void test_readers(void)
     }
     child_kill(writer);
     is_int(wrong, 0,
-           "three other processes read whole shots beside the writer");
+           "three other processes read whole counts beside the writer");
 }
 
 int main(void)
@@ -461,12 +468,12 @@ int main(void)
     apr_pool_create(&pool, NULL);
     alarm(120);
     test_new();
-    test_shots();
+    test_counts();
     test_rates();
     test_state();
     test_no_linger();
     test_killed();
-    test_wild_census();
+    test_wild_counts();
     test_wild_times();
     test_wild_rates();
     test_readers();

@@ -4,8 +4,8 @@
 #define FW2_TEST_CHILD_H
 
 /*
- * Child processes of a test, the memory that they share with it, and numbers
- * that look random but are the same in each run.
+ * Child processes of a test, shared memory, and pseudo-random numbers that are
+ * the same in each run.
  */
 
 #include <signal.h>
@@ -25,7 +25,7 @@ TAP_UNUSED __attribute__((noreturn)) static void bail_out(const char *why)
     exit(1);
 }
 
-/** Zeros that child processes share. */
+/** Return shared memory for child processes, filled with zeros. */
 TAP_UNUSED static void *shared_memory(size_t bytes)
 {
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -37,7 +37,7 @@ TAP_UNUSED static void *shared_memory(size_t bytes)
     return memory;
 }
 
-/** Fork a child; what `work` returns is its exit status. */
+/** Fork a child; the return value of `work` is its exit status. */
 TAP_UNUSED static pid_t child_start(int (*work)(void *), void *data)
 {
     pid_t pid = fork();
@@ -62,14 +62,14 @@ TAP_UNUSED static int child_wait(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/** Kill a child wherever it is, and wait for it. */
+/** Kill a child, and wait for it. */
 TAP_UNUSED static void child_kill(pid_t pid)
 {
     kill(pid, SIGKILL);
     (void)child_wait(pid);
 }
 
-/** Wait until a shared number is at least so much; false after a minute. */
+/** Wait until a shared number reaches a minimum; false after a minute. */
 TAP_UNUSED static int wait_until(const fw2_shared *number, apr_uint64_t least)
 {
     int i;

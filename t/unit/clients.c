@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The room clients: which clients are listed among thousands, what is
- * forgotten after ten and twenty minutes of a clock that can be set forward,
- * User-Agents of any bytes, and processes that are killed.
+ * The room clients: the listed clients among thousands, periods of ten minutes
+ * by a clock that can be set forward, User-Agents of any bytes, and killed
+ * processes.
  */
 
 #include <arpa/inet.h>
@@ -27,7 +27,7 @@ static apr_uint64_t net(const char *address)
 
     if (apr_sockaddr_info_get(&at, address, APR_UNSPEC, 80, 0, pool)
         != APR_SUCCESS) {
-        bail_out("an address is none");
+        bail_out("an address is invalid");
     }
     return fw2_clients_net(at);
 }
@@ -42,21 +42,21 @@ static void end_at(const char *agent, apr_uint64_t at, int n, fw2_ending ending,
     }
 }
 
-/* End so many connections of a client. */
+/* End n connections of a client. */
 static void end_some(const char *agent, const char *address, int n,
                      fw2_ending ending, int expired)
 {
     end_at(agent, net(address), n, ending, expired);
 }
 
-/* Begin without any client, in a new closer process's memory. */
+/* Begin without clients, like a new closer process. */
 static void erase(void)
 {
     fw2_clients_erase(clients);
     fw2_clients_begin(clients, pool);
 }
 
-/* Read the published lists; those that were read before are gone then. */
+/* Read the published lists, and free those that were read before. */
 static int read_published(void)
 {
     static apr_pool_t *of_seen;
@@ -130,7 +130,7 @@ static void test_counts(void)
     fw2_clients_begin(clients, pool);
     ok(!read_published(), "nothing is published at first");
     look();
-    ok(!seen.over && !seen.top[FW2_AGENTS].n, "no client is seen at first");
+    ok(!seen.over && !seen.top[FW2_AGENTS].n, "no client is listed at first");
     end_some("pool/1", "192.0.2.1", 3, FW2_ACKED, 1);
     end_some("pool/1", "192.0.2.2", 2, FW2_SILENCE, 0);
     end_some("pool/1", "192.0.2.3", 1, FW2_TOTAL, 0);
@@ -146,18 +146,19 @@ static void test_counts(void)
     is_str(client->name, "pool/1", "an agent that does not close is listed");
     is_int(client->closed, 10, "the connections of a client are counted");
     is_int(client->left_open, 6,
-           "the open connections of a client are counted");
-    is_int(client->silent, 3, "the silent connections of a client are counted");
-    is_int(client->expired, 3, "the idle connections of a client are counted");
+           "the unclosed connections of a client are counted");
+    is_int(client->silent, 3, "the connections that ended idle are counted");
+    is_int(client->expired, 3,
+           "the expired connections of a client are counted");
     is_int(seen.top[FW2_AGENTS].all, 6,
-           "the open connections of all agents are added up");
+           "the unclosed connections of all agents are added up");
     client = listed(FW2_NETS, net("192.0.2.255"));
     ok(client && client->closed == 10, "addresses of one net are one client");
     client = seen.top[FW2_IDLE_NETS].clients;
     ok(client->key == net("198.51.100.9") && client->expired == 9,
-       "the net with the most idle connections is the first, though it closes");
+       "the net with the most expired connections is the first");
     is_int(seen.top[FW2_IDLE_NETS].all, 12,
-           "the idle connections of all nets are added up");
+           "the expired connections of all nets are added up");
 }
 
 /* --------------------------------------------------------------- agents -- */
@@ -181,10 +182,11 @@ static void test_names(void)
     is_str(agent_at(1)->name, "a?\?[b]?",
            "bytes other than printable ASCII become question marks");
     is_int(agent_at(1)->left_open, 6,
-           "agents that differ in other bytes alone are one");
+           "agents that differ only in other bytes are one");
     apr_cpystrn(first, endless, sizeof(first));
     is_str(agent_at(2)->name, first, "a long agent is cut");
-    is_int(agent_at(2)->left_open, 2, "agents that are cut alike are one");
+    is_int(agent_at(2)->left_open, 2,
+           "agents with the same first bytes are one");
 }
 
 static int is_printable(const char *name)
@@ -220,8 +222,10 @@ static void test_hostile_agents(void)
     }
     look();
     is_int(seen.top[FW2_AGENTS].n, HOSTILE, "hostile agents are listed");
-    is_str(agent_at(0)->name, hostile[0], "a format is a name like any");
-    is_str(agent_at(1)->name, "?\?Set-Cookie: a=b", "no name has a line's end");
+    is_str(agent_at(0)->name, hostile[0],
+           "a format string is listed unchanged");
+    is_str(agent_at(1)->name, "?\?Set-Cookie: a=b",
+           "a name never has a line break");
     for (i = 0; i < 20000; i++) {
         random_fill(agent, sizeof(agent) - 1);
         agent[sizeof(agent) - 1] = '\0';
@@ -240,8 +244,8 @@ static void test_hostile_agents(void)
 
 /* ------------------------------------------------------------ thousands -- */
 
-/* End one connection each of ten thousand clients, and in between some of two
- * that matter. */
+/* End one connection each of ten thousand clients, mixed with connections of two
+ * frequent clients. */
 static void end_crowd(void)
 {
     int i;
@@ -272,19 +276,18 @@ static void test_many(void)
     client = agent_at(0);
     is_str(client->name, "pool/1", "one agent in twenty is the first");
     ok(client->left_open <= 500 && client->left_open > 400,
-       "%d of 500 open connections are counted as seen",
-       (int)client->left_open);
+       "%d of 500 unclosed connections are counted", (int)client->left_open);
     ok(client->before + client->left_open >= 500,
-       "the others of the 500 open connections are allowed for");
+       "the bound of the error covers the rest of the 500");
     client = seen.top[FW2_NETS].clients;
     ok(client->key == net("192.0.2.1"), "one net in twenty is the first");
     client = listed(FW2_NETS, net("203.0.113.1"));
     ok(client && client->before && client->left_open <= 250
            && client->before + client->left_open >= 250,
-       "a net that comes when all places are taken is listed");
+       "a frequent net that begins after the list is full is listed");
 }
 
-/* Test that no client is missing that has more than one part in 64. */
+/* Test that every client with more than one part in 64 is listed. */
 static void test_guarantee(void)
 {
     enum { NETS = 300 };
@@ -311,7 +314,7 @@ static void test_guarantee(void)
                      || client->left_open + client->before < real[i]);
     }
     is_int(missing, 0, "each net with more than one part in 64 is listed");
-    is_int(wrong, 0, "the real number is between what is seen and allowed for");
+    is_int(wrong, 0, "the real number is within the bound of the error");
 }
 
 /* -------------------------------------------------------------- periods -- */
@@ -337,18 +340,16 @@ static void test_periods(void)
     ahead += 601;
     look();
     is_int(seen.top[FW2_AGENTS].all, 3,
-           "clients of more than twenty minutes ago are forgotten");
-    is_str(agent_at(0)->name, "new",
-           "clients of the last twenty minutes are not forgotten");
-    ok(seen.over >= apr_time_from_sec(601),
-       "the former period is the one that is not forgotten");
+           "clients are removed after twenty minutes");
+    is_str(agent_at(0)->name, "new", "clients of the last twenty minutes stay");
+    ok(seen.over >= apr_time_from_sec(601), "the former period stays");
     ahead += 1201;
     look();
-    is_int(seen.top[FW2_AGENTS].n, 0, "everything is forgotten later");
+    is_int(seen.top[FW2_AGENTS].n, 0, "all clients are removed later");
     end_some("back", "192.0.2.1", 1, FW2_ACKED, 0);
     look();
     is_int(seen.top[FW2_AGENTS].n, 1,
-           "lists begin again after everything is forgotten");
+           "new clients are listed after all were removed");
 }
 
 static void test_full_periods(void)
@@ -368,7 +369,7 @@ static void test_full_periods(void)
            "two full lists are merged to the size of one");
     ok(agent_at(0)->left_open == 7
            && agent_at(FW2_CLIENTS_MAX - 1)->left_open >= 3,
-       "clients with the most of two full lists are listed");
+       "the clients with the most connections of two full lists stay");
 }
 
 static void test_damaged_period(void)
@@ -381,7 +382,7 @@ static void test_damaged_period(void)
     end_some("now", "192.0.2.1", 1, FW2_ACKED, 0);
     look();
     ok(seen.top[FW2_AGENTS].n == 1 && !strcmp(agent_at(0)->name, "now"),
-       "a period of the future is forgotten");
+       "a period of the future is removed");
 }
 
 static void test_erase(void)
@@ -396,7 +397,7 @@ static void test_erase(void)
     end_some("new", "192.0.2.1", 1, FW2_ACKED, 0);
     look();
     ok(seen.top[FW2_AGENTS].n == 1 && !strcmp(agent_at(0)->name, "new"),
-       "a process that begins then knows no client of before");
+       "a process that begins after that lists no old client");
 }
 
 /* ------------------------------------------------------------ processes -- */
@@ -416,17 +417,17 @@ static void test_next_process(void)
 
     erase();
     is_int(child_wait(child_start(end_and_publish, &first)), 0,
-           "a process publishes lists, and ends");
+           "a process publishes lists and exits");
     ok(read_published() && agent_at(0)->left_open == 10,
-       "another process reads the lists of a process that is gone");
+       "another process reads the lists of a process that has exited");
     is_int(child_wait(child_start(end_and_publish, &second)), 0,
            "a second process publishes lists");
     ok(read_published() && agent_at(0)->left_open == 15
            && seen.top[FW2_AGENTS].n == 1,
-       "the second process goes on with the lists of the first");
+       "the second process continues the lists of the first");
 }
 
-/* Publish without a pause, by names of a letter and a number. */
+/* Publish without a pause, with names of one repeated letter and a number. */
 static int publish_forever(void *data)
 {
     char name[FW2_AGENT_SIZE];
@@ -443,7 +444,7 @@ static int publish_forever(void *data)
     return 0;
 }
 
-/* True if a name is one that no process has sent, or a list does not add up. */
+/* True if a name was sent by no process, or the sum of a list is wrong. */
 static int is_mixture(void)
 {
     apr_int64_t sum = 0;
@@ -478,8 +479,8 @@ static void test_beside_writer(void)
         }
     }
     child_kill(pid);
-    ok(found, "lists are read %d times beside a writer", found);
-    is_int(mixtures, 0, "lists that are read beside a writer are whole");
+    ok(found, "a reader gets lists %d times beside a writer", found);
+    is_int(mixtures, 0, "lists are never mixed beside a writer");
 }
 
 static void test_killed(void)
@@ -503,8 +504,9 @@ static void test_killed(void)
         all = seen.top[FW2_AGENTS].all;
     }
     is_int(unread, 0, "lists can be read after each of 50 killed processes");
-    is_int(mixtures, 0, "lists are whole after each of 50 killed processes");
-    is_int(fewer, 0, "each process goes on with the lists of the one before");
+    is_int(mixtures, 0,
+           "lists are never mixed after each of 50 killed processes");
+    is_int(fewer, 0, "each process continues the lists of the previous one");
 }
 
 int main(void)

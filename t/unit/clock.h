@@ -3,15 +3,15 @@
 #ifndef FW2_TEST_CLOCK_H
 #define FW2_TEST_CLOCK_H
 
-/* fw2_clock_now() calls clock_gettime(), which is this one in a test that
- * sets the clock forward or stops it. */
+/* This clock_gettime() replaces that of the C library, so that a test can set the
+ * clock of fw2_clock_now() forward or stop it. */
 
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 static time_t ahead;            /* seconds to add to each clock */
-static struct timespec stopped; /* what each clock shows; 0: the clocks run */
+static struct timespec stopped; /* the time of each clock; 0: the clocks run */
 
 int clock_gettime(clockid_t clock, struct timespec *t)
 {

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The room endpoint: the text of an endpoint, which endpoint of several an
- * address belongs to, and the endpoint of a listener.
+ * The room endpoint: the text of an endpoint, the endpoint of an address among
+ * several, and the endpoint of a listener.
  */
 
 #include "sockdiag_fixture.h"
@@ -44,16 +44,17 @@ static void test_find(void)
     is_int(found(e, 6, "10.0.0.1", 80), 2, "exact IPv4 beats wildcards");
     is_int(found(e, 6, "10.0.0.2", 80), 1, "0.0.0.0 beats [::] for IPv4");
     is_int(found(e, 6, "2001:db8::1", 80), 3, "exact IPv6 beats [::]");
-    is_int(found(e, 6, "2001:db8::2", 80), 0, "0.0.0.0 takes no IPv6");
-    is_int(found(e, 6, "2001:db8::2", 81), 4, "v6only takes IPv6");
-    is_int(found(e, 6, "10.0.0.1", 81), -1, "v6only takes no IPv4");
-    is_int(found(e, 6, "10.0.0.1", 82), 5, "dual-stack takes IPv4");
-    is_int(found(e, 6, "10.0.0.1", 83), -1, "another port is found nowhere");
+    is_int(found(e, 6, "2001:db8::2", 80), 0,
+           "0.0.0.0 matches no IPv6 address");
+    is_int(found(e, 6, "2001:db8::2", 81), 4, "v6only matches IPv6");
+    is_int(found(e, 6, "10.0.0.1", 81), -1, "v6only matches no IPv4");
+    is_int(found(e, 6, "10.0.0.1", 82), 5, "dual-stack matches IPv4");
+    is_int(found(e, 6, "10.0.0.1", 83), -1, "another port matches no endpoint");
     is_int(found(e + 2, 1, "10.0.0.2", 80), -1,
-           "another IPv4 address is found nowhere");
+           "another IPv4 address matches no endpoint");
     is_int(found(e + 3, 1, "2001:db8::2", 80), -1,
-           "another IPv6 address is found nowhere");
-    is_int(found(e, 0, "10.0.0.1", 80), -1, "no endpoints hold no address");
+           "another IPv6 address matches no endpoint");
+    is_int(found(e, 0, "10.0.0.1", 80), -1, "an empty list matches no address");
 }
 
 static void test_endpoint_of(void)
@@ -63,18 +64,21 @@ static void test_endpoint_of(void)
 
     memset(&e, 7, sizeof(e));
     before = e;
-    is_int(fw2_endpoint_of(fd, &e), APR_EINVAL, "no endpoint of AF_UNIX");
+    is_int(fw2_endpoint_of(fd, &e), APR_EINVAL,
+           "a socket of AF_UNIX has no endpoint");
     close(fd);
-    is_int(fw2_endpoint_of(-1, &e), EBADF, "no endpoint of no descriptor");
+    is_int(fw2_endpoint_of(-1, &e), EBADF,
+           "an invalid descriptor has no endpoint");
     ok(!memcmp(&e, &before, sizeof(e)),
-       "a failure leaves the endpoint as it was");
+       "a failure does not change the endpoint");
     listen_at("127.0.0.1", 0, 0, &e);
     is_str(fw2_endpoint_text(pool, &e),
-           apr_psprintf(pool, "127.0.0.1:%d", e.port), "IPv4's endpoint");
+           apr_psprintf(pool, "127.0.0.1:%d", e.port),
+           "an IPv4 listener has the text of its endpoint");
     ok(e.port && e.v4 && !e.v6only, "an IPv4 endpoint has its port and kind");
     listen_at("::", 0, 0, &e);
     is_str(fw2_endpoint_text(pool, &e), apr_psprintf(pool, "[::]:%d", e.port),
-           "IPv6's endpoint");
+           "an IPv6 listener has the text of its endpoint");
     ok(e.port && !e.v4 && !e.v6only, "an endpoint at [::] is dual-stack");
     listen_at("::", 0, 1, &e);
     ok(!e.v4 && e.v6only, "an endpoint with IPV6_V6ONLY is v6only");

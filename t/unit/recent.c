@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The room recent: which mark a rate is made with, and rates of any numbers. */
+/* The room recent: the mark that a rate begins at, and rates of any numbers. */
 
 #include "apr_general.h"
 
@@ -28,7 +28,7 @@ static void mark(apr_time_t now)
     }
 }
 
-/* Return how old the mark is that is found, or -1 if none is; check its
+/* Return the age of the mark that is found, or -1 without one; check its
  * counters. */
 static apr_interval_time_t over_at(apr_time_t now)
 {
@@ -50,15 +50,14 @@ static apr_interval_time_t over_at(apr_time_t now)
 static void test_first_minute(void)
 {
     recent = fw2_recent_create(COUNTERS, pool);
-    is_int(over_at(START), -1, "nothing is known before the first mark");
-    ok(fw2_recent_is_due(recent, START), "the first mark is due at once");
+    is_int(over_at(START), -1, "there is no mark before the first one");
+    ok(fw2_recent_is_due(recent, START), "the first mark is due immediately");
     mark(START);
     ok(!fw2_recent_is_due(recent, START + 15 * SEC - 1),
        "no mark is due within a quarter of a minute");
     ok(fw2_recent_is_due(recent, START + 15 * SEC),
        "the next mark is due after a quarter of a minute");
-    is_int(over_at(START + MIN - 1), -1,
-           "nothing is known in the first minute");
+    is_int(over_at(START + MIN - 1), -1, "no mark is used in the first minute");
     is_int(over_at(START + MIN), MIN, "the first mark is used after a minute");
     is_int(over_at(START + 10 * MIN), 10 * MIN,
            "a mark is used for ten minutes");
@@ -68,7 +67,7 @@ static void test_first_minute(void)
        "a mark is due after a long time");
 }
 
-/* Marks are made only when somebody looks. */
+/* Marks are made only when the room is asked. */
 static void test_look_every(apr_interval_time_t step)
 {
     apr_time_t now;
@@ -108,7 +107,7 @@ static void test_pause(void)
     is_int(over_at(now), -1, "no mark is used after a longer pause");
     mark(now);
     is_int(over_at(now + 59 * SEC), -1,
-           "nothing is known in the first minute after such a pause");
+           "no mark is used in the first minute after a long pause");
     is_int(over_at(now + MIN), MIN,
            "a new mark is used a minute after a long pause");
 }
@@ -120,13 +119,14 @@ static void test_rates(void)
     is_int(fw2_recent_per_minute(160, 100, 2 * MIN), 30,
            "60 in two minutes are 30 a minute");
     is_int(fw2_recent_per_minute(1, 0, 2 * MIN), 1, "a half is rounded up");
-    is_int(fw2_recent_per_minute(1, 0, 2 * MIN + 1), 0, "less is rounded down");
+    is_int(fw2_recent_per_minute(1, 0, 2 * MIN + 1), 0,
+           "less than a half is rounded down");
     is_int(fw2_recent_per_minute(100, 100, MIN), 0,
-           "no event is no event a minute");
+           "no event makes a rate of 0");
     is_int(fw2_recent_per_minute(99, 100, MIN), 0,
-           "a counter that began anew has no rate below 0");
+           "a counter that was reset has a rate of 0");
     is_int(fw2_recent_per_minute(99, -1, MIN), -1,
-           "the rate is unknown if the former number is");
+           "the rate is unknown if the former number is unknown");
     is_int(fw2_recent_per_minute(99, 1, 0), -1,
            "the rate is unknown without a time");
     is_int(fw2_recent_per_minute(99, 1, -MIN), -1,
@@ -135,7 +135,7 @@ static void test_rates(void)
            "the rate is 0 if the number became unknown");
 }
 
-/* The undefined-behavior sanitizer watches this. */
+/* The undefined-behavior sanitizer checks the arithmetic. */
 static void test_damaged_numbers(void)
 {
     static const apr_int64_t numbers[] = {

@@ -4,8 +4,8 @@
 #define FW2_TAP_H
 
 /*
- * The Test Anything Protocol, as much of it as a unit test in C needs. Each
- * test program is one source file, so everything here is static.
+ * The parts of the Test Anything Protocol that unit tests in C need. Each test
+ * program is one source file, so everything here is static.
  */
 
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 static int tap_run;
 static int tap_failed;
 
-/** One test; returns whether it passed. */
+/** Report one test; return true if it passed. */
 TAP_UNUSED __attribute__((format(printf, 2, 3))) static int ok(int passed,
                                                                const char *name,
                                                                ...)
@@ -70,13 +70,13 @@ TAP_UNUSED static int has_str(const char *got, const char *part,
     return passed;
 }
 
-/** A test that this machine cannot run, with the reason. */
+/** Skip a test that this machine cannot run, with the reason. */
 TAP_UNUSED static void skip(const char *name, const char *why)
 {
     printf("ok %d - %s # SKIP %s\n", ++tap_run, name, why);
 }
 
-/** Prints the plan; returns what main() shall. */
+/** Print the plan; return the exit status for main(). */
 TAP_UNUSED static int done_testing(void)
 {
     printf("1..%d\n", tap_run);
