@@ -1,7 +1,7 @@
 package Bench;
 
-# The common part of the benchmark: a server with the module or without, loads
-# of a bounded length, the processor time a server took, medians.
+# The common part of the benchmark: servers with and without the module, loads of a
+# bounded length, processor times and medians.
 
 use v5.36;
 use Cwd            qw(abs_path);
@@ -33,7 +33,7 @@ sub progress ($text) { print STDERR "  $text\n" }
 package Bench::Server {
     our @ISA = 'FinWait2Test';
 
-    # The same configuration, word for word, but for the module's own lines.
+    # Write the same configuration for both, without the module's lines for stock.
     sub write_config ($self) {
         $self->{options}{page} = 0 if $self->{options}{stock};
         $self->SUPER::write_config;
@@ -46,16 +46,16 @@ package Bench::Server {
         FinWait2Test::spew("$self->{root}/htdocs/index.html", 'x' x 1023 . "\n");
     }
 
-    # A test would fail; here it is said, but for what stock httpd has to say
-    # of all its workers being taken.
+    # Stop the server, and print unexpected log lines, without those about too few
+    # workers.
     sub finish ($self) {
-        my $who = $self->{options}{stock} ? "stock" : "module";
-        warn "  $who $self->{options}{mpm}: $_\n"
+        my $kind = $self->{options}{stock} ? "stock" : "module";
+        warn "  $kind $self->{options}{mpm}: $_\n"
             for grep { !/reached MaxRequestWorkers/ } $self->end;
     }
 }
 
-# As many workers on each MPM, all there from the start.
+# The same number of workers on each MPM, all of them started at the beginning.
 my %SIZE = (
     prefork => sub ($n) { <<"END" },
 ServerLimit $n
@@ -106,7 +106,7 @@ sub session_of ($server) {
     return grep { $all{$_}[1] == $server->pid } keys %all;
 }
 
-# Seconds of processor time all its threads took, to the microsecond.
+# Return the processor time of all threads in seconds.
 sub cpu_of ($server) {
     my $ns = 0;
     for my $pid (session_of($server)) {
@@ -117,23 +117,23 @@ sub cpu_of ($server) {
     return $ns / 1e9;
 }
 
-# Bytes of resident memory of its children and of the closer process.
+# Return the resident memory of the children and the closer process in bytes.
 sub rss_of ($server) {
     return 1024 * sum0 map {
         FinWait2Test::slurp("/proc/$_/smaps_rollup") =~ /^Rss:\s+(\d+)/m
     } $server->forks;
 }
 
-# Bytes of memory that its parent shares with the children, touched or not.
+# Return the size of the memory that the parent shares with the children, in bytes.
 sub shared_of ($server) {
     no warnings 'portable';    # addresses of 64 bits
     return sum0 map { /^([0-9a-f]+)-([0-9a-f]+) ..-s/ ? hex($2) - hex($1) : () }
         split /\n/, FinWait2Test::slurp('/proc/' . $server->pid . '/maps');
 }
 
-# Restart gracefully; the seconds that the client which had the worst of it
-# waited for its answer, and the parent's processor time. Clients ask one after
-# the other, each on a connection of its own.
+# Restart gracefully; return the longest wait of a client for its answer, and the
+# processor time of the parent, in seconds. Requests are sent one after the other,
+# each on its own connection.
 sub longest_wait ($server) {
     my $stat = '/proc/' . $server->pid . '/schedstat';
     my ($cpu) = split ' ', FinWait2Test::slurp($stat);
@@ -155,7 +155,7 @@ sub longest_wait ($server) {
 
 #---- loads -------------------------------------------------------------------
 
-# A C program of this directory's, compiled when it is first asked for.
+# Return the path of a C program of this directory, compiled at its first use.
 sub client ($name) {
     my $program = "$BUILT/$name";
     if (!-e $program) {
@@ -176,7 +176,7 @@ sub run_of ($seconds, @command) {
     return $text;
 }
 
-# (requests a second, requests). ab waits for the server's FIN, then closes.
+# Run ab, which closes after the server: (requests a second, requests).
 sub ab ($url, $seconds, %o) {
     my $start = time;
     my $text  = run_of($seconds, 'ab', '-q', '-r', '-c', $o{c} // 8,
@@ -191,24 +191,24 @@ sub ab ($url, $seconds, %o) {
     return (($n // 0) / $took, $n // 0);
 }
 
-# wrk keeps connections open.
+# Run wrk, which keeps connections open: (requests a second, requests).
 sub wrk ($url, $seconds, %o) {
     my $text = run_of($seconds, 'wrk', '-t1', '-c' . ($o{c} // 8),
                       "-d${seconds}s", $url);
     my ($n)    = $text =~ /^\s*(\d+) requests in/m;
     my ($rate) = $text =~ m{^Requests/sec:\s+([\d.]+)}m;
     warn "  wrk $url: $1\n" if $text =~ /(Socket errors:.*|Non-2xx.*)/;
-    die "wrk says:\n$text" if !defined $rate;
+    die "wrk has no result:\n$text" if !defined $rate;
     return ($rate, $n);
 }
 
-# Silent clients in the background; stop_silent closes them all.
+# Start idle clients in the background; stop_silent() closes them.
 sub silent ($server, $rate, $count, %o) {
     my $pid = open2(my $out, my $in, client('silent'), $server->port, $rate,
                     $count, $o{vanish} ? 'vanish' : ());
     my $self = { pid => $pid, in => $in, out => $out };
     if ($o{ready}) {
-        local $SIG{ALRM} = sub { die "silent clients had no answer in time\n" };
+        local $SIG{ALRM} = sub { die "idle clients got no answer in time\n" };
         alarm $o{ready};
         my $line = <$out>;
         alarm 0;
@@ -225,13 +225,13 @@ sub stop_silent ($self) {
     return \%said;
 }
 
-# (bytes acknowledged, seconds, what ended it)
+# Run a flood: (bytes acknowledged, seconds, reason of its end).
 sub flood_of ($server, $seconds, $megabytes) {
     return split ' ', run_of($seconds, client('flood'), $server->port,
                              $seconds, $megabytes);
 }
 
-# A handle with what becomes of that many silent clients, a line each.
+# Return a handle with the fate of each of these idle clients, a line each.
 sub start_life ($server, $count, $seconds) {
     open my $out, '-|', client('life'), $server->port, $count, $seconds
         or die "life: $!";
@@ -253,7 +253,7 @@ sub quartiles (@values) { map { quantile($_, @values) } 0.25, 0.75 }
 sub ratio     ($a, $b)  { $b ? $a / $b : undef }
 sub pairs     ($full, $short = 2) { $QUICK ? $short : $full }
 
-# Alternate A B, B A, A B ... and give back what each answered.
+# Alternate A B, B A, A B ... and return the results of each.
 sub paired ($times, $stock, $module) {
     my (@stock, @module);
     for my $i (1 .. $times) {
@@ -265,7 +265,7 @@ sub paired ($times, $stock, $module) {
     return (\@stock, \@module);
 }
 
-# One line of a table; `met` is undef where there is no goal.
+# Return one line of a table; `met` is undef without a goal.
 sub row ($what, $stock, $module, $ratio, $goal = '', $met = undef) {
     return { what => $what, stock => $stock, module => $module,
              ratio => $ratio, goal => $goal,

@@ -1,13 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * A client that goes on sending after the server's FIN.
+ * A client that keeps sending after the server's FIN.
  *
  *     flood PORT SECONDS MEGABYTES
  *
- * asks once, reads the answer to its end, and sends as fast as it can until
- * the server resets it, or SECONDS or MEGABYTES are used up. It says how many
- * bytes were acknowledged, how long that took, and what ended it.
+ * sends one request, reads the response to its end, and sends as fast as possible
+ * until the server resets the connection, or SECONDS or MEGABYTES are used up. It
+ * prints the number of acknowledged bytes, the seconds, and the reason of the end.
  */
 
 #include <errno.h>
@@ -85,7 +85,7 @@ int main(int argc, char **argv)
     }
     limit = now() - start;
     if (!strcmp(why, "reset") || ioctl(fd, SIOCOUTQ, &left)) {
-        left = 0; /* at most a send buffer's worth too many */
+        left = 0; /* the result is too large by a send buffer at most */
     }
     printf("%.0f %.3f %s\n", sent - left, limit, why);
     return 0;

@@ -5,12 +5,11 @@
  *
  *     life PORT COUNT SECONDS
  *
- * asks COUNT times, each on a connection of its own, reads the answer to its
- * end and never closes. A line for each says after how many seconds the server
- * had closed its descriptor and after how many the kernel had forgotten the
- * connection; - if that took longer than SECONDS. It asks the kernel for each
- * connection by its address (sock_diag), since /proc/net/tcp takes longer than
- * what is to be measured.
+ * sends COUNT requests, each on its own connection, reads the response to its end
+ * and never closes. It prints a line for each connection: the seconds until the
+ * server has closed its descriptor, and until the kernel has removed the socket; -
+ * if that takes longer than SECONDS. It reads each socket by its address
+ * (sock_diag), because /proc/net/tcp takes longer than the measured times.
  */
 
 #include <signal.h>
@@ -30,7 +29,7 @@
 #include <sys/socket.h>
 
 #define MOST    100
-#define AT_ONCE 0.1 /* seconds that a connection is watched by itself first */
+#define AT_ONCE 0.1 /* seconds that each connection is first watched alone */
 
 typedef struct {
     in_port_t port; /* the client's */
@@ -51,7 +50,7 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* The server's side of it: 0 if there is none any more. */
+/* Find the server's end of a connection; 0 if there is none. */
 static int find(in_port_t port, unsigned int *inode)
 {
     struct {
@@ -128,7 +127,7 @@ static int open_one(connection *one)
     return 1;
 }
 
-static void say(double seconds, char after)
+static void print(double seconds, char after)
 {
     if (seconds < 0) {
         printf("-%c", after);
@@ -169,8 +168,8 @@ int main(int argc, char **argv)
         }
     }
     for (i = 0; i < count; i++) {
-        say(all[i].released, ' ');
-        say(all[i].gone, '\n');
+        print(all[i].released, ' ');
+        print(all[i].gone, '\n');
     }
     return 0;
 }

@@ -1,17 +1,17 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Clients that ask once, read their answer to its end, and never close.
+ * Clients that send one request, read the response to its end, and never close.
  *
  *     silent PORT RATE COUNT [vanish]
  *
- * opens RATE connections a second to 127.0.0.1, COUNT at most, says "ready"
+ * opens RATE connections a second to 127.0.0.1, COUNT at most, prints "ready"
  * when all COUNT have read to the end, and holds them. At the end of standard
- * input, or of its parent, it says how many were opened, how many had their
- * answer, and how many failed, and ends; all are closed then. Those that vanish
- * acknowledge the end and are gone without a word (TCP_REPAIR; root): so any
- * number can leave the server half-closed with few descriptors. They come from
- * many addresses: a port that is used again ends what the server has there.
+ * input, or of its parent, it prints the numbers of opened, answered and failed
+ * connections, and ends, which closes all of them. Clients that vanish acknowledge
+ * the end and disappear without a FIN (TCP_REPAIR; root): so a few descriptors make
+ * any number of half-closed connections. Such clients have many addresses, because
+ * a reused port ends the old connection at the server.
  */
 
 #include <errno.h>
@@ -49,7 +49,7 @@ static double now(void)
 
 static int vanishing;
 
-static void come_from_another(int fd)
+static void use_another_address(int fd)
 {
     struct sockaddr_in from = { .sin_family = AF_INET };
     int on = 1;
@@ -77,7 +77,7 @@ static void open_one(const struct sockaddr_in *to)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 
     if (vanishing) {
-        come_from_another(fd);
+        use_another_address(fd);
     }
     opened++;
     if (fd < 0
@@ -133,8 +133,8 @@ static int is_over(void)
     return poll(&input, 1, 0) > 0 && read(0, &c, 1) <= 0;
 }
 
-/* Milliseconds to sleep until the next one is to be opened, at most 50: these
- * clients shall take as little of the machine as may be. */
+/* Return the milliseconds until the next connection is due, at most 50: a sleep
+ * leaves the processor to the server. */
 static int until_next(double start, double rate, long count)
 {
     double wait = start + (double)(opened + 1) / rate - now();

@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * deny ERRNO COMMAND...: run a command that gets ERRNO from every
- * socket(AF_NETLINK, ...), as under systemd's RestrictAddressFamilies=
- * (EAFNOSUPPORT) or SELinux (EACCES). Ends by becoming the command.
+ * deny ERRNO COMMAND...: execute a command with a filter that makes every
+ * socket(AF_NETLINK, ...) fail with ERRNO, like systemd's RestrictAddressFamilies=
+ * (EAFNOSUPPORT) or SELinux (EACCES).
  */
 
 #include <errno.h>

@@ -20,7 +20,7 @@ static int forks_process_connection(conn_rec *c)
 
     if (pid > 0) {
         waitpid(pid, NULL, 0);
-        c->aborted = 1; /* it is closed by now */
+        c->aborted = 1; /* the child process has closed it */
         return DONE;
     }
     if (pid == 0) {

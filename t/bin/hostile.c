@@ -1,10 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * hostile: a child of httpd that attacks the process finwait2 through their
- * queue, as code in a child can. Its handler runs the attack that the query
- * names, and prints how many messages it has sent, or the process that it has
- * left behind.
+ * hostile: a module that attacks the process finwait2 through its queue, like
+ * hostile code in a child of httpd. The handler runs the attack in the query, and
+ * prints the number of sent messages, or the pid of a process that it leaves
+ * behind.
  */
 
 #include "httpd.h"
@@ -22,7 +22,7 @@
 /* The kind of message that asks for a count; see src/shared/queue.c. */
 #define ASK 0x46573203U
 
-/* The children's end of the queue: the one socket of its type. */
+/* Find the children's end of the queue: the only socket of its type. */
 static int find_queue(void)
 {
     int fd, type;
@@ -59,8 +59,8 @@ static int send_bytes(int queue, const void *bytes, size_t n, int fd)
     return sendmsg(queue, &head, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
-/* A socket that blocks for an hour in close(): it has bytes to send, its client
- * reads nothing, and it has SO_LINGER. */
+/* Make a socket that blocks for an hour in close(): it has unsent bytes, a client
+ * that does not read, and SO_LINGER. */
 static int lingering_socket(int *client)
 {
     static char bytes[65536];
@@ -85,7 +85,7 @@ static int lingering_socket(int *client)
     return server;
 }
 
-/* Have a process that outlives this one keep a client open, and nothing else. */
+/* Start a process that keeps only a client open, and outlives this process. */
 static pid_t keep_open(int client)
 {
     pid_t pid = fork();
@@ -105,8 +105,8 @@ static pid_t keep_open(int client)
     return pid;
 }
 
-/* Have a socket queued that nobody can close without blocking, and the only
- * process killed that would receive it. */
+/* Queue a socket that blocks in close(), and kill the process that would receive
+ * it. */
 static pid_t kill_with_socket_queued(int queue, pid_t pid)
 {
     const unsigned int ask = ASK;
@@ -123,7 +123,7 @@ static pid_t kill_with_socket_queued(int queue, pid_t pid)
     return keeper;
 }
 
-/* Descriptors and bytes that no child of httpd sends. */
+/* Send descriptors and bytes that no child of httpd sends. */
 static int send_foreign(int queue)
 {
     static const char bytes[4096] = "junk";

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * noepoll: to be preloaded into httpd. The process finwait2 gets no epoll set,
- * all others do.
+ * noepoll: to be preloaded into httpd. epoll_create1() fails in the process finwait2
+ * only.
  */
 
 #include <dlfcn.h>

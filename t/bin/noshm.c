@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * noshm: to be preloaded into httpd. While the file that the variable NOSHM
- * names is there, nobody gets shared memory without a name.
+ * noshm: to be preloaded into httpd. Anonymous shared memory is refused while the
+ * file in the environment variable NOSHM exists.
  */
 
 #include <dlfcn.h>

@@ -1,11 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * receiver PATH: the other process of mod_proxy_fdpass. Accepts one connection
+ * receiver PATH: the other process of mod_proxy_fdpass. It accepts one connection
  * at the UNIX socket PATH and receives the descriptor of a client's connection.
- * Writes a line for each step: `listens`; `got` and the inode of the
- * connection; and once it has read a line, its TCP_USER_TIMEOUT and its
- * TCP_LINGER2. Then it answers the client and ends. A minute is all it has.
+ * It writes a line for each step: `listens`; `got` and the inode of the
+ * connection; and, after it has read a line, TCP_USER_TIMEOUT and TCP_LINGER2 of
+ * the connection. Then it sends the body to the client. It ends within a minute.
  */
 
 #include <fcntl.h>
@@ -69,7 +69,7 @@ static int option(int fd, int name)
     return value;
 }
 
-/* httpd has sent the header. */
+/* Send the body; httpd has sent the header. */
 static void answer(int fd)
 {
     static char body[BODY];

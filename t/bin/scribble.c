@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * scribble: a hostile child. To be preloaded into httpd and loaded as a module
- * as well, from the same file: it remembers all shared memory that mod_finwait2
- * makes, and its handler fills that with `?ones`, `?zeros` or `?random`.
+ * scribble: a hostile child. The file is preloaded into httpd and also loaded as a
+ * module: it records all shared memory that mod_finwait2 makes, and its handler
+ * fills that memory by `?ones`, `?zeros` or `?random`.
  */
 
 #include "httpd.h"
@@ -66,7 +66,7 @@ static void fill(unsigned char *bytes, apr_size_t size, const char *how)
     }
 }
 
-/* Some are unmapped by now, and something else may have their place. */
+/* True if a segment is still mapped; another mapping may have replaced it. */
 static int is_mapped(const unsigned char *at)
 {
     apr_size_t page = (apr_size_t)sysconf(_SC_PAGESIZE);

@@ -1,11 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * vhosting: mass virtual hosting out of a database. A request with the header
- * X-Server gets a server_rec of its own in its pool, which is poisoned when the
- * pool goes. `copy`: the configured server's, copied, before any module sees
- * the request; `late`: the same in translate_name, where such modules do it;
- * `made`: one without a configuration of mod_finwait2's; `made-late`.
+ * vhosting: a module for mass virtual hosting. A request with the header X-Server
+ * gets a server_rec of its own in its pool, which is overwritten with the pool's
+ * end. `copy`: a copy of the configured one, before any other module runs; `late`:
+ * a copy in translate_name, like real modules; `made`: one without a configuration
+ * of mod_finwait2; `made-late`: such a one in translate_name.
  */
 
 #include "httpd.h"
@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-/* As many as httpd can have; see ap_module_config.h. */
+/* The maximum of modules in httpd. */
 #define MODULES 256
 
 typedef struct {

@@ -4,8 +4,8 @@
 #define FW2_FUZZ_COUNT_H
 
 /*
- * Counts at some endpoints, and the properties of every count, whatever the
- * input. The targets for sockdiag's two readers share this.
+ * Counts at some endpoints, and the properties of every count. The fuzz targets of
+ * sockdiag's two parsers share this file.
  */
 
 #include <string.h>
@@ -41,8 +41,7 @@ typedef struct fuzz_count {
     fw2_tally tallies[FUZZ_ENDPOINTS];
 } fuzz_count;
 
-/** Begin a count without a table of clients, which would make a run ten times as
- *  long. */
+/** Begin a count without a table of clients, which would slow a run down by ten. */
 static void count_begin(fuzz_count *c)
 {
     memset(c, 0, sizeof(*c));
@@ -66,8 +65,7 @@ static apr_int64_t count_of(const fuzz_count *c, int state, int holder)
     return sum;
 }
 
-/* Every half-closed socket that no process holds has its time left in a
- * class, or is without one. */
+/* Expect the time left of each orphan in a class, or as unknown or unbounded. */
 static void expect_left(const fw2_left *left, apr_int64_t orphans)
 {
     apr_int64_t timed = 0;
@@ -96,7 +94,7 @@ static void expect_undelivered(const fuzz_count *c)
     }
 }
 
-/** Expect a count's numbers to be possible and to fit each other. */
+/** Expect possible and consistent numbers in a count. */
 static void expect_consistent(const fuzz_count *c)
 {
     fw2_half half = fw2_sockdiag_half_closed(c->tallies, FUZZ_ENDPOINTS);
@@ -111,7 +109,7 @@ static void expect_consistent(const fuzz_count *c)
     expect_undelivered(c);
 }
 
-/** Expect two counts to have counted the same. */
+/** Expect equal numbers in two counts. */
 static void expect_same(const fuzz_count *a, const fuzz_count *b)
 {
     EXPECT(a->count.complete == b->count.complete);
@@ -128,7 +126,7 @@ typedef struct fuzz_rows {
     apr_int64_t listeners;
 } fuzz_rows;
 
-/** Add a row that a target has read in a way of its own. */
+/** Add a row that a target has parsed independently. */
 static void rows_add(fuzz_rows *rows, unsigned long state, fw2_holder holder)
 {
     static const unsigned int states[FW2_STATES] = {
@@ -158,8 +156,7 @@ static void expect_backlogs(const fuzz_count *c, apr_int64_t listeners)
     }
 }
 
-/** Expect no more sockets to be counted than there are rows; some rows are at
- *  no endpoint. */
+/** Expect at most as many counted sockets as rows; some rows are at no endpoint. */
 static void expect_within(const fuzz_count *c, const fuzz_rows *rows)
 {
     int state, holder;

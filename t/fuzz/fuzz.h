@@ -13,19 +13,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/** Abort unless a property holds, in every build: a driver reports the input
- *  that is being read. */
+/** Abort unless a property holds, in every build: the driver reports the present
+ *  input. */
 #define EXPECT(property)                                                       \
     do {                                                                       \
         if (!(property)) {                                                     \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__,         \
+            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__,  \
                     #property);                                                \
             abort();                                                           \
         }                                                                      \
     } while (0)
 
 /**
- * Read an input and check what the reader returned.
+ * Parse an input and check the result.
  * @param data In a block of exactly `size` bytes.
  * @return 0.
  */

@@ -13,7 +13,7 @@
 /* The two words before the handoff. */
 #define HEAD_SIZE (2 * sizeof(apr_uint32_t))
 
-/* Read a message into memory that is filled with one byte. */
+/* Parse a message into memory that is filled with one byte. */
 static fw2_received read_over(int fill, const void *bytes, size_t n,
                               apr_uint32_t vhosts)
 {
@@ -51,7 +51,7 @@ static void expect_limits(const fw2_handoff *h)
     }
 }
 
-/* The handoff and the User-Agent are the message's own bytes. */
+/* Expect the handoff and the User-Agent to be bytes of the message. */
 static void expect_bytes(const fw2_received *received, const uint8_t *data,
                          size_t size)
 {
@@ -63,7 +63,7 @@ static void expect_bytes(const fw2_received *received, const uint8_t *data,
     rest = size - HEAD_SIZE - sizeof(received->handoff);
     EXPECT(rest <= FW2_AGENT_SIZE && n <= rest);
     EXPECT(!memcmp(received->agent, data + size - rest, n));
-    /* A User-Agent ends early only at a NUL, or where no room is left. */
+    /* A User-Agent ends early only at a NUL, or at its maximum. */
     EXPECT(n == rest || n == FW2_AGENT_SIZE - 1 || !data[size - rest + n]);
 }
 

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* fw2_netlink_parse() survives any datagram, and counts no socket that the
- * kernel's own macros do not find there. */
+/* fw2_netlink_parse() survives any datagram, and counts only sockets that the
+ * kernel's own macros find, too. */
 
 #include <errno.h>
 
@@ -24,8 +24,8 @@ static void message_add(fuzz_rows *rows, const struct nlmsghdr *header)
     }
 }
 
-/* Walk through a datagram up to the end of the dump; return how many bytes
- * are left. */
+/* Walk through a datagram up to the end of the dump; return the number of bytes
+ * left. */
 static int walk(const uint8_t *data, size_t size, fuzz_rows *rows)
 {
     struct nlmsghdr *aligned = malloc(size + 1);
@@ -50,8 +50,8 @@ static int walk(const uint8_t *data, size_t size, fuzz_rows *rows)
     return left;
 }
 
-/* Expect the same from a datagram in two parts, if it can be cut in the middle:
- * between two messages, and before the end of the dump. */
+/* Expect the same count from a datagram in two parts, if its middle is between two
+ * messages and before the end of the dump. */
 static void expect_joinable(const fuzz_count *whole, apr_status_t rv,
                             const uint8_t *data, size_t size)
 {

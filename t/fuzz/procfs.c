@@ -1,11 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* fw2_procfs_parse() survives any text, consumes whole lines, and counts no
- * socket that the words of a line do not name. */
+/* fw2_procfs_parse() survives any text, consumes whole lines, and counts at most one
+ * socket for each line. */
 
 #include "count.h"
 
-/* The words of a line that are looked at, from 0. */
+/* The numbers of the words that are read in a line, from 0. */
 enum { STATE = 3, TIMER = 5, INODE = 9, WORDS = 10 };
 
 /* The bytes of a word. */
@@ -14,7 +14,7 @@ typedef struct word {
     size_t len;
 } word;
 
-/* Split a line at blanks; return how many words there are, at most WORDS. */
+/* Split a line at blanks; return the number of words, at most WORDS. */
 static int split(const char *at, const char *end, word words[WORDS])
 {
     int n = 0;
@@ -41,7 +41,7 @@ static int is_positive(const word *w)
     return i < w->len && w->at[i] >= '1' && w->at[i] <= '9';
 }
 
-/* The value of a word that is two hexadecimal digits; else 0. */
+/* Return the value of a word of two hexadecimal digits; else 0. */
 static unsigned long byte_of(const word *w)
 {
     char text[3] = "", *end;
@@ -66,7 +66,7 @@ static int is_timewait(const word *w)
            && w->at[i + 1] == ':';
 }
 
-/* Add the lines of a text to the rows; return how many bytes they are. */
+/* Add the lines of a text to the rows; return their size in bytes. */
 static size_t walk(const char *text, size_t size, fuzz_rows *rows)
 {
     word words[WORDS];
@@ -87,7 +87,7 @@ static size_t walk(const char *text, size_t size, fuzz_rows *rows)
     return begin;
 }
 
-/* Expect the same from a text that comes in two parts, as from a file. */
+/* Expect the same count from a text in two parts, as from two reads of a file. */
 static void expect_joinable(const fuzz_count *whole, const char *text,
                             size_t size)
 {

@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * A driver without libFuzzer: it runs a target over every file of the folder
- * that is its argument, and writes TAP. A target aborts when a property does
- * not hold; the last comment then names the input.
+ * A driver without libFuzzer: it runs a target over every file of the folder in
+ * its argument, and writes TAP. A target aborts when a property does not hold; the
+ * last comment then names the input.
  */
 
 #include <dirent.h>
@@ -12,7 +12,7 @@
 #include "fuzz.h"
 #include "tap.h"
 
-/* Read a file into a block of exactly its size, for ASan's eyes. */
+/* Read a file into a block of exactly its size, so that ASan detects overruns. */
 static uint8_t *file_read(const char *path, size_t *size)
 {
     FILE *file = fopen(path, "rb");
@@ -50,7 +50,7 @@ static void replay(const char *folder, const char *name)
     free(bytes);
 }
 
-/* Replay in the order of names, whatever the file system. */
+/* Replay in the order of names, on any file system. */
 int main(int argc, char **argv)
 {
     struct dirent **entries = NULL;

@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The closer: how each linger ends, by what the client does or does not do.
- * Nothing is timed: a test waits for states. A time that shall pass is short,
- * and one that shall not is a minute.
+ * The closer: the ending of each linger, by the behaviour of the client. Tests
+ * wait for states instead of times: a time that must pass is short, and one
+ * that must not pass is a minute.
  */
 
 #include "clock.h"
@@ -20,20 +20,20 @@ static void test_client_ended_before(void)
     client_closes(id);
     await_input(connections[id].server);
     hand_off(id, lingering(NEVER, NEVER));
-    ended_at_once(id, FW2_PEER_CLOSED, "a client that had closed");
-    is_int(calls.recvs, 1, "one read finds that a client had closed");
+    ended_at_once(id, FW2_PEER_CLOSED, "a client that has closed before");
+    is_int(calls.recvs, 1, "one read finds that a client has closed before");
     id = connected();
     client_resets(id);
     await_input(connections[id].server);
     hand_off(id, lingering(NEVER, NEVER));
-    ended_at_once(id, FW2_PEER_RESET, "a client that had reset");
+    ended_at_once(id, FW2_PEER_RESET, "a client that has reset before");
     id = connected();
     client_sends(id, 50000);
     client_closes(id);
     AWAIT(unread(connections[id].server) == 50000);
     hand_off(id, lingering(NEVER, NEVER));
     ends_after(id, FW2_PEER_CLOSED, 50000,
-               "a client that had sent and closed before");
+               "a client that has sent and closed before");
     finish("ended before the handoff");
 }
 
@@ -53,7 +53,7 @@ static void test_client_ends(void)
     id = handed_off(lingering(NEVER, NEVER));
     client_sends(id, 100000);
     client_closes(id);
-    /* The client closes by a FIN: ours is nothing that it has not read. */
+    /* The client closes by a FIN, because it has read everything but our FIN. */
     ends_after(id, FW2_PEER_CLOSED, 100000, "a client that sends and closes");
     is_int(in_epoll(), 0, "the epoll set is empty again");
     finish("closed and reset");
@@ -69,7 +69,7 @@ static void test_acked(void)
     begin(8);
     id = handed_off(until_acked());
     ends_after(id, FW2_ACKED, 0, "a client that has acknowledged all data");
-    is_int(client_reads(id), 0, "the client has our FIN");
+    is_int(client_reads(id), 0, "the client has received the FIN");
     id = connected();
     shutdown(connections[id].server, SHUT_WR);
     AWAIT(!unacknowledged(connections[id].server));
@@ -78,7 +78,7 @@ static void test_acked(void)
     id = zero_window(&sent);
     hand_off(id, until_acked());
     run_for(0);
-    ok(!is_ended(id), "a client that has not acknowledged all is waited for");
+    ok(!is_ended(id), "the linger goes on until all data is acknowledged");
     is_int(client_reads(id), sent, "the client reads all data");
     ends_after(id, FW2_ACKED, 0, "the last acknowledgement ends the linger");
     finish("acknowledged");
@@ -120,8 +120,8 @@ static void forward(long milliseconds)
     run_for(0);
 }
 
-/* Hand off a connection whose client is to answer our FIN, and see it
- * acknowledge the FIN, in no time. */
+/* Hand off a connection whose client may answer our FIN, and wait for the
+ * acknowledgement of the FIN while the clock is stopped. */
 static int acknowledged_in_no_time(void)
 {
     fw2_handoff handoff = until_acked();
@@ -178,12 +178,12 @@ static void test_byte_with_last_ack(void)
     interrupted = zero_window(&sent);
     after_recv = acknowledge_and_send;
     hand_off_copy(interrupted, until_acked());
-    ok(!after_recv, "the closer is interrupted");
-    ok(!is_ended(interrupted), "a byte beside the last ACK is not overlooked");
+    ok(!after_recv, "the client sends during the check");
+    ok(!is_ended(interrupted), "a byte with the last ACK continues the linger");
     client_closes(interrupted);
     ends_after(interrupted, FW2_PEER_CLOSED, 1,
                "a client that sends with its last ACK, and closes");
-    finish("a byte beside the last ACK");
+    finish("a byte with the last ACK");
 }
 
 /* ------------------------------------------------------------------ times -- */
@@ -215,7 +215,7 @@ static void test_idle(void)
     finish("idle");
 }
 
-/* Sockets are due in the order of their times, not as they were accepted. */
+/* Sockets are due in the order of their times, not of their handoffs. */
 static void test_mixed_times(void)
 {
     static const int idle[] = { 900, 300, 600 }, order[] = { 1, 2, 0 };
@@ -226,7 +226,7 @@ static void test_mixed_times(void)
         ids[i] = handed_off(lingering(idle[i] * MSEC, NEVER));
     }
     for (i = 0; i < 3; i++) {
-        ends(ids[i], FW2_SILENCE, "a socket's own time is over");
+        ends(ids[i], FW2_SILENCE, "a socket ends after its own idle time");
         ok(seen.of[ids[i]].how.lingered >= idle[i] * MSEC,
            "a socket lingers for no less than its time: %d ms",
            (int)(seen.of[ids[i]].how.lingered / MSEC));
@@ -237,7 +237,7 @@ static void test_mixed_times(void)
     finish("mixed times");
 }
 
-/* A socket may have waited in the queue since our FIN. */
+/* A socket may wait in the queue after our FIN. */
 static void test_begun_before(void)
 {
     int id;
@@ -296,7 +296,7 @@ static void test_bytes(void)
     hand_off(id, handoff);
     ended_at_once(id, FW2_BYTES, "one byte more than allowed");
     is_int((long long)seen.of[id].how.drained, 100001,
-           "no more bytes are drained");
+           "the linger ends at the first byte too many");
     id = handed_off(handoff);
     client_sends(id, 64 * MB);
     ends(id, FW2_BYTES, "a flood");
@@ -323,13 +323,13 @@ static void test_zero_window(void)
     hand_off(other, handoff);
     ends(id, FW2_TOTAL, "a client that does not read");
     is_int(client_reads(id), sent,
-           "the kernel goes on, and the client gets all data");
+           "the client gets all data from the kernel");
     ends(other, FW2_SILENCE, "a client that acknowledges nothing for too long");
     is_int(client_reads(other), -ECONNRESET, "the client is reset");
     finish("zero windows");
 }
 
-/* Bytes that come after we have closed would draw a reset. */
+/* Bytes that arrive after close() would cause a reset. */
 static void test_shorter_total(void)
 {
     fw2_handoff handoff = lingering(NEVER, NEVER);
@@ -342,7 +342,7 @@ static void test_shorter_total(void)
     hand_off(id, handoff);
     ends(handed_off(handoff), FW2_TOTAL,
          "a client with all data acknowledged has the shorter total");
-    ok(!is_ended(id), "a client accepted before it, without all data, has not");
+    ok(!is_ended(id), "a client without all data keeps the longer total");
     client_sends(id, 10);
     is_int(client_reads(id), sent, "the client sends, and gets all data");
     ends_after(id, FW2_TOTAL, 10,
@@ -374,7 +374,7 @@ static void test_closed_behind_zero_window(void)
     ended_at_once(id, FW2_PEER_CLOSED,
                   "a client that has closed, without user timeout");
     is_int(client_reads(id), sent,
-           "the kernel goes on, and the client gets all data");
+           "the client gets all data from the kernel");
     id = closed_behind_zero_window(100 * MSEC, &sent);
     ends(id, FW2_SILENCE, "a client that has closed, and acknowledges nothing");
     is_int(client_reads(id), -ECONNRESET, "the client is reset");
@@ -383,7 +383,7 @@ static void test_closed_behind_zero_window(void)
     is_int(client_reads(id), sent, "the client gets all data");
     ends(id, FW2_PEER_CLOSED, "a client that has closed, and reads");
     id = closed_behind_zero_window(NEVER, &sent);
-    is_int(in_epoll(), 1, "a client that has closed is waited for");
+    is_int(in_epoll(), 1, "a client that has closed is still held");
     client_resets(id);
     ok(!strcmp(ending_of(id), "peer_closed")
            || !strcmp(ending_of(id), "peer_reset"),
@@ -438,8 +438,8 @@ static void test_slow_reader(void)
 
 /* -------------------------------------------------------- SO_LINGER, reset -- */
 
-/* The sender may have set anything on the socket. Under SO_LINGER with seconds
- * close() would block for a minute here. */
+/* httpd may have set any option on the socket. With SO_LINGER close() would block
+ * for a minute here. */
 static void test_linger_seconds(void)
 {
     fw2_handoff handoff = lingering(20 * MSEC, 100 * MSEC);

@@ -5,9 +5,9 @@
 
 /*
  * The common part of the closer's tests: one closer, connections to hand off
- * to it, an observer that objects to reports that must not be, and the system
- * calls between the closer and the kernel. The thread of the test is the
- * closer's thread, too: AWAIT() runs the closer until a state is there.
+ * to it, an observer that rejects wrong reports, and wrappers of the closer's
+ * system calls. The thread of the test is also the closer's thread: AWAIT() runs
+ * the closer until a condition is true.
  */
 
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #include "closing/closer_impl.h"
 #include "kernel.h"
 
-/** Longer than a test waits for anything. */
+/** A time longer than any test. */
 #define NEVER (60000 * MSEC)
 
 /** The most sockets, and slots, of one closer. */
@@ -46,17 +46,18 @@ typedef struct observed {
 
 static struct {
     observed of[IDS];
-    int order[IDS];   /**< the sockets' numbers, as they ended */
-    int ended;        /**< how many of them there are */
-    int held;         /**< now */
-    int in_slot[IDS]; /**< what is held there now: a number plus 1, or 0 */
+    int order[IDS]; /**< the sockets' numbers, as they ended */
+    int ended;      /**< how many of them there are */
+    int held;       /**< now */
+    int in_slot
+        [IDS]; /**< the socket held in each slot: its number plus 1, or 0 */
     int slots;
-    int wrong; /**< reports and calls that must not be */
+    int wrong; /**< wrong reports and calls */
 } seen;
 
 static int next_id;
 
-/** Note that the closer did wrong, unless a condition is met. */
+/** Note a fault of the closer, unless a condition is met. */
 #define INSIST(condition)                                                      \
     do {                                                                       \
         if (!(condition)) {                                                    \
@@ -66,7 +67,7 @@ static int next_id;
         }                                                                      \
     } while (0)
 
-/** Return a socket's tag: each of its fields is to come back as it was. */
+/** Return a socket's tag: each report must have the same fields. */
 static fw2_tag tag_of(int id)
 {
     fw2_tag tag;
@@ -106,7 +107,7 @@ static void on_held(void *context, const fw2_tag *tag, int slot)
     seen.held++;
 }
 
-/** Insist that a linger that ended gives back the slot where it was held. */
+/** Insist that the report of an ending has the slot of the held socket. */
 static void check_slot(const observed *o, const fw2_ended *ended)
 {
     if (!o->held) {
@@ -141,10 +142,10 @@ static void on_ended(void *context, const fw2_ended *ended)
 /* ------------------------------------------ between closer and kernel ----- */
 
 static struct {
-    int recvs;         /**< reads of sockets that were checked */
-    int asked;         /**< how many bytes the last one asked for */
-    int copies;        /**< reads that copied what is to be discarded */
-    int epoll;         /**< the closer's epoll descriptor; 0: not seen yet */
+    int recvs;  /**< reads of sockets that were checked */
+    int asked;  /**< how many bytes the last one asked for */
+    int copies; /**< reads that copied bytes instead of discarding them */
+    int epoll;  /**< the closer's epoll descriptor; 0: not seen yet */
     apr_uint64_t data; /**< of the last descriptor that was added to it */
     int timeout;       /**< of the last epoll_pwait(), in milliseconds */
     int events;        /**< how many that one returned */
@@ -155,10 +156,10 @@ static struct {
  *  anything else. */
 static void (*after_recv)(void);
 
-/* A sanitizer's own function would take NULL for a buffer. */
+/* A sanitizer's recv() would treat NULL as a buffer. */
 ssize_t recv(int fd, void *bytes, size_t len, int flags)
 {
-    /* A read of INT_MAX bytes is the last one of a socket that has to go. */
+    /* A read of INT_MAX bytes is the last one before an early close. */
     int checks = flags & MSG_TRUNC && len != INT_MAX;
     void (*work)(void) = after_recv;
     ssize_t got = syscall(SYS_recvfrom, fd, bytes, len, flags, NULL, NULL);
@@ -179,7 +180,7 @@ ssize_t recv(int fd, void *bytes, size_t len, int flags)
     return got;
 }
 
-/* A descriptor that is not in the set cannot be taken out of it. */
+/* Insist that only descriptors in the set are deleted from it. */
 int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event)
 {
     int rv = (int)syscall(SYS_epoll_ctl, epoll, what, fd, event);
@@ -263,7 +264,7 @@ static void check_count(void)
     INSIST(!fw2_closer_oldest(closer) == !seen.held);
 }
 
-/** Run the closer until something happens, or for so long. True if the watched
+/** Run the closer until an event, or for this time. True if the watched
  *  descriptor is ready. */
 static int run_for(apr_interval_time_t time)
 {
@@ -276,7 +277,7 @@ static int run_for(apr_interval_time_t time)
     return ready;
 }
 
-/** Run the closer until it has nothing to do. */
+/** Run the closer until it is idle. */
 TAP_UNUSED static void settle(void)
 {
     int before;
@@ -287,7 +288,7 @@ TAP_UNUSED static void settle(void)
     } while (calls.events || calls.recvs != before);
 }
 
-/** Run the closer for a moment; or sleep, if it waits for the caller. */
+/** Run the closer for a moment; or sleep, if the closer is the caller. */
 static void run_closer(void)
 {
     if (closer && !closer_runs) {
@@ -429,7 +430,7 @@ static void hand_off(int id, fw2_handoff handoff)
     original_closes(id);
 }
 
-/** Connect a client, and hand the connection off at once. */
+/** Connect a client, and hand the connection off immediately. */
 static int handed_off(fw2_handoff handoff)
 {
     int id = connected();
@@ -458,13 +459,13 @@ static const char *ending_of(int id)
     return is_ended(id) ? fw2_endings[seen.of[id].how.ending].name : "none";
 }
 
-/** Test how a linger ends. */
+/** Test the ending of a linger. */
 static void ends(int id, fw2_ending ending, const char *name)
 {
     is_str(ending_of(id), fw2_endings[ending].name, name);
 }
 
-/** Test how a linger ends, and after how many bytes. */
+/** Test the ending of a linger, and its number of drained bytes. */
 TAP_UNUSED static void ends_after(int id, fw2_ending ending, long long drained,
                                   const char *name)
 {
@@ -473,7 +474,7 @@ TAP_UNUSED static void ends_after(int id, fw2_ending ending, long long drained,
            "the drained bytes are counted");
 }
 
-/** Test that a linger ended when the socket was accepted. */
+/** Test that a linger ended while the socket was accepted. */
 TAP_UNUSED static void ended_at_once(int id, fw2_ending ending,
                                      const char *name)
 {
@@ -513,18 +514,18 @@ static void end_all(void)
     closer = NULL;
 }
 
-/** End a test, and check that nothing went wrong and nothing is left. */
+/** End a test; test that there was no fault and that no descriptor is left. */
 static void finish(const char *name)
 {
     end_all();
-    ok(!seen.wrong, "%s: each socket is reported rightly and once", name);
-    ok(!awaited_in_vain, "%s: no state was awaited in vain", name);
-    ok(!calls.copies, "%s: no byte was copied to be discarded", name);
+    ok(!seen.wrong, "%s: each socket is reported correctly and once", name);
+    ok(!awaited_in_vain, "%s: every awaited condition came true", name);
+    ok(!calls.copies, "%s: drained bytes are not copied", name);
     is_int(count_descriptors(), descriptors_before, "no descriptor is left");
     awaited_in_vain = 0;
 }
 
-/** The same in a child process. */
+/** End a test in a child process. */
 TAP_UNUSED static const char *finish_in_child(void)
 {
     end_all();
@@ -542,7 +543,7 @@ static void begin_program(void)
 
     apr_initialize();
     apr_pool_create(&pool, NULL);
-    alarm(240); /* if a test hangs nevertheless */
+    alarm(240); /* ends a test that hangs */
     getrlimit(RLIMIT_NOFILE, &descriptors);
     limit_descriptors(descriptors.rlim_max < 20000 ? (int)descriptors.rlim_max
                                                    : 20000);

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The closer: clients that go on sending. From 1 MB on their bytes wake it
- * less often, and from 64 MB on it reads them by the clock.
+ * The closer: clients that keep sending. From 1 MB on their bytes wake the closer
+ * less often, and from 64 MB on the closer reads them at fixed times.
  */
 
 #include <pthread.h>
@@ -45,8 +45,8 @@ static void test_senders(void)
         usleep(1000);
     } while (await_more(until, run_closer)
              && (!is_ended(sender) || !is_ended(uploader)));
-    ends(sender, FW2_TOTAL, "a client that goes on sending");
-    ends(uploader, FW2_TOTAL, "a client that goes on sending, coalesced");
+    ends(sender, FW2_TOTAL, "a client that keeps sending");
+    ends(uploader, FW2_TOTAL, "a client that keeps sending, coalesced");
     ends_after(idle, FW2_SILENCE, 2 * MB + 1000, "an idle client, coalesced");
     finish("senders");
 }
@@ -72,7 +72,7 @@ static void test_coalesced_wakes(void)
 
 /* ----------------------------------------------------------------- floods -- */
 
-/* A client that sends as much as it can, in a thread of its own. */
+/* A client that sends as fast as possible, in a thread of its own. */
 typedef struct flood {
     int id;
     int fd;
@@ -153,14 +153,14 @@ static void test_floods(void)
     for (i = 0; i < FLOODS; i++) {
         start_flood(&floods[i], lingering(NEVER, NEVER));
     }
-    hand_off_polite("a flood starves nobody");
+    hand_off_polite("a flood does not delay other clients");
     AWAIT(!in_epoll());
-    is_int(in_epoll(), 0, "a flood's events are not wanted");
+    is_int(in_epoll(), 0, "the epoll set has no flooding socket");
     for (i = 0; i < FLOODS; i++) {
         ok(socket_option(connections[floods[i].id].server, SO_RCVBUF) <= MB,
            "a flood's receive buffer is small");
     }
-    hand_off_polite("a throttled flood starves nobody");
+    hand_off_polite("a throttled flood does not delay other clients");
     for (i = 0; i < FLOODS; i++) {
         stop_flood(&floods[i]);
         ends_after(floods[i].id, FW2_PEER_CLOSED, (long long)floods[i].sent,
@@ -173,11 +173,11 @@ static void test_floods(void)
 static void await_throttled(void)
 {
     AWAIT(calls.asked && calls.asked < MB);
-    is_int(in_epoll(), 0, "a throttled socket's events are not wanted");
+    is_int(in_epoll(), 0, "the epoll set has no throttled socket");
 }
 
-/* Test that no more was drained than twice what the clock allows, which is far
- * less than loopback can. */
+/* Test that at most twice the throttled rate was drained, far less than the rate of
+ * loopback. */
 static void is_throttled(const flood *f, const char *name)
 {
     const fw2_ended *how = &seen.of[f->id].how;

@@ -50,12 +50,13 @@ static void test_no_eviction_at_once(void)
     client_closes(id);
     await_input(connections[id].server);
     hand_off(id, lingering(NEVER, NEVER));
-    ended_at_once(id, FW2_PEER_CLOSED, "all slots are taken");
+    ended_at_once(id, FW2_PEER_CLOSED,
+                  "a closed client while all slots are taken");
     ok(!is_ended(held), "a socket that needs no slot evicts nothing");
     finish("no eviction");
 }
 
-/* Hand off a socket, which gets 70,000 bytes that the closer has not seen. */
+/* Hand off a socket with 70,000 bytes that the closer has not read. */
 static int unseen_bytes(void)
 {
     int id = connected();
@@ -70,12 +71,12 @@ static int unseen_bytes(void)
 static void is_not_reset(int id, fw2_ending ending, const char *name)
 {
     ends_after(id, ending, 70000, name);
-    is_int(client_reads(id), 0, "the client sees our FIN, and no reset");
+    is_int(client_reads(id), 0, "the client gets the FIN, and no reset");
     is_int(tcp_state(connections[id].client), TCP_CLOSE_WAIT,
            "the client's connection is half-closed");
 }
 
-/* Unread bytes would draw a reset at close(). */
+/* Unread bytes would cause a reset at close(). */
 static void test_unread(void)
 {
     int evicted, limited, ended;
@@ -114,12 +115,13 @@ static void test_limit(void)
     set_limit(0, 1);
     is_int(fw2_closer_count(closer), 1, "the least limit is 1");
     set_limit(-5, 1);
-    is_int(fw2_closer_count(closer), 1, "a negative limit is taken as 1");
+    is_int(fw2_closer_count(closer), 1, "a negative limit becomes 1");
     handed_off(lingering(NEVER, NEVER));
     is_int(fw2_closer_count(closer), 1, "one socket is held");
     set_limit(100, 8);
     hand_off_many(lingering(NEVER, NEVER), 10);
-    is_int(fw2_closer_count(closer), 8, "the highest limit is the slots");
+    is_int(fw2_closer_count(closer), 8,
+           "the highest limit is the number of slots");
     finish("limits");
 }
 
@@ -159,10 +161,10 @@ static void test_end_oldest(void)
     int i, in_order = 1;
 
     begin(20);
-    is_int(end_oldest(FW2_STOPPED), 0, "no linger to end");
+    is_int(end_oldest(FW2_STOPPED), 0, "there is no linger to end at first");
     hand_off_many(lingering(NEVER, NEVER), 20);
     client_closes(7);
-    ends(7, FW2_PEER_CLOSED, "one socket of twenty");
+    ends(7, FW2_PEER_CLOSED, "the client of one socket of twenty closes");
     for (i = 1; i < 20; i++) {
         in_order &= end_oldest(i < 10 ? FW2_STOPPED : FW2_EVICTED);
     }
@@ -172,14 +174,16 @@ static void test_end_oldest(void)
         in_order &= seen.order[i] == i - (i <= 7);
     }
     is_int(in_order, 1, "the oldest socket is always the next to end");
-    is_int(count_ended_by(FW2_STOPPED), 9, "the ending is the caller's");
-    is_int(count_ended_by(FW2_EVICTED), 10, "the ending may be any");
+    is_int(count_ended_by(FW2_STOPPED), 9,
+           "the caller chooses the ending stopped");
+    is_int(count_ended_by(FW2_EVICTED), 10,
+           "the caller chooses the ending evicted");
     finish("ended by the caller");
 }
 
 /* ------------------------------------------------------------- generation -- */
 
-/* Have the closer see the event of a number; return how often it then reads. */
+/* Replay an event with these data; return how often the closer reads then. */
 static int reads_for(apr_uint64_t data)
 {
     int before = calls.recvs;
@@ -211,13 +215,12 @@ static void test_generation(void)
         is_int(reads_for(data[i]), 0,
                "an event for an earlier socket is ignored");
     }
-    ok(reads_for(data[3]) > 0,
-       "an event for the present socket is not ignored");
+    ok(reads_for(data[3]) > 0, "an event for the present socket causes a read");
     finish("generations");
 }
 
-/* httpd's MPM may close its own descriptor later, and may use it: until then
- * the epoll set would go on reporting the open file. */
+/* httpd's MPM may close its own descriptor later: until then the epoll set would
+ * keep reporting the open file. */
 static void test_late_original(void)
 {
     int i, id, usable = 0;
@@ -248,11 +251,11 @@ static void test_late_original(void)
         }
     }
     run_for(0);
-    is_int(calls.events, 0, "the closer sees nothing of originals");
+    is_int(calls.events, 0, "the closer gets no event of an original");
     id = handed_off(lingering(NEVER, NEVER));
     client_sends(id, 1);
     client_closes(id);
-    ends_after(id, FW2_PEER_CLOSED, 1, "the next socket is not disturbed");
+    ends_after(id, FW2_PEER_CLOSED, 1, "the next socket works");
     finish("late originals");
 }
 
@@ -359,8 +362,7 @@ static unsigned int lcg(void)
 
 #define SLOTS 100
 
-/* Count the slots that are due before the one on top, or do not know their
- * place. */
+/* Count the slots that are due before the one on top, or have a wrong place. */
 static int heap_wrong(const fw2_heap *heap, const int *in)
 {
     int i, n = 0, wrong = 0;
@@ -409,13 +411,14 @@ static void test_sizes(void)
 {
     int i, named = 0;
 
-    ok(sizeof(fw2_held) + sizeof(int) <= 256, "a held socket takes %d bytes",
+    ok(sizeof(fw2_held) + sizeof(int) <= 256, "a held socket needs %d bytes",
        (int)(sizeof(fw2_held) + sizeof(int)));
     for (i = 0; i < FW2_ENDINGS; i++) {
         named += fw2_endings[i].name && *fw2_endings[i].name;
     }
     is_int(named, FW2_ENDINGS, "all endings have names");
-    is_str(fw2_endings[FW2_STOPPED].name, "stopped", "the last one's name");
+    is_str(fw2_endings[FW2_STOPPED].name, "stopped",
+           "the last ending has its name");
 }
 
 /* Return the memory of this process that is in use, in bytes. */
@@ -435,7 +438,7 @@ static long resident(void)
 
 static void test_untouched_memory(void)
 {
-    const char *name = "slots that were never used take no memory";
+    const char *name = "unused slots need no memory";
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     skip(name, "a sanitizer has memory of its own for each byte");
     (void)resident;
@@ -443,7 +446,7 @@ static void test_untouched_memory(void)
     long before = resident();
 
     begin(1000 * 1000);
-    seen.slots = IDS; /* the observer knows no more */
+    seen.slots = IDS; /* the capacity of the observer */
     hand_off_many(lingering(NEVER, NEVER), 10);
     ok(resident() - before < 4 * MB, "%s: %ld KB", name,
        (resident() - before) / KB);

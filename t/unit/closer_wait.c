@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The closer: its sleep and its wake-ups, and its life without descriptors or
- * without room in the epoll set.
+ * The closer: its sleep and its wake-ups, and its work without descriptors or
+ * without space in the epoll set.
  */
 
 #include <signal.h>
@@ -50,9 +50,9 @@ static void test_watch(void)
     is_int(run_for(0), 0, "the descriptor is not ready");
     ring(fd);
     is_int(run_for(AWAIT_LIMIT), 1, "the descriptor is ready");
-    is_int(run_for(0), 0, "a descriptor is watched once");
+    is_int(run_for(0), 0, "a descriptor is reported once");
     ring(fd);
-    is_int(run_for(0), 0, "more input does not change that");
+    is_int(run_for(0), 0, "more input does not report a descriptor again");
     watch(fd);
     is_int(run_for(AWAIT_LIMIT), 1,
            "a descriptor that is watched again is still ready");
@@ -60,7 +60,7 @@ static void test_watch(void)
     finish("a watched descriptor");
 }
 
-/* A queue is ready for reading when its last sender has gone, too. */
+/* A queue is also ready for reading when its last sender has closed. */
 static void test_watch_hangup(void)
 {
     int ends_[2], pair[2], file;
@@ -87,7 +87,7 @@ static void test_watch_hangup(void)
     finish("hang-ups");
 }
 
-/* The closer fetches fewer events at once than there are. */
+/* There are more events than the closer fetches at once. */
 static void test_watch_beside_sockets(void)
 {
     int ready = 0;
@@ -112,8 +112,8 @@ static void test_watch_beside_sockets(void)
 
 /* ---------------------------------------------------------------- sleeping -- */
 
-/* Hand off a socket, and wait until the client has acknowledged our FIN, and
- * the closer knows. */
+/* Hand off a socket, and wait until the client has acknowledged our FIN and the
+ * closer has handled that. */
 static int held_acked(fw2_handoff handoff)
 {
     int id = connected();
@@ -133,7 +133,7 @@ static void test_until(void)
     begin(4);
     bell = new_eventfd();
     fw2_closer_wait(closer, fw2_clock_now() - 1, NULL);
-    is_int(calls.timeout, 0, "a time that has come: no sleep");
+    is_int(calls.timeout, 0, "the closer does not sleep until a past time");
     until = fw2_clock_now() + 30 * MSEC;
     is_int(fw2_closer_wait(closer, until, NULL), 0, "nothing is ready");
     ok(fw2_clock_now() >= until, "the closer sleeps until a time");
@@ -141,10 +141,10 @@ static void test_until(void)
     ring(bell); /* the sleep ends at once */
     fw2_closer_wait(closer, fw2_clock_now() + NEVER * 1000000, NULL);
     ok(calls.timeout > 0 && calls.timeout <= 60000,
-       "a time in the far future: %d ms", calls.timeout);
+       "the sleep until a far future is limited: %d ms", calls.timeout);
     held_acked(lingering(NEVER, NEVER));
     until = fw2_clock_now() + 30 * MSEC;
-    is_int(fw2_closer_wait(closer, until, NULL), 0, "nothing is ready still");
+    is_int(fw2_closer_wait(closer, until, NULL), 0, "no descriptor is ready");
     ok(fw2_clock_now() >= until, "a socket does not shorten the sleep");
     close(bell);
     finish("sleeping until a time");
@@ -202,8 +202,8 @@ static void test_wakes_when_due(void)
         fw2_closer_wait(closer, 0, NULL);
     }
     closer_runs = 0;
-    ok(is_ended(id), "a socket that is due ends the sleep, and is not early");
-    ends(id, FW2_SILENCE, "a socket that is due");
+    ok(is_ended(id), "a due socket ends the sleep");
+    ends(id, FW2_SILENCE, "a due socket");
     finish("one wake-up for a time");
 }
 
@@ -234,10 +234,10 @@ static void test_signals(void)
     is_int(fw2_closer_wait(closer, 0, &unblocked), 0,
            "an unblocked signal ends the sleep");
     closer_runs = 0;
-    AWAIT_ASLEEP(handled); /* under a sanitizer only in the next libc call */
+    AWAIT_ASLEEP(handled); /* a sanitizer delays it to the next libc call */
     is_int(handled, 1, "the signal is handled while the closer sleeps");
     client_closes(id);
-    ends(id, FW2_PEER_CLOSED, "the closer goes on after a signal");
+    ends(id, FW2_PEER_CLOSED, "the closer works after a signal");
     sigprocmask(SIG_UNBLOCK, &blocked, NULL);
     signal(SIGUSR1, SIG_DFL);
     finish("signals");
@@ -284,7 +284,7 @@ static const char *accept_without_descriptors(void)
     third = connected();
     fd = dup(connections[third].server);
     close(fd);
-    before = limit_descriptors(fd + 1); /* room for one duplicate */
+    before = limit_descriptors(fd + 1); /* one more duplicate */
     hand_off_copy(third, lingering(NEVER, NEVER));
     NEED(!strcmp(ending_of(first), "evicted"));
     client_closes(second);
@@ -330,8 +330,8 @@ static void test_refusals(void)
 {
     in_child(create_without_descriptors, "a closer without a descriptor");
     in_child(create_refused, "a closer without epoll");
-    in_child(accept_without_descriptors, "sockets without more descriptors");
-    in_child(without_epoll, "sockets without room in the epoll set");
+    in_child(accept_without_descriptors, "sockets without free descriptors");
+    in_child(without_epoll, "sockets without space in the epoll set");
 }
 
 int main(void)

@@ -1,9 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The room counters: names and their ids, growth from one configuration to the
- * next, log lines about fallbacks, and many threads and processes that add at
- * the same time.
+ * The room counters: names and their ids, growth at a new configuration, log
+ * lines about fallbacks, and threads and processes that add in parallel.
  */
 
 #include <pthread.h>
@@ -28,7 +27,7 @@ static void prepare(const char *const *names, int n)
     }
 }
 
-/* Begin without counters of a former configuration. */
+/* Begin without the counters of an old configuration. */
 static void begin(const char *const *names, int n)
 {
     counters = NULL;
@@ -105,7 +104,7 @@ static void test_closed(void)
        "connections that ended idle are counted by side and time");
     is_int(totals.tls, 1, "encrypted connections are counted");
     ok(totals.probes == 2 && totals.given_up == 1,
-       "probes are counted, and those that httpd closed first");
+       "probes are counted, with those that httpd closed first");
     totals = totals_of(ids[1]);
     ok(!totals.causes[FW2_CAUSE_KEEPALIVE] && !totals.probes && !totals.tls,
        "another virtual host has no connections");
@@ -173,8 +172,8 @@ static void test_fallback(void)
 
 /* --------------------------------------------------------------- trends -- */
 
-/* Return the trend of the first name in words: how many intervals are known,
- * and of each with connections how many intervals ago, and how many. */
+/* Return the trend of the first name as text: the number of known intervals, and
+ * for each interval with connections its age in intervals, and their number. */
 static const char *trend(void)
 {
     apr_int64_t n[FW2_TREND];
@@ -200,30 +199,31 @@ static void test_trend(void)
 
     begin(names, 1);
     close_some(ids[0], 9, FW2_CAUSE_OTHER, FW2_ACKED);
-    is_str(trend(), "0", "there is no trend without notes");
+    is_str(trend(), "0", "a trend needs a note");
     fw2_counters_note(counters, now);
-    is_str(trend(), "0", "the first note has nothing to compare with");
+    is_str(trend(), "0", "a trend needs a second note");
     close_some(ids[0], 4, FW2_CAUSE_OTHER, FW2_ACKED);
     fw2_counters_note(counters, now + FW2_TREND_STEP - 8);
     is_str(trend(), "0", "an interval counts once it is over");
     fw2_counters_note(counters, now += FW2_TREND_STEP);
-    is_str(trend(), "1, 1:4", "an interval that is over has its connections");
+    is_str(trend(), "1, 1:4", "a past interval has its connections");
     close_some(ids[0], 5, FW2_CAUSE_PEER, FW2_ACKED);
     fw2_counters_note(counters, now += 3 * FW2_TREND_STEP);
     is_str(trend(), "4, 4:4, 3:5",
-           "the first interval without a note has what "
+           "the first interval without a note has all that "
            "ended since the last note");
     fw2_counters_note(counters, now += 27 * FW2_TREND_STEP);
-    is_str(trend(), "30, 30:5", "an interval goes after an hour");
+    is_str(trend(), "30, 30:5", "an interval is removed after an hour");
     close_some(ids[0], 6, FW2_CAUSE_OTHER, FW2_ACKED);
     fw2_counters_note(counters, now += 500 * FW2_TREND_STEP);
-    is_str(trend(), "0", "after a long time without notes there is no trend");
+    is_str(trend(), "0", "a trend is removed after a long time without notes");
     close_some(ids[0], 2, FW2_CAUSE_OTHER, FW2_ACKED);
     fw2_counters_note(counters, start);
-    is_str(trend(), "0", "a clock that was set back begins anew");
+    is_str(trend(), "0", "a clock that was set back removes the trend");
     close_some(ids[0], 3, FW2_CAUSE_OTHER, FW2_ACKED);
     fw2_counters_note(counters, start + FW2_TREND_STEP);
-    is_str(trend(), "1, 1:3", "trends go on after that");
+    is_str(trend(), "1, 1:3",
+           "the trend continues after the clock was set back");
 }
 
 static int inherit_trend(void *data)
@@ -247,7 +247,7 @@ static void test_trend_grows(void)
     now += FW2_TREND_STEP;
     is_int(child_wait(child_start(inherit_trend, &now)), 0,
            "a closer process inherits trends");
-    is_str(trend(), "2, 2:4", "the trend of a name outlives the growth");
+    is_str(trend(), "2, 2:4", "the trend of a name survives the growth");
     fw2_counters_unmap_former(counters);
 }
 
@@ -264,7 +264,7 @@ static void test_names(void)
     ok(ids[0] == ids[2] && ids[1] == ids[4] && ids[0] != ids[1],
        "virtual hosts of one name share an id");
     is_int(fw2_counters_named(counters), 3, "three different names have ids");
-    is_str(totals_of(ids[3]).vhost, "", "an empty name is a name");
+    is_str(totals_of(ids[3]).vhost, "", "an empty name has an id");
     ok(ids[0] < fw2_counters_places(counters)
            && ids[3] < fw2_counters_places(counters),
        "ids are below the number of places");
@@ -277,7 +277,7 @@ static void test_names(void)
     begin(cut, 3);
     is_int((long long)strlen(totals_of(ids[0]).vhost), 127,
            "a name of 200 bytes is cut to 127");
-    ok(ids[0] == ids[1], "names that are cut alike share an id");
+    ok(ids[0] == ids[1], "names with the same first 127 bytes share an id");
     ok(ids[0] != ids[2], "names that differ in byte 127 do not share an id");
 }
 
@@ -298,7 +298,7 @@ static void test_same_memory(void)
     close_some(a, 7, FW2_CAUSE_OTHER, FW2_ACKED);
     prepare(second, 2);
     ok(counters == before && ids[1] == b && ids[0] != a && ids[0] != b,
-       "a new name gets a new id if there is room");
+       "a new name gets a new id if a place is free");
     is_int(totals_of(ids[0]).endings[FW2_ACKED], 0, "a new name begins at 0");
     is_int(fw2_counters_layout(counters), layout,
            "the layout stays while names keep their ids");
@@ -306,12 +306,12 @@ static void test_same_memory(void)
     fw2_counters_unmap_former(counters);
     prepare(third, 1);
     ok(ids[0] == a && totals_of(a).endings[FW2_ACKED] == 7,
-       "a name that comes back has its totals still");
+       "a name that returns keeps its totals");
 }
 
 /* --------------------------------------------------------------- growth -- */
 
-/* Grow to counters with another memory, in which the names have other ids. */
+/* Grow to counters in new memory, with other ids for the names. */
 static void grow(void)
 {
     const char **names = make_names(0, 90);
@@ -356,17 +356,17 @@ static void test_growth(void)
        "the totals of the server are inherited");
     ok(!fw2_counters_fallback(counters, FW2_CANNOT_LINGER, now + 2)
            && !fw2_counters_fallback(counters, FW2_QUEUE_FULL, now + 2),
-       "a log line before the growth counts after it");
+       "a log line before the growth delays the next one");
     fw2_counters_unmap_former(counters);
     fw2_counters_inherit(counters);
     fw2_counters_unmap_former(counters);
     is_int(totals_of(ids[89]).endings[FW2_ACKED], 8,
-           "nothing is inherited twice");
+           "totals are inherited once");
     is_int(totals_of(ids[0]).endings[FW2_STOPPED], 0,
-           "the totals of a name that is gone are not inherited");
+           "the totals of a removed name are not inherited");
 }
 
-/* Use the mapping that a child of the former configuration has. */
+/* Add to the old counters, like a child of the old configuration. */
 static int use_former(void *data)
 {
     fw2_shared *step = data;
@@ -392,12 +392,12 @@ static void test_former_children(void)
     fw2_counters_unmap_former(counters);
     fw2_sync_write(step, 1);
     is_int(child_wait(pid), 0,
-           "children of before add to counters that the parent unmapped");
+           "old children add to counters that the parent has unmapped");
     is_int(totals_of(ids[89]).endings[FW2_ACKED], 1,
-           "new counters do not have what such children add");
+           "new counters do not get the additions of old children");
 }
 
-/* Grow once more before anything was inherited. */
+/* Grow again before the totals are inherited. */
 static void test_two_growths(void)
 {
     static const char *const names[] = { "a" };
@@ -502,7 +502,7 @@ static void *add_in_thread(void *unused)
     return unused;
 }
 
-/* Return how many fallbacks are to be logged, as exit status. */
+/* Return the number of fallbacks to log, as the exit status. */
 static int add_in_process(void *data)
 {
     apr_time_t now = apr_time_from_sec(1700000000);
@@ -564,7 +564,7 @@ static void test_same_time(void)
 static fw2_shared arrived;           /* at the beginning of any round */
 static fw2_shared logged_in[ROUNDS]; /* log lines of each round */
 
-/* Let all threads begin a round within nanoseconds; no barrier is as fast. */
+/* Let all threads begin a round within nanoseconds, which a barrier cannot do. */
 static void begin_round(int round)
 {
     int spins = 0;
@@ -609,7 +609,7 @@ static void test_log_once(void)
     for (i = 0; i < ROUNDS; i++) {
         other += fw2_sync_read(&logged_in[i]) != 1;
     }
-    is_int(other, 0, "one thread of two logs a fallback each ten minutes");
+    is_int(other, 0, "one thread of two logs a fallback in each ten minutes");
 }
 
 int main(void)

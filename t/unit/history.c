@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The room history: what is written and what is read, over several laps, with
- * clocks that jump, with marks; slots that are damaged; and readers in other
- * threads and processes beside a writer, which may be killed.
+ * The room history: samples over several laps of the ring, clocks that jump,
+ * marks, damaged slots, and readers in other threads and processes beside a
+ * writer, which may be killed.
  */
 
 #include <pthread.h>
@@ -28,8 +28,8 @@ static void begin(void)
     memset(history, 0, sizeof(*history));
 }
 
-/* Make a sample of which every field follows from its time: a mixture of two
- * does not pass for one. */
+/* Make a sample whose fields all follow from its time, so that a mixture of two
+ * samples is detected. */
 static fw2_sample made_of(apr_time_t time)
 {
     apr_int64_t first = (time - START) / 10;
@@ -102,7 +102,7 @@ static void test_order(void)
     ok(out[0].time == START && out[0].held == 1 && out[0].orphan == 2
            && out[0].closes == 3 && out[0].timewait == FW2_NOT_SAMPLED,
        "a sample is read as it was put");
-    is_int(day(START), 1, "a minute that is not over has the sample");
+    is_int(day(START), 1, "the present minute has the sample");
     for (now = START + 5 * SEC; now < START + 20 * SEC; now += 5 * SEC) {
         put(now, 0, 0, 0);
     }
@@ -159,9 +159,8 @@ static void test_minutes(void)
     is_int(out[1].closes, 115, "a minute has its last number of closes");
     is_int(out[1].interval, 60 * SEC, "the interval of a minute is a minute");
     is_int(out[1].timewait, FW2_NOT_SAMPLED,
-           "a minute does not know what no sample knows");
-    is_int(out[2].held, 175,
-           "the minute that is not over has its highest numbers");
+           "a number that no sample has is unknown in the minute");
+    is_int(out[2].held, 175, "the present minute has its highest numbers");
 
     begin();
     put(START, FW2_NOT_SAMPLED, 7, 1);
@@ -169,7 +168,7 @@ static void test_minutes(void)
     put(START + 2 * SEC, FW2_NOT_SAMPLED, FW2_NOT_SAMPLED, 3);
     day(START + MIN);
     ok(n == 1 && out[0].held == 5 && out[0].orphan == 7,
-       "a minute knows what one sample knows");
+       "a minute has a number that one sample has");
 
     begin();
     for (s = 0; s < 1000; s++) {
@@ -178,7 +177,7 @@ static void test_minutes(void)
     put(START + MIN, 0, 0, 0);
     day(START + MIN);
     is_int(out[0].held, 999,
-           "a minute of more samples than slots has the highest number");
+           "a minute with more samples than slots has the highest number");
 }
 
 static void test_restart(void)
@@ -195,16 +194,17 @@ static void test_restart(void)
            "two marks are on one sample");
     put_marked(START + 65 * SEC, 4, 0);
     day(START + 65 * SEC);
-    is_str(times(), "5 15 65", "each side of a restart has its own minute");
+    is_str(times(), "5 15 65", "a restart begins a new minute");
     ok(out[0].held == 50 && out[1].held == 3,
        "the two sides of a restart are not mixed");
     ok(out[0].marks == FW2_MARK_RESTART && out[1].marks == 3 && !out[2].marks,
        "a minute has the marks of its samples");
     put_marked(START + 70 * SEC, 4, FW2_MARK_CONFIG);
     day(START + 70 * SEC);
-    is_str(times(), "5 15 70", "a mark of no restart begins no minute");
+    is_str(times(), "5 15 70",
+           "a mark without a restart does not begin a minute");
     is_int(out[2].marks, FW2_MARK_CONFIG,
-           "a minute that is not over has the mark of its sample");
+           "the present minute has the mark of its sample");
 }
 
 /* ------------------------------------------------------ gaps and clocks -- */
@@ -222,21 +222,21 @@ static void test_clocks(void)
     }
     recent(START + 60 * SEC);
     is_str(times(), "0 5 10 12 17",
-           "a clock set back leaves no sample of the future");
+           "a clock set back removes samples of the future");
     put(START + 17 * SEC, 0, 0, 0);
     recent(START + 60 * SEC);
     is_int(n, 5, "no two samples have one time");
     recent(START + 14 * SEC);
     is_str(times(), "0 5 10 12",
-           "a clock set back again leaves what is earlier");
+           "a clock set back again keeps earlier samples");
     put(START - HOUR, 0, 0, 0);
     is_int(recent(START - HOUR), 1,
-           "a clock set back by much leaves what is new");
+           "a clock set back by an hour keeps new samples only");
     put(START + 25 * HOUR, 0, 0, 0);
     is_int(recent(START + 25 * HOUR), 1,
-           "a clock set forward by a day leaves what is new");
+           "a clock set forward by a day keeps new samples only");
     is_int(day(START + 25 * HOUR), 1,
-           "a clock set forward by a day leaves no minute before");
+           "a clock set forward by a day removes old minutes");
 
     begin();
     put(START + MIN, 5, 0, 0);
@@ -244,8 +244,8 @@ static void test_clocks(void)
     put(START + 5 * SEC, 7, 0, 0);
     put(START + MIN, 8, 0, 0);
     day(START + HOUR);
-    is_str(times(), "5 60", "a minute that comes twice is read once");
-    is_int(out[1].held, 8, "minutes that come twice are not mixed");
+    is_str(times(), "5 60", "a repeated minute is read once");
+    is_int(out[1].held, 8, "repeated minutes are not mixed");
 }
 
 static void test_neighbours(void)
@@ -266,19 +266,15 @@ static void test_neighbours(void)
     b.time++;
     ok(!fw2_history_follows(&b, &a),
        "a sample does not follow if more are missing");
-    ok(fw2_history_rate(&b, &a) < 0,
-       "there is no rate where samples are missing");
+    ok(fw2_history_rate(&b, &a) < 0, "missing samples have no rate");
     b.time = START + 5 * SEC;
     b.closes = 99;
-    ok(fw2_history_rate(&b, &a) < 0,
-       "there is no rate where counting began anew");
+    ok(fw2_history_rate(&b, &a) < 0, "a counter that was reset has no rate");
     a.closes = FW2_NOT_SAMPLED;
-    ok(fw2_history_rate(&b, &a) < 0,
-       "there is no rate if the former number is not known");
+    ok(fw2_history_rate(&b, &a) < 0, "an unknown former number has no rate");
     a.closes = 1;
     b.closes = FW2_NOT_SAMPLED;
-    ok(fw2_history_rate(&b, &a) < 0,
-       "there is no rate if the later number is not known");
+    ok(fw2_history_rate(&b, &a) < 0, "an unknown later number has no rate");
 }
 
 /* ------------------------------------------------ slots that are broken -- */
@@ -300,18 +296,17 @@ static void test_broken(void)
         wrong += strcmp(times(), "0 5 15 20") != 0;
         history->recent[2].words[i] ^= 1;
     }
-    is_int(wrong, 0, "a sample with a damaged bit is passed over");
+    is_int(wrong, 0, "a sample with a damaged bit is skipped");
     history->recent[3] = history->recent[0];
     recent(START + MIN);
-    is_str(times(), "0 5 10 20", "a sample of another slot is passed over");
+    is_str(times(), "0 5 10 20", "a sample of another slot is skipped");
     history->recent[4].sum = 0;
-    is_int(day(START + MIN), 1,
-           "a minute is made of the samples that are whole");
+    is_int(day(START + MIN), 1, "a minute consists of undamaged samples");
     is_int(out[0].time - START, 10 * SEC,
-           "a minute has the time of the last whole sample");
+           "a minute has the time of the last undamaged sample");
 }
 
-/* Write samples that any process can write: with a sum that matches. */
+/* Write impossible samples with a matching sum, as any process can. */
 static void test_wild(void)
 {
     fw2_sample wild = { START, APR_INT64_MAX, APR_INT64_MAX, APR_INT64_MIN,
@@ -325,20 +320,20 @@ static void test_wild(void)
     wild.marks = 0;
     fw2_history_put(history, &wild);
     recent(START + MIN);
-    is_int(n, 2, "wild samples are read");
+    is_int(n, 2, "impossible samples are read");
     ok(out[0].interval <= FW2_HISTORY_DAY && out[1].interval == 0,
        "an interval is a day at most, and not below 0");
     ok(out[0].held > 0 && out[0].orphan == FW2_NOT_SAMPLED
            && out[0].timewait == FW2_NOT_SAMPLED
            && out[0].severity == FW2_NOT_SAMPLED,
-       "no number is below that of an unknown one");
+       "a number below -1 is unknown");
     ok(fw2_history_follows(&out[1], &out[0])
            && fw2_history_rate(&out[1], &out[0]) < 0,
-       "wild samples have no rate");
+       "impossible samples have no rate");
     put(START + MIN, 0, 0, 0);
     day(START + MIN);
     ok(n == 2 && out[0].held > 0 && out[0].interval >= FW2_MINUTE,
-       "wild samples are made a minute of");
+       "a minute consists of impossible samples");
 }
 
 /* Damage the three numbers of written samples and minutes. */
@@ -399,8 +394,8 @@ static void *write_all(void *unused)
     return unused;
 }
 
-/* Read samples, or minutes. The highest numbers of a minute that has one writer
- * are its last, so such a minute is whole, too. */
+/* Read samples, or minutes. With one writer the highest numbers of a minute are
+ * those of its last sample, so is_whole() is true for a minute, too. */
 static int read_some(fw2_sample *samples)
 {
     apr_time_t now = START + (apr_time_t)written() * step;
@@ -409,7 +404,7 @@ static int read_some(fw2_sample *samples)
                        : fw2_history_recent(history, now, samples);
 }
 
-/* Return how many samples are wrong, or 1 if there are too few. */
+/* Return the number of wrong samples, or 1 if there are too few. */
 static int read_all(void *unused)
 {
     fw2_sample *samples = calloc(FW2_HISTORY_MINUTES + 1, sizeof(*samples));
@@ -487,8 +482,8 @@ static void test_threads(void)
     read_beside(1, 10, "samples are whole beside a writer in a thread");
     read_beside(1, SEC, "minutes are whole beside a writer in a thread");
     read_beside(2, 10,
-                "samples are whole beside two writers, which is one "
-                "too many");
+                "samples are whole beside two writers, though only one is "
+                "allowed");
 }
 
 /* Write as fast as possible, after the last sample. */

@@ -4,8 +4,8 @@
 #define FW2_KERNEL_H
 
 /*
- * The real kernel, for unit tests: TCP connections on loopback, waiting for
- * states, and child processes that limit or confine themselves. Each test
+ * Tests against the real kernel: TCP connections on loopback, waits for
+ * conditions, and child processes that limit or confine themselves. Each test
  * program is one source file, so everything here is static.
  */
 
@@ -36,7 +36,7 @@
 #define KB   1024
 #define MB   (1024 * 1024)
 
-/** End the program, because a test cannot be set up. */
+/** End the program, because the setup of a test failed. */
 TAP_UNUSED static void bail(const char *what)
 {
     printf("Bail out! %s: %s\n", what, strerror(errno));
@@ -45,13 +45,13 @@ TAP_UNUSED static void bail(const char *what)
 
 /* -------------------------------------------------------------- waiting -- */
 
-/** No test waits longer for a state. */
+/** The limit of each wait. */
 #define AWAIT_LIMIT apr_time_from_sec(20)
 
 /** Work to do while AWAIT() waits; NULL: sleep for a millisecond. */
 static void (*await_step)(void);
 
-/** States that never came; a test program checks that there are none. */
+/** The number of conditions that never came true; programs test that it is 0. */
 static int awaited_in_vain;
 
 /** Do one step; return false if the time is over. */
@@ -68,7 +68,7 @@ TAP_UNUSED static int await_more(apr_time_t limit, void (*step)(void))
 
 TAP_UNUSED static void await_failed(const char *condition, int line)
 {
-    printf("# line %d: awaited in vain: %s\n", line, condition);
+    printf("# line %d: this condition never came true: %s\n", line, condition);
     fflush(stdout);
     awaited_in_vain++;
 }
@@ -85,10 +85,10 @@ TAP_UNUSED static void await_failed(const char *condition, int line)
         }                                                                      \
     } while (0)
 
-/** Wait for a state, with work meanwhile. */
+/** Wait for a condition, and call await_step() meanwhile. */
 #define AWAIT(condition) AWAIT_WITH(condition, await_step)
 
-/** Wait for a state of the kernel's, and do nothing meanwhile. */
+/** Wait for a condition of the kernel, and only sleep meanwhile. */
 #define AWAIT_ASLEEP(condition) AWAIT_WITH(condition, NULL)
 
 /* ---------------------------------------------------------- connections -- */
@@ -99,7 +99,7 @@ typedef struct connection {
     int server;
 } connection;
 
-/** Return a socket that listens on a port of 127.0.0.1 that was free. */
+/** Return a socket that listens on a free port of 127.0.0.1. */
 TAP_UNUSED static int listen_on_loopback(void)
 {
     struct sockaddr_in here;
@@ -138,7 +138,7 @@ TAP_UNUSED static connection connect_to(int listener, int rcvbuf)
     return c;
 }
 
-/** Close an end, unless it is closed. */
+/** Close an end if it is open. */
 TAP_UNUSED static void close_end(int *fd)
 {
     if (*fd >= 0) {
@@ -155,7 +155,7 @@ TAP_UNUSED static void set_linger(int fd, int seconds)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
-/** Close an end by a reset, unless it is closed. */
+/** Reset an end if it is open. */
 TAP_UNUSED static void reset_end(int *fd)
 {
     if (*fd >= 0) {
@@ -164,8 +164,8 @@ TAP_UNUSED static void reset_end(int *fd)
     close_end(fd);
 }
 
-/** Send so many bytes, and do await_step() while there is no room for them.
- *  Return how many were sent before an error, or AWAIT_LIMIT, came. */
+/** Send n bytes, and call await_step() while the buffer is full. Return the number
+ *  of bytes sent before an error or AWAIT_LIMIT. */
 TAP_UNUSED static size_t send_bytes(int fd, size_t n)
 {
     static const char bytes[64 * KB];
@@ -186,7 +186,7 @@ TAP_UNUSED static size_t send_bytes(int fd, size_t n)
     return n - left;
 }
 
-/** Send until no more bytes fit into the buffers; return how many did. */
+/** Send until the buffers are full; return the number of bytes. */
 TAP_UNUSED static long fill_buffers(int fd)
 {
     static const char bytes[64 * KB];
@@ -199,7 +199,7 @@ TAP_UNUSED static long fill_buffers(int fd)
     return sum;
 }
 
-/** Read until the end; return how many bytes there were, or -errno. */
+/** Read until the end; return the number of bytes, or -errno. */
 TAP_UNUSED static long read_to_end(int fd)
 {
     char bytes[64 * KB];
@@ -212,7 +212,7 @@ TAP_UNUSED static long read_to_end(int fd)
     return n < 0 ? -errno : sum;
 }
 
-/** Wait until there is something to read: bytes, a FIN or a reset. */
+/** Wait until bytes, a FIN or a reset can be read. */
 TAP_UNUSED static void await_input(int fd)
 {
     struct pollfd p = { fd, POLLIN | POLLRDHUP, 0 };
@@ -230,7 +230,7 @@ TAP_UNUSED static int socket_option(int fd, int name)
     return value;
 }
 
-/** Return the bytes that were received and not read, or -1. */
+/** Return the number of received unread bytes, or -1. */
 TAP_UNUSED static int unread(int fd)
 {
     int value = -1;
@@ -239,8 +239,7 @@ TAP_UNUSED static int unread(int fd)
     return value;
 }
 
-/** Return the bytes that were sent and not acknowledged, a FIN as one of them;
- *  or -1. */
+/** Return the number of sent unacknowledged bytes, a FIN counted as one; or -1. */
 TAP_UNUSED static int unacknowledged(int fd)
 {
     int value = -1;
@@ -262,7 +261,7 @@ TAP_UNUSED static int tcp_state(int fd)
 
 /* ---------------------------------------------------------- descriptors -- */
 
-/** Count this process's descriptors. Two counts compare; one is too large. */
+/** Count this process's descriptors. The number is too large by a constant. */
 TAP_UNUSED static int count_descriptors(void)
 {
     DIR *dir = opendir("/proc/self/fd");
@@ -277,7 +276,7 @@ TAP_UNUSED static int count_descriptors(void)
     return n;
 }
 
-/** Set the soft limit of descriptors; return the one before. */
+/** Set the soft limit of descriptors; return the old limit. */
 TAP_UNUSED static int limit_descriptors(int n)
 {
     struct rlimit limit;
@@ -290,7 +289,7 @@ TAP_UNUSED static int limit_descriptors(int n)
     return before;
 }
 
-/** Have new descriptors refused; return the limit before. */
+/** Refuse new descriptors; return the old limit. */
 TAP_UNUSED static int refuse_descriptors(void)
 {
     int free_one = dup(0);
@@ -301,7 +300,7 @@ TAP_UNUSED static int refuse_descriptors(void)
 
 /* ------------------------------------------------------ child processes -- */
 
-/** The report of a child process that found nothing wrong. */
+/** The report of a child process without a fault. */
 #define FINE "fine"
 
 /** Return from a child's function unless a condition is met. */
@@ -337,7 +336,7 @@ TAP_UNUSED static void in_child(const char *(*body)(void), const char *name)
     is_str(n > 0 && !status ? report : "the child process died", FINE, name);
 }
 
-/** A system call to refuse, where the low word of an argument has a value. */
+/** A system call to refuse if the low word of an argument has a value. */
 typedef struct syscall_rule {
     unsigned int call;
     unsigned int argument;
@@ -346,7 +345,7 @@ typedef struct syscall_rule {
 } syscall_rule;
 
 /** Refuse system calls from now on, in all threads, by a seccomp filter.
- *  Ends the process where there is no seccomp. */
+ *  End the process if there is no seccomp. */
 TAP_UNUSED static void confine(const syscall_rule *rules, int n)
 {
     struct sock_filter code[64];

@@ -1,9 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The room handoff, with real queues, TCP sockets and processes: what arrives,
- * why a socket cannot be handed off, and messages that no child of httpd
- * sends.
+ * The room queue, with real queues, TCP sockets and processes: messages and their
+ * descriptors, refused handoffs, and messages that no child of httpd sends.
  */
 
 #include <errno.h>
@@ -28,7 +27,7 @@
 #define VHOSTS 5
 
 static fw2_queue queue;
-static int any_fd; /* a descriptor of no importance */
+static int any_fd; /* any descriptor */
 static fw2_received received[FW2_RECEIVE_MAX];
 
 /* -------------------------------------------------------------- sockets -- */
@@ -71,7 +70,7 @@ static void close_both(const int ends[2])
     close(ends[1]);
 }
 
-/* True if both descriptors lead to one socket. */
+/* True if both descriptors refer to one file. */
 static int is_same(int a, int b)
 {
     struct stat first, second;
@@ -96,7 +95,7 @@ static int open_descriptors(void)
     return n;
 }
 
-/* Receive and close everything queued; return how many messages there are. */
+/* Receive and close everything queued; return the number of messages. */
 static int drain(void)
 {
     int i, n, all = 0;
@@ -132,7 +131,7 @@ static fw2_handoff handoff(void)
     return h;
 }
 
-/* Send any bytes with any descriptors beside them. */
+/* Send any bytes with any descriptors. */
 static int send_raw(const void *bytes, size_t n, const int *fds, int nfds)
 {
     struct iovec part = { (void *)(uintptr_t)bytes, n };
@@ -169,7 +168,7 @@ static size_t message_of(const fw2_handoff *h, const char *agent,
     return (size_t)n;
 }
 
-/* Read exactly so many bytes, of memory that has no more. */
+/* Parse n bytes in a block of exactly this size. */
 static fw2_message_kind kind_of(const void *bytes, size_t n, fw2_received *to)
 {
     void *exact = malloc(n ? n : 1);
@@ -207,7 +206,7 @@ static void test_arrives(void)
        "the handoff arrives as it was sent");
     is_str(received[0].agent, "agent/1", "the User-Agent arrives");
     ok(fcntl(got, F_GETFD) & FD_CLOEXEC,
-       "no program that the receiver starts has the descriptor");
+       "programs that the receiver starts do not inherit the descriptor");
     ok(recv(ends[1], &byte, 1, 0) == 0, "the client has received the FIN");
     ok(send(ends[1], "x", 1, 0) == 1 && recv(got, &byte, 1, 0) == 1
            && byte == 'x',
@@ -263,7 +262,8 @@ static void test_full(void)
     ok(rv != APR_SUCCESS && why == FW2_QUEUE_FULL,
        "a full queue refuses a socket");
     getsockopt(queue.send, SOL_SOCKET, SO_SNDBUF, &buffer, &size);
-    ok(sent >= buffer / 4096, "%d messages fit into %d bytes", sent, buffer);
+    ok(sent >= buffer / 4096, "a queue holds %d messages in %d bytes", sent,
+       buffer);
     fw2_queue_send(&queue, any_fd, &h, "agent", &why);
     is_int(drain(), sent, "each message that was accepted arrives");
     is_int(fw2_queue_send(&queue, any_fd, &h, "agent", &why), 0,
@@ -294,7 +294,8 @@ static void test_refusals(void)
     ok(fw2_queue_send(&queue, 0, &h, "agent", &why) != APR_SUCCESS
            && why == FW2_CANNOT_LINGER,
        "a closed queue refuses a socket");
-    is_int(open_descriptors(), n - 2, "a closed queue leaves nothing open");
+    is_int(open_descriptors(), n - 2,
+           "a closed queue leaves no descriptor open");
 }
 
 /* ------------------------------------------------------------ receiving -- */
@@ -312,11 +313,12 @@ static void test_end(void)
     fw2_queue_keep_receiver(&queue);
     is_int(queue.send, -1, "the closer process closes the children's end");
     is_int(receive(), FW2_RECEIVE_MAX,
-           "the beginning of the queue arrives after the end");
+           "the first messages arrive after the senders have closed");
     for (i = 0; i < FW2_RECEIVE_MAX; i++) {
         close(received[i].fd);
     }
-    is_int(receive(), 8, "the rest of the queue arrives after the end");
+    is_int(receive(), 8,
+           "the other messages arrive after the senders have closed");
     for (i = 0; i < 8; i++) {
         close(received[i].fd);
     }
@@ -324,8 +326,8 @@ static void test_end(void)
     is_int(receive(), -1, "a queue stays at its end");
 }
 
-/* Send some empty messages, one socket, and again some empty messages; return
- * whether the socket arrives before the end, and nothing stays open. */
+/* Send some empty messages, one socket, and again some empty messages; return true
+ * if the socket arrives before the end, and no descriptor stays open. */
 static int survives_empty(int before, int after, int gone)
 {
     fw2_handoff h = handoff();
@@ -380,7 +382,7 @@ static void test_empty(void)
     is_int(alive, NUMBERS * NUMBERS,
            "a socket arrives among any number of empty messages");
     is_int(gone, NUMBERS * NUMBERS,
-           "a socket arrives among empty messages of a sender that is gone");
+           "a socket arrives among empty messages of a sender that has closed");
 }
 
 static void test_two_descriptors(void)
@@ -405,16 +407,17 @@ static void test_two_descriptors(void)
     end.fd = second[0];
     end.events = 0;
     ok(poll(&end, 1, 0) == 1 && end.revents & POLLHUP,
-       "the second descriptor is not open any more");
+       "the receiver closes the second descriptor");
     if (received[0].fd >= 0) {
         close(received[0].fd);
     }
     end.fd = first[0];
     ok(poll(&end, 1, 0) == 1 && end.revents & POLLHUP,
-       "the receiver's descriptor is the only one of the first");
+       "the receiver has one duplicate of the first descriptor");
     close(first[0]);
     close(second[0]);
-    is_int(open_descriptors(), opened, "two descriptors leave nothing open");
+    is_int(open_descriptors(), opened,
+           "two descriptors in one message leave none open");
 }
 
 static void test_no_descriptor(void)
@@ -428,10 +431,10 @@ static void test_no_descriptor(void)
     is_int(receive(), 1, "a message without a descriptor arrives");
     ok(received[0].kind == FW2_MESSAGE_SOCKET && received[0].fd == -1
            && !received[0].truncated,
-       "a message without a descriptor has none, and none was dropped");
+       "a message without a descriptor is not truncated");
 }
 
-/* Leave no room for another descriptor while `work` runs. */
+/* Refuse new descriptors while `work` runs. */
 static int without_descriptors(int (*work)(void))
 {
     struct rlimit before, none;
@@ -461,10 +464,10 @@ static void test_truncated(void)
     fw2_queue_send(&queue, ends[0], &h, "agent", &why);
     close(ends[0]);
     is_int(without_descriptors(receive), 1,
-           "a message arrives where no descriptor is left");
+           "a message arrives while no descriptor is free");
     ok(received[0].kind == FW2_MESSAGE_SOCKET && received[0].fd == -1
            && received[0].truncated,
-       "a message without room for its descriptor is truncated");
+       "a message whose descriptor is refused is truncated");
     is_int(recv(ends[1], &byte, 1, 0), 0,
            "the kernel closes the socket of a truncated message");
     close(ends[1]);
@@ -477,7 +480,7 @@ static void test_truncated(void)
     close_both(ends);
 }
 
-/* --------------------------------------------------- messages of others -- */
+/* ----------------------------------------------------- invalid messages -- */
 
 static void test_magic(void)
 {
@@ -527,7 +530,7 @@ static void test_lengths(void)
     send_raw(bytes, sizeof(bytes), &any_fd, 1);
     is_int(receive(), 1, "a message of 1000 bytes arrives");
     is_int(received[0].kind, FW2_MESSAGE_INVALID,
-           "a message of 1000 bytes is invalid, though its beginning is not");
+           "a message of 1000 bytes with a valid beginning is invalid");
     ok(received[0].fd >= 0 && is_same(received[0].fd, any_fd),
        "the receiver has the descriptor of an invalid message");
     close(received[0].fd);
@@ -578,7 +581,7 @@ static const limit_case limits[] = {
     LIMIT(user_timeout, APR_INT64_MAX, 0),
 };
 
-/* True if a handoff is accepted from end to end. */
+/* True if the receiver accepts a handoff. */
 static int is_accepted(const fw2_handoff *h)
 {
     fw2_refusal why;
@@ -613,29 +616,29 @@ static void test_tags(void)
     h.tag.vhost = 0;
     ok(is_accepted(&h), "the first virtual host is valid");
     h.tag.vhost = VHOSTS;
-    ok(!is_accepted(&h), "a virtual host behind the last is invalid");
+    ok(!is_accepted(&h), "a virtual host after the last is invalid");
     h.tag.vhost = ~(apr_uint32_t)0;
-    ok(!is_accepted(&h), "the largest number is no virtual host");
+    ok(!is_accepted(&h), "the largest number is an invalid virtual host");
     h = handoff();
     h.tag.cause = FW2_CAUSES - 1;
     ok(is_accepted(&h), "the last cause is valid");
     h.tag.cause = FW2_CAUSES;
-    ok(!is_accepted(&h), "a cause behind the last is invalid");
+    ok(!is_accepted(&h), "a cause after the last is invalid");
     h.tag.cause = ~(apr_uint32_t)0;
-    ok(!is_accepted(&h), "the largest number is no cause");
+    ok(!is_accepted(&h), "the largest number is an invalid cause");
     h = handoff();
     h.until = FW2_UNTILS - 1;
     ok(is_accepted(&h), "the last way to end a linger is valid");
     h.until = FW2_UNTILS;
-    ok(!is_accepted(&h), "a way to end a linger behind the last is invalid");
+    ok(!is_accepted(&h), "a way to end a linger after the last is invalid");
     h = handoff();
     h.reset = 1;
     ok(is_accepted(&h), "a reset is valid");
     h.reset = 0x100;
-    ok(!is_accepted(&h), "reset is 0 or 1");
+    ok(!is_accepted(&h), "a reset other than 0 and 1 is invalid");
 }
 
-/* True if a handoff is within the limits, which are written out here. */
+/* True if a handoff is within the limits, written here as numbers. */
 static int is_valid(const fw2_handoff *h)
 {
     const apr_int64_t ms = 1000, hour = 3600 * 1000 * ms;
@@ -698,7 +701,7 @@ static void test_random(void)
     fw2_received to;
 
     if (n > sizeof(valid) / 2) {
-        bail_out("a message has more bytes than this test has room for");
+        bail_out("a message is larger than the buffers of this test");
     }
     for (i = 0; i < 100000; i++) {
         size_t size = make_random(bytes, valid, n, i);
@@ -716,9 +719,9 @@ static void test_random(void)
         }
         wrong += !memchr(to.agent, '\0', sizeof(to.agent));
     }
-    is_int(wrong, 0, "no random message of 100,000 is accepted wrongly");
+    is_int(wrong, 0, "every accepted random message of 100,000 is valid");
     ok(sockets && sockets < 100000,
-       "%d random messages of 100,000 have a valid socket", sockets);
+       "%d random messages of 100,000 are accepted as sockets", sockets);
 }
 
 /* ------------------------------------------------- the kinds of sockets -- */
@@ -776,7 +779,7 @@ static void test_no_connection(void)
     ok(!fw2_queue_is_closing(fds[0]), "a pipe is not closing");
     close_both(fds);
     ok(!fw2_queue_is_closing(fds[0]), "a closed descriptor is not closing");
-    ok(!fw2_queue_is_closing(-1), "no descriptor is not closing");
+    ok(!fw2_queue_is_closing(-1), "an invalid descriptor is not closing");
 }
 
 /* ------------------------------------------------- requests for a count -- */
@@ -816,7 +819,7 @@ static void test_count_request(void)
            "a request for a count is answered after the count is published");
     is_int(child_wait(pid), 0, "another process answers");
     is_int(open_descriptors(), opened,
-           "a request for a count leaves nothing open");
+           "a request for a count leaves no descriptor open");
 }
 
 static void test_no_answer(void)
@@ -825,26 +828,25 @@ static void test_no_answer(void)
 
     begin();
     ok(!fw2_queue_request_count(&queue, 20000),
-       "a request for a count is given up without an answer");
+       "a request for a count without an answer fails");
     ok(fw2_clock_now() - begun >= 20000,
-       "a request for a count waits for as long as it may");
-    is_int(receive(), 1,
-           "a request for a count that was given up is queued still");
+       "a request for a count waits until its limit");
+    is_int(receive(), 1, "a request for a count stays queued after its limit");
     ok(received[0].kind == FW2_MESSAGE_COUNT_REQUEST && received[0].fd >= 0,
-       "a request for a count that was given up has its pipe");
+       "a request for a count has its pipe after its limit");
     close(received[0].fd);
     ok(!fw2_queue_request_count(&queue, 0),
-       "a request for a count without patience has no answer");
+       "a request for a count with a limit of 0 fails");
     drain();
     fw2_queue_keep_sender(&queue);
     ok(!fw2_queue_request_count(&queue, apr_time_from_sec(600)),
-       "a request for a count is given up at once without a receiver");
+       "a request for a count without a receiver fails immediately");
     fw2_queue_close(&queue);
     ok(!fw2_queue_request_count(&queue, apr_time_from_sec(600)),
-       "a request for a count is given up at once without a queue");
+       "a request for a count without a queue fails immediately");
 }
 
-/* Test that a request for a count consists of its magic alone. */
+/* Test that a request for a count consists only of its magic. */
 static void test_long_count_request(void)
 {
     unsigned char bytes[1000];
@@ -856,7 +858,7 @@ static void test_long_count_request(void)
     n = recv(queue.receive, bytes, sizeof(bytes) - 1, 0);
     is_int(n, 4, "a request for a count is four bytes");
     is_int(kind_of(bytes, 4, &to), FW2_MESSAGE_COUNT_REQUEST,
-           "the four bytes of a request for a count are one");
+           "the four bytes of a request for a count are valid");
     bytes[4] = 0;
     is_int(kind_of(bytes, 5, &to), FW2_MESSAGE_INVALID,
            "a request for a count of five bytes is invalid");

@@ -2,7 +2,7 @@
 
 /*
  * The room record: contents of odd sizes, damage of every bit, writers that
- * are killed in the middle, and readers in other processes beside a writer
+ * are killed while they write, and readers in other processes beside a writer
  * that never pauses.
  */
 
@@ -15,7 +15,7 @@
 #define MOST_BYTES 1000
 #define WORD       sizeof(apr_uint64_t)
 
-/* Room for the largest record, and for words behind it that must not change. */
+/* The largest record, and words after it that must not change. */
 #define RECORD_WORDS (3 + 2 * (MOST_BYTES + WORD - 1) / WORD)
 #define GUARD_WORDS  4
 
@@ -35,8 +35,8 @@ static void begin(void)
     memset(memory, 0, sizeof(*memory));
 }
 
-/* Return byte `i` of a content: each but the first 8 follows from one before
- * it; all are one if there are less than 8. */
+/* Return byte `i` of a content: each but the first 8 follows from an earlier one;
+ * all are equal if there are less than 8. */
 static unsigned char byte_of(const unsigned char *content, apr_size_t bytes,
                              apr_uint64_t number, apr_size_t i)
 {
@@ -70,7 +70,7 @@ static int is_whole(const unsigned char *content, apr_size_t bytes)
 
 /* ---------------------------------------------------------- one process -- */
 
-/* Write and read a content; return false if a byte behind either is touched. */
+/* Write and read a content; return false if a byte after either has changed. */
 static int passes_through(apr_size_t bytes, apr_uint64_t number)
 {
     unsigned char content[MOST_BYTES], copy[MOST_BYTES + 1];
@@ -101,7 +101,7 @@ static void test_sizes(void)
         begin();
         ok(fw2_record_size(sizes[s]) % WORD == 0
                && fw2_record_size(sizes[s]) <= RECORD_WORDS * WORD,
-           "%d bytes take whole words", (int)sizes[s]);
+           "%d bytes need whole words", (int)sizes[s]);
         ok(!fw2_record_read(&memory->record, copy, sizes[s]),
            "%d bytes: zeros have no content", (int)sizes[s]);
         for (i = 0, wrong = 0; i < 1000; i++) {
@@ -171,14 +171,14 @@ static void test_damage(void)
         }
     }
     is_int(read_damaged, 0, "a content with a damaged bit is not read");
-    is_int(lost, 0, "damage to the place that is not shown does not matter");
+    is_int(lost, 0, "damage to the other place does not matter");
     ok(fw2_record_read(&memory->record, copy, sizeof(copy))
            && !memcmp(content, copy, sizeof(copy)),
-       "an undamaged content is read again");
+       "a repaired content is read again");
 }
 
-/* Leave some of the words that a writer writes, like one that is killed. The
- * processor decides which; here each set of words is possible. */
+/* Keep only some of the words that a writer writes, like a killed writer. The
+ * processor may write them in any order, so any set of words is tried. */
 static void test_half_written(void)
 {
     unsigned char old[MOST_BYTES], new[MOST_BYTES], copy[MOST_BYTES];
@@ -208,8 +208,8 @@ static void test_half_written(void)
         stuck += !fw2_record_read(&memory->record, copy, MOST_BYTES)
                  || memcmp(copy, new, MOST_BYTES) != 0;
     }
-    is_int(torn, 0, "a half-written record shows the content before it");
-    is_int(stuck, 0, "the next writer goes on after a half-written record");
+    is_int(torn, 0, "a half-written record has the previous content");
+    is_int(stuck, 0, "the next writer replaces a half-written record");
 }
 
 /* ---------------------------------------------------- several processes -- */

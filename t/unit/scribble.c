@@ -3,9 +3,9 @@
 /*
  * Memory safety. Any process can write anything into shared memory, so this
  * test fills each mapping from its first to its last byte with numbers that no
- * room writes, forges contents whose sum matches, and then calls everything
- * that a child or a closer process calls. No call may crash, loop, reach beside
- * the mapping, or overflow, which the sanitizers watch; and a content that is
+ * room writes, forges contents with a matching sum, and then calls every function
+ * that a child or a closer process calls. No call may crash, loop, access memory
+ * beside the mapping, or overflow, as the sanitizers check; and a content that is
  * written afterwards must be read.
  */
 
@@ -26,7 +26,7 @@
 #define ENDPOINTS 3
 #define PAGE      ((size_t)sysconf(_SC_PAGESIZE))
 
-/* The largest number that is read where many are added up. */
+/* The largest value of a number that is added up. */
 #define MOST (APR_INT64_MAX >> 20)
 
 static apr_pool_t *pool;    /* of the shared memory */
@@ -54,7 +54,7 @@ static mapping mappings[MAPPINGS] = { { .name = "counters" },
                                       { .name = "clients" },
                                       { .name = "history" } };
 
-static mapping *wanted; /* where to note the next shared memory, or NULL */
+static mapping *wanted; /* the mapping to note the next memory in, or NULL */
 
 typedef apr_status_t (*create_function)(apr_shm_t **, apr_size_t, const char *,
                                         apr_pool_t *);
@@ -76,8 +76,8 @@ apr_status_t apr_shm_create(apr_shm_t **shm, apr_size_t size, const char *file,
     return rv;
 }
 
-/* Find the mapping of an address, of the kind that apr_shm_create() makes;
- * false if there is none. */
+/* Find the mapping of an address, if apr_shm_create() has made it; false if there
+ * is none. */
 static int find_mapping(mapping *m)
 {
     FILE *maps = fopen("/proc/self/maps", "r");
@@ -100,8 +100,7 @@ static int find_mapping(mapping *m)
     return found;
 }
 
-/* Forbid to read or write beside a mapping; false where something is mapped
- * already. */
+/* Make a page beside a mapping inaccessible; false if the page is mapped already. */
 static int guard(unsigned char *at)
 {
     return mmap(at, PAGE, PROT_NONE,
@@ -116,13 +115,13 @@ static void prepare_counters(const char *const *names, int n)
     }
 }
 
-/* Note where a new mapping is, and guard both of its sides. */
+/* Note the addresses of a new mapping, and guard both of its sides. */
 static void note_mapping(mapping *m)
 {
     int guards;
 
     ok(m->base && find_mapping(m) && m->end >= m->base + m->size,
-       "%s: an anonymous shared mapping", m->name);
+       "%s: the memory is an anonymous shared mapping", m->name);
     guards = guard(m->begin - PAGE) + guard(m->end);
     m->copy = malloc((size_t)(m->end - m->begin));
     if (!m->copy) {
@@ -239,7 +238,7 @@ static void fill_mapping(mapping *m, int fill)
     memcpy(m->copy, m->begin, (size_t)(m->end - m->begin));
 }
 
-/* True if the bytes beside a room's memory are as they were filled. */
+/* True if the bytes beside a room's memory have not changed. */
 static int is_untouched(const mapping *m)
 {
     size_t before = (size_t)(m->base - m->begin);
@@ -250,7 +249,7 @@ static int is_untouched(const mapping *m)
                       (size_t)(m->end - after));
 }
 
-/* -------------------------------------- numbers with a sum that matches -- */
+/* ----------------------------------------- numbers with a matching sum -- */
 
 typedef struct {
     apr_int64_t all, n;
@@ -264,7 +263,7 @@ typedef struct {
     } periods[2];
 } clients_content;
 
-#define SHOT_SIZE  (sizeof(fw2_board_count) + ENDPOINTS * sizeof(fw2_tally))
+#define COUNT_SIZE (sizeof(fw2_board_count) + ENDPOINTS * sizeof(fw2_tally))
 #define RATES_SIZE (VHOSTS * sizeof(fw2_rates) + sizeof(apr_int64_t))
 #define BOARD_HEAD ((5 + VHOSTS) * sizeof(fw2_shared))
 
@@ -272,17 +271,17 @@ static void test_layouts(void)
 {
     is_int((long long)mappings[CLIENTS].size,
            (long long)fw2_record_size(sizeof(clients_content)),
-           "this test knows the layout of clients");
+           "the test has the layout of clients");
     is_int((long long)mappings[BOARD].size,
-           (long long)(BOARD_HEAD + fw2_record_size(SHOT_SIZE)
+           (long long)(BOARD_HEAD + fw2_record_size(COUNT_SIZE)
                        + fw2_record_size(RATES_SIZE)),
-           "this test knows the layout of a board");
+           "the test has the layout of a board");
     is_int((long long)mappings[HISTORY].size, sizeof(fw2_history),
-           "this test knows the layout of a history");
+           "the test has the layout of a history");
 }
 
-/* Write numbers of any kind; half of the contents have a number and a time that
- * let a reader go on. */
+/* Write numbers of any kind; half of the contents have a valid number of clients
+ * and a valid time, so that a reader goes on. */
 static void forge_clients(int fill)
 {
     static clients_content content;
@@ -305,21 +304,21 @@ static void forge_clients(int fill)
 static void forge_board(int fill)
 {
     static union {
-        fw2_board_count shot;
+        fw2_board_count count;
         fw2_rates rates[VHOSTS + 1];
-        unsigned char bytes[SHOT_SIZE + RATES_SIZE];
+        unsigned char bytes[COUNT_SIZE + RATES_SIZE];
     } content;
     unsigned char *at = mappings[BOARD].base + BOARD_HEAD;
 
     fill_with(&content, sizeof(content), fill);
     if (random_number() & 1) {
-        content.shot.count.backend =
+        content.count.count.backend =
             random_number() & 1 ? FW2_NETLINK : FW2_PROCFS;
-        content.shot.count.peers.n = FW2_PEERS_MAX;
+        content.count.count.peers.n = FW2_PEERS_MAX;
     }
-    fw2_record_write((fw2_record *)at, &content, SHOT_SIZE);
+    fw2_record_write((fw2_record *)at, &content, COUNT_SIZE);
     fill_with(&content, sizeof(content), fill);
-    fw2_record_write((fw2_record *)(at + fw2_record_size(SHOT_SIZE)), &content,
+    fw2_record_write((fw2_record *)(at + fw2_record_size(COUNT_SIZE)), &content,
                      RATES_SIZE);
 }
 
@@ -355,9 +354,9 @@ static void forge_history(int fill)
     }
 }
 
-/* -------------------------------------------------- using what is there -- */
+/* ---------------------------------------------- reading and writing it -- */
 
-static int wrong; /* numbers that were read out of their bounds */
+static int wrong; /* numbers that were read outside of their bounds */
 
 static int is_within(apr_int64_t least, apr_int64_t number, apr_int64_t most)
 {
@@ -459,27 +458,26 @@ static int is_elsewhere(const fw2_elsewhere *elsewhere)
 
 static void read_board(void)
 {
-    const fw2_board_count *shot = fw2_board_last(board, scratch);
-    const fw2_count *census = &shot->count;
+    const fw2_board_count *last = fw2_board_last(board, scratch);
+    const fw2_count *count = &last->count;
     apr_int64_t fallback = -9;
     const fw2_rates *rates = fw2_board_rates(board, &fallback, scratch);
     fw2_board_state state;
     fw2_refusal why;
     int i;
 
-    wrong +=
-        (unsigned int)census->backend > FW2_NOTHING
-        || !is_within(0, census->peers.n, FW2_PEERS_MAX)
-        || !is_within(0, census->complete, 1)
-        || !is_elsewhere(&census->elsewhere)
-        || !all_within(&shot->limits, sizeof(shot->limits), -1)
-        || !all_within(&shot->before, sizeof(shot->before), -1)
-        || !all_within(census->tallies, ENDPOINTS * sizeof(fw2_tally), -1)
-        || !all_within(census->left.n, sizeof(census->left.n), 0)
-        || !all_within(&census->undelivered, sizeof(census->undelivered), 0)
-        || shot->age < 0 || shot->over < 0 || shot->cost < 0;
+    wrong += (unsigned int)count->backend > FW2_NOTHING
+             || !is_within(0, count->peers.n, FW2_PEERS_MAX)
+             || !is_within(0, count->complete, 1)
+             || !is_elsewhere(&count->elsewhere)
+             || !all_within(&last->limits, sizeof(last->limits), -1)
+             || !all_within(&last->before, sizeof(last->before), -1)
+             || !all_within(count->tallies, ENDPOINTS * sizeof(fw2_tally), -1)
+             || !all_within(count->left.n, sizeof(count->left.n), 0)
+             || !all_within(&count->undelivered, sizeof(count->undelivered), 0)
+             || last->age < 0 || last->over < 0 || last->cost < 0;
     for (i = 0; i < FW2_BACKENDS; i++) {
-        wrong += !memchr(census->refused[i], '\0', FW2_REFUSED_MAX);
+        wrong += !memchr(count->refused[i], '\0', FW2_REFUSED_MAX);
     }
     wrong += !all_within(rates, VHOSTS * sizeof(*rates), -1)
              || !is_within(-1, fallback, MOST);
@@ -497,16 +495,16 @@ static void publish(int counts)
 {
     fw2_tally tallies[ENDPOINTS];
     fw2_rates rates[VHOSTS];
-    fw2_board_count shot;
+    fw2_board_count count;
 
     memset(tallies, 0, sizeof(tallies));
     memset(rates, 0, sizeof(rates));
-    memset(&shot, 0, sizeof(shot));
-    shot.count.tallies = tallies;
-    shot.counts = counts;
+    memset(&count, 0, sizeof(count));
+    count.count.tallies = tallies;
+    count.counts = counts;
     tallies[ENDPOINTS - 1].backlog = counts;
     rates[VHOSTS - 1].evicted = counts;
-    fw2_board_publish(board, &shot);
+    fw2_board_publish(board, &count);
     fw2_board_publish_rates(board, rates, counts);
 }
 
@@ -729,8 +727,7 @@ static void test_fills(int which)
             use(which);
             broken += !is_repaired(which);
         }
-        ok(!wrong, "%s: %s are read within bounds, and none beside", m->name,
-           fill_names[fill]);
+        ok(!wrong, "%s: %s are read within bounds", m->name, fill_names[fill]);
         ok(!broken, "%s: a content written after %s is read", m->name,
            fill_names[fill]);
     }
@@ -748,8 +745,8 @@ static void test_forged(int which, void (*forge)(int fill))
             use(which);
             broken += !is_repaired(which);
         }
-        ok(!wrong, "%s: forged %s are read within bounds, and none beside",
-           m->name, fill_names[fill]);
+        ok(!wrong, "%s: forged %s are read within bounds", m->name,
+           fill_names[fill]);
         ok(!broken, "%s: a content written after forged %s is read", m->name,
            fill_names[fill]);
     }
@@ -786,14 +783,14 @@ static void test_inherit(void)
     wrong += !is_untouched(&former);
     read_counters();
     fw2_counters_unmap_former(counters);
-    ok(!find_mapping(&former), "the former counters are not mapped any more, "
+    ok(!find_mapping(&former), "damaged old counters are unmapped, "
                                "whatever is written there");
     free(former.copy);
     read_counters();
-    is_int(wrong, 0, "damaged counters are inherited as numbers");
+    is_int(wrong, 0, "inherited numbers of damaged counters are within bounds");
 }
 
-/* Write everywhere without a pause: mostly a word, at times whole contents. */
+/* Write everywhere without a pause: single words, and sometimes whole contents. */
 static int scribble_forever(void *data)
 {
     static void (*const forges[])(int) = { forge_board, forge_clients,
@@ -836,7 +833,7 @@ static void test_beside(void)
         }
     }
     child_kill(pid);
-    is_int(wrong, 0, "rooms read no wild number from memory that changes");
+    is_int(wrong, 0, "numbers are read within bounds from memory that changes");
 }
 
 static void test_end(void)
@@ -851,7 +848,7 @@ static void test_end(void)
         mapped += find_mapping(&mappings[i]);
         free(mappings[i].copy);
     }
-    is_int(mapped, 0, "APR unmaps memory whatever is written there");
+    is_int(mapped, 0, "APR unmaps damaged memory");
 }
 
 int main(void)

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The numbers of sockdiag: sockets in every state, the time that each has left,
- * the bytes that a client has not acknowledged, and the count as a whole.
+ * The numbers of sockdiag: sockets in every state, the time left of each, the
+ * unacknowledged bytes, and the whole count.
  */
 
 #include "sockdiag_fixture.h"
@@ -67,7 +67,7 @@ static void test_states(void)
 
 /* ------------------------------------------------------------- time left -- */
 
-/* Counts until the times left are as expected, or time is up. */
+/* Count until the times left are as expected, or the time is over. */
 static fw2_left has_left(int source, const fw2_endpoint *e, const char *wanted,
                          const char *what)
 {
@@ -82,7 +82,7 @@ static fw2_left has_left(int source, const fw2_endpoint *e, const char *wanted,
     return count.left;
 }
 
-/* Held in FIN_WAIT_2, with keep-alive's timer of two hours. */
+/* Make a held socket in FIN_WAIT_2 with a keep-alive timer of two hours. */
 static void make_kept_alive(int listener, const char *addr)
 {
     int fd = pair_of(listener, addr).server, on = 1;
@@ -91,7 +91,7 @@ static void make_kept_alive(int listener, const char *addr)
     shutdown(fd, SHUT_WR);
 }
 
-/* 60 s are a mini-socket's, 120 s a full one's that has half of it ahead. */
+/* 60 s is the life of a mini-socket; 120 s begin as a full socket. */
 static void test_left(void)
 {
     static const int seconds[] = { 5, 5, 5, 60, 60, 120 };
@@ -120,7 +120,7 @@ static void test_left(void)
     }
     fw2_sockdiag_count(&e, 1, 0, 0, &counted, pool);
     is_str(left_text(&counted.left), wanted,
-           "the count has what both sources have");
+           "the count has the numbers of both sources");
     reset_all();
     make_kept_alive(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1");
     for (s = 0; s < SOURCES; s++) {
@@ -163,10 +163,10 @@ static const char *long_timeout_left(const void *unused)
                        left_text(&counted.left), NULL);
 }
 
-/* With 100 s an orphan lives for 80: twice what is above 60 s. */
+/* With 100 s an orphan lives for 80 s: twice the excess over 60 s. */
 static void test_long_timeout(void)
 {
-    static const char what[] = "time left where tcp_fin_timeout is above 60 s";
+    static const char what[] = "time left with a tcp_fin_timeout above 60 s";
     const char *said = child_says(long_timeout_left, NULL);
 
     if (*said) {
@@ -176,13 +176,13 @@ static void test_long_timeout(void)
                what);
     }
     else {
-        skip(what, "may not make a network namespace");
+        skip(what, "no permission for a network namespace");
     }
 }
 
 /* ------------------------------------------------ bytes not acknowledged -- */
 
-/* Make a client vanish: nothing reaches it, not even an acknowledgement. */
+/* Make a client vanish: its kernel drops every packet. */
 static void vanish(int client)
 {
     struct sock_filter nothing[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
@@ -194,7 +194,7 @@ static void vanish(int client)
     }
 }
 
-/* Send so much to a client that has vanished, and close. */
+/* Send this many bytes to a client that has vanished, and close. */
 static void make_vanished(int listener, const char *addr, int bytes, int held)
 {
     static const char zeros[1000];
@@ -207,8 +207,8 @@ static void make_vanished(int listener, const char *addr, int bytes, int held)
     end_server(p.server, held);
 }
 
-/* Close before a zero window; return what the client's kernel has not got. */
-static long make_shut(int listener, const char *addr, int held)
+/* Close with a zero window; return the number of bytes that have not arrived. */
+static long make_zero_window(int listener, const char *addr, int held)
 {
     connection p = pair_of(listener, addr);
     long sum = fill(p.server);
@@ -248,29 +248,30 @@ static void test_undelivered(void)
                         s == FW2_NETLINK ? BACKLOG : -1),
                "two clients have vanished");
         is_undelivered(s, &e, "0:0,0 shut 0:0,0 shut 0:0,0 shut ",
-                       "a FIN is no byte of a response");
+                       "a FIN does not count as an undelivered byte");
     }
     make_vanished(fd, "127.0.0.1", 1000, 1);
     make_vanished(fd, "127.0.0.1", 1, 0);
     make_vanished(fd, "::1", 99, 0);
-    held = make_shut(fd, "127.0.0.1", 1);
-    orphaned = make_shut(fd, "::1", 0) + make_shut(fd, "127.0.0.1", 0);
+    held = make_zero_window(fd, "127.0.0.1", 1);
+    orphaned =
+        make_zero_window(fd, "::1", 0) + make_zero_window(fd, "127.0.0.1", 0);
     fill(pair_of(fd, "127.0.0.1").server); /* not closed */
     make_last_ack(fd, "127.0.0.1", 0);     /* closed by the client first */
     wanted = apr_psprintf(pool, "2:%ld,1 shut 4:%ld,2 shut 0:0,0 shut ",
                           held + 1000, orphaned + 100);
     for (s = 0; s < SOURCES; s++) {
-        is_undelivered(s, &e, wanted, "bytes are not acknowledged");
+        is_undelivered(s, &e, wanted, "undelivered bytes are counted");
     }
     fw2_sockdiag_count(&e, 1, 0, 0, &counted, pool);
     is_str(undelivered_text(&counted.undelivered), wanted,
-           "the count has what both sources have");
+           "the count has the numbers of both sources");
     reset_all();
 }
 
 /* -------------------------------------------------- the count as a whole -- */
 
-static void test_census(void)
+static void test_count(void)
 {
     fw2_endpoint e;
     int i;
@@ -285,7 +286,7 @@ static void test_census(void)
            "the count has the tally");
     for (i = 0; i < FW2_BACKENDS; i++) {
         is_str(counted.refused[i], "",
-               apr_psprintf(pool, "no refusal by %s", fw2_backend_names[i]));
+               apr_psprintf(pool, "%s has no refusal", fw2_backend_names[i]));
     }
     for (i = 0; i < 100; i++) { /* far more than the clock's step */
         fw2_sockdiag_count(&e, 1, 0, 0, &counted, pool);
@@ -295,12 +296,12 @@ static void test_census(void)
     recvmsg_calls = 0;
     fw2_sockdiag_count(NULL, 0, 0, 0, &counted, pool);
     ok(counted.complete && counted.backend == FW2_NETLINK && !recvmsg_calls,
-       "a count without endpoints is complete and asks nothing");
+       "a count without endpoints is complete and reads no datagram");
     reset_all();
 }
 
-/* Try a budget that is used up after the first read, and one that never is. The
- * choice of sockets in the first read of /proc is its own affair. */
+/* Try a budget that is used up after the first read, and one that never is. /proc
+ * may show any sockets in its first read. */
 static void spends(int source, const fw2_endpoint *e)
 {
     fw2_counting count = counting(e, 1);
@@ -364,7 +365,7 @@ int main(void)
     test_left();
     test_long_timeout();
     test_undelivered();
-    test_census();
+    test_count();
     test_many();
     return end_program();
 }

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Sockets at no endpoint of ours: half-closed ones by port, and listeners whose
- * accept queue is full.
+ * Sockets at no endpoint of httpd: half-closed ones by port, and listeners with a
+ * full accept queue.
  */
 
 #include "sockdiag_fixture.h"
@@ -26,7 +26,7 @@ static const char *elsewhere_text(void)
                         (int)e->drops);
 }
 
-/* Connections that this end closes, and the server does not. */
+/* Make connections that the client closes, and the server does not. */
 static void half_open(int listener, const char *addr, int times)
 {
     while (times-- > 0) {
@@ -34,7 +34,7 @@ static void half_open(int listener, const char *addr, int times)
     }
 }
 
-/* Clients that find the queue full, and so wait for an answer for ever. */
+/* Fill an accept queue, and connect further clients, which stay unanswered. */
 static void overfill(const char *addr, int port, int times)
 {
     int i, fd;
@@ -51,7 +51,7 @@ static void overfill(const char *addr, int port, int times)
     }
 }
 
-/* The ports of the test, which has a network to itself. */
+/* The ports of the test, which has its own network namespace. */
 enum { OURS = 1001, THEIRS, FULL, MANY };
 
 static int listen_there(const char *addr, int port)
@@ -61,7 +61,7 @@ static int listen_there(const char *addr, int port)
     return listen_at(addr, port, 0, &e);
 }
 
-/* Count from both sources, the second once netlink is refused. */
+/* Count from both sources: first from netlink, and then refuse netlink. */
 static const char *elsewhere_of_both(const fw2_endpoint *e)
 {
     syscall_rule rules[] = { NETLINK_IS(EACCES) };
@@ -143,7 +143,7 @@ static void elsewhere_is(speech *say, const char *wanted, const char *what)
         is_str(said, wanted, what);
     }
     else {
-        skip(what, "may not make a network namespace");
+        skip(what, "no permission for a network namespace");
     }
 }
 
@@ -164,7 +164,7 @@ static void test_elsewhere(void)
         "netlink 1: 0, outgoing 0; full 1003 17/16; drops 2, there 3; "
         "procfs 1: 0, outgoing 0; full 1003 17/-1; drops -1, there -1; "
         "sum 0 is 0",
-        "another program's queue is full, and so is ours");
+        "full accept queues of another program and of httpd");
 
     half_close(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1", 1);
     counts(FW2_NETLINK, &e, 1, 0, only_fw2("1/0/0", FW2_NETLINK),
@@ -172,7 +172,7 @@ static void test_elsewhere(void)
     crowds = 200;
     fw2_sockdiag_count(&e, 1, 0, 0, &counted, pool);
     is_int((long long)sent_len, LEGACY_LEN,
-           "the second request after a crowd is for our ports alone");
+           "after too many sockets a second request has only httpd's ports");
     crowds = 0;
     is_str(
         apr_psprintf(pool, "%s%s", elsewhere_text(),
@@ -181,7 +181,7 @@ static void test_elsewhere(void)
                      "netlink 1: -1, outgoing -1; full 0 0/0; drops 0, there "
                      "-1; %s",
                      only_fw2("1/0/0", FW2_NETLINK)),
-        "a crowd makes only the sockets elsewhere unknown");
+        "too many sockets make only those elsewhere unknown");
     reset_all();
 }
 

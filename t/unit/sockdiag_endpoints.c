@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Which endpoint a socket is counted at, and which ports the kernel is asked
- * for.
+ * The endpoint that a socket counts for, and the ports in the request to the
+ * kernel.
  */
 
 #include "sockdiag_fixture.h"
@@ -17,17 +17,18 @@ static void test_specific(void)
     half_close(exact, "127.0.0.1", 1);
     half_close(any, "127.0.0.2", 2);
     half_close(six, "::1", 3);
-    client_to("127.0.0.1", e[0].port); /* waits at the exact one */
+    client_to("127.0.0.1", e[0].port); /* waits at the exact endpoint */
     for (s = 0; s < SOURCES; s++) {
         int limit = s == FW2_NETLINK ? BACKLOG : -1;
 
-        counts(s, e, 3, 0, only_fw2("2/0/0", s), "0.0.0.0 has the rest");
+        counts(s, e, 3, 0, only_fw2("2/0/0", s),
+               "0.0.0.0 has the other addresses");
         counts(s, e, 3, 1,
                expected("0/0/0", "1/0/0", "0/0/0", "0/0/0", "0/0/0", 1, limit),
-               "the exact address has its own");
+               "the exact address has its own sockets");
         counts(s, e, 3, 2, only_fw2("3/0/0", s), "v6only has IPv6");
         counts(s, e, 1, 0, only_fw2("3/0/0", s),
-               "a foreign listener's backlog is not ours");
+               "the backlog of another listener is not counted");
     }
     reset_all();
 }
@@ -52,8 +53,8 @@ static void test_shared(void)
     reset_all();
 }
 
-/* `n` listeners `step` ports apart, with i % 3 + 1 half-closed at the i-th;
- * and 5 at a stranger's, right above each fourth. */
+/* Make n listeners, `step` ports apart, with i % 3 + 1 half-closed sockets at the
+ * i-th; and 5 sockets at another port after each fourth. */
 static void ports_make(fw2_endpoint *e, int n, int step)
 {
     int port = 20000 + getpid() % 10000, i, fd;
@@ -77,7 +78,7 @@ static void ports_make(fw2_endpoint *e, int n, int step)
     }
 }
 
-/* Return the number of endpoints where the right number is counted. */
+/* Return the number of endpoints with the right count. */
 static int ports_right(int source, const fw2_endpoint *e, int n)
 {
     int right = 0, i, was, complete;
@@ -129,7 +130,7 @@ static void test_ports(void)
     half_close(listen_at("127.0.0.1", 0, 0, &e[0]), "127.0.0.1", 1);
     e[1] = e[0];
     counts(FW2_NETLINK, e, 2, 0, only_fw2("1/0/0", FW2_NETLINK),
-           "an endpoint twice: counted at the first");
+           "a repeated endpoint has its sockets at the first");
     is_int(count_by(FW2_NETLINK, e, 2, &complete)[1].backlog_limit, -1,
            "the second of equal endpoints has no accept queue");
     reset_all();

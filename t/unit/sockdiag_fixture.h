@@ -6,9 +6,9 @@
 /*
  * The common part of sockdiag's tests, against the real kernel: real sockets
  * on loopback in every state that is counted, and real seccomp filters that
- * refuse what a confinement refuses. Only what the kernel never does on demand
- * (a signal, a truncated datagram, a foreign sender) is put between libc and
- * the room, below.
+ * refuse the same calls as a confinement. Wrappers of system calls make only events
+ * that the kernel does not make on demand: a signal, a truncated datagram, another
+ * sender.
  */
 
 #include <fcntl.h>
@@ -47,8 +47,8 @@ static unsigned int foreign_sender;
 static unsigned char seen[32768];
 static size_t seen_len, sent_len;
 
-/** Datagrams that come before the kernel's own, each full of sockets in
- *  FIN_WAIT_2 that are at no endpoint. */
+/** The number of forged datagrams before those of the kernel, each full of sockets
+ *  in FIN_WAIT_2 at no endpoint. */
 static int crowds;
 
 static ssize_t crowd_fill(struct msghdr *msg)
@@ -114,10 +114,10 @@ ssize_t send(int fd, const void *bytes, size_t len, int flags)
     return syscall(SYS_sendto, fd, bytes, len, flags, NULL, 0);
 }
 
-/** Files that are not what they are on this machine. */
+/** Files with a content other than that of this machine. */
 static struct fake {
     const char *path;
-    const char *text; /* NULL: there is no such file */
+    const char *text; /* NULL: the file does not exist */
 } fakes[8];
 static int fakes_n, opens;
 
@@ -176,7 +176,7 @@ TAP_UNUSED static void unkeep_close(int fd)
     close(fd);
 }
 
-/** Reset all connections, so that nothing remains in the kernel. */
+/** Reset all connections, so that no socket remains in the kernel. */
 TAP_UNUSED static void reset_all(void)
 {
     while (kept_n > 0) {
@@ -205,9 +205,8 @@ TAP_UNUSED static socklen_t name_of(name *n, const char *addr, int port)
     return sizeof(n->sin);
 }
 
-/** Return a listener, or -1 where the port is taken. `share` is for a listener
- *  that shares its port with another of ours: any other one might share it with
- *  a stranger. */
+/** Return a listener, or -1 if the port is in use. `share` allows another listener
+ *  of the test at the same port; without it no other program can share the port. */
 TAP_UNUSED static int listen_try(const char *addr, int port, int v6only,
                                  int share)
 {
@@ -281,8 +280,8 @@ TAP_UNUSED static connection pair_of(int listener, const char *addr)
     return pair_from(NULL, listener, addr);
 }
 
-/** Write more than the client's window, so that no FIN gets through; return how
- *  many bytes. */
+/** Write more than the client's window, so that no FIN arrives; return the number
+ *  of bytes. */
 TAP_UNUSED static long fill(int fd)
 {
     int buffer = 262144;
@@ -308,9 +307,8 @@ TAP_UNUSED static int nap(apr_time_t until)
     return await_more(until, NULL);
 }
 
-/** Close a server's end that is in FIN_WAIT_2 already: if the acknowledgement of
- *  its FIN met a locked socket, which happens once in some thousand times, there
- *  would be no mini-socket. */
+/** Close a server's end only in FIN_WAIT_2: about once in a thousand times the
+ *  acknowledgement of a FIN meets a locked socket, which leaves no mini-socket. */
 TAP_UNUSED static void orphan(int fd, int seconds)
 {
     shutdown(fd, SHUT_WR);
@@ -394,7 +392,7 @@ TAP_UNUSED static const char *tally_text(const fw2_tally *t)
                         text, t->backlog, t->backlog_limit);
 }
 
-/** Return an expected text; each state has numbers of process/kernel/timewait.
+/** Return an expected text; each state has its numbers of process/kernel/timewait.
  */
 TAP_UNUSED static const char *expected(const char *fw1, const char *fw2,
                                        const char *closing,
@@ -409,7 +407,7 @@ TAP_UNUSED static const char *expected(const char *fw1, const char *fw2,
                         limit);
 }
 
-/** Return the expected text of nothing but sockets in FIN_WAIT_2. */
+/** Return the expected text of a tally with sockets in FIN_WAIT_2 only. */
 TAP_UNUSED static const char *only_fw2(const char *fw2, int source)
 {
     return expected("0/0/0", fw2, "0/0/0", "0/0/0", "0/0/0", 0,
@@ -448,7 +446,7 @@ TAP_UNUSED static fw2_tally *count_by(int source, const fw2_endpoint *endpoints,
     return count.tallies;
 }
 
-/** Check that the tally is as expected, if need be at a later count. */
+/** Test that the tally becomes as expected, at this or a later count. */
 TAP_UNUSED static void counts(int source, const fw2_endpoint *endpoints, int n,
                               int i, const char *wanted, const char *what)
 {
@@ -519,8 +517,7 @@ TAP_UNUSED static fw2_endpoint endpoint(const char *addr, int port, int v6only)
 
 /* --------------------------------------------------------- hostile bytes -- */
 
-/** Return the next of a row of numbers that look random and are the same in
- *  every run. */
+/** Return the next pseudo-random number; the numbers are the same in every run. */
 TAP_UNUSED static unsigned int lcg(void)
 {
     static unsigned int x = 12345;
@@ -563,7 +560,7 @@ TAP_UNUSED static const char *child_says(speech *say, const void *about)
 /** The low word of a pointer. */
 #define LOW(pointer) ((unsigned int)((uintptr_t)(pointer)&0xffffffffu))
 
-/** Rules that refuse netlink, a read of a socket table, a read of a file. */
+/** Rules that refuse netlink, reads of a socket table, and reads of a file. */
 #define NETLINK_IS(error)                                                      \
     {                                                                          \
         SYS_socket, 0, AF_NETLINK, error                                       \
@@ -611,12 +608,12 @@ TAP_UNUSED static void begin_program(void)
 {
     apr_initialize();
     apr_pool_create(&pool, NULL);
-    alarm(120); /* if a test hangs nevertheless */
+    alarm(120); /* ends a test that hangs */
 }
 
 TAP_UNUSED static int end_program(void)
 {
-    is_int(awaited_in_vain, 0, "no state was awaited in vain");
+    is_int(awaited_in_vain, 0, "every awaited condition came true");
     apr_pool_destroy(pool);
     apr_terminate();
     return done_testing();

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The limits and counters of the kernel: read, refused, contained and parsed;
- * and what a walk through the socket table will cost.
+ * The limits and counters of the kernel, read from real and fake files, refused
+ * and in a container; and the predicted cost of a walk through the socket table.
  */
 
 #include "sockdiag_fixture.h"
@@ -20,8 +20,8 @@ static int is_between(long long a, long long x, long long b)
     return a < b ? a <= x && x <= b : b <= x && x <= a;
 }
 
-/* Check that a limit is what the shell prints before and after, or between;
- * other programs' sockets come and go, so try until it is. */
+/* Test that a limit is between two outputs of a shell command, before and after;
+ * try again while sockets of other programs change it. */
 static void limit_is(size_t field, const char *command, const char *what)
 {
     apr_time_t until = deadline();
@@ -40,7 +40,7 @@ static void limit_is(size_t field, const char *command, const char *what)
        "%s: %" APR_INT64_T_FMT " is %lld, then %lld", what, got, before, after);
 }
 
-/* A number of a line in /proc/net/sockstat or its like. */
+/* Test a number of /proc/net/sockstat or sockstat6. */
 static void stat_is(size_t field, const char *file, const char *line,
                     const char *word)
 {
@@ -52,7 +52,7 @@ static void stat_is(size_t field, const char *file, const char *line,
              word);
 }
 
-/* A counter in /proc/net/netstat. */
+/* Test a counter of /proc/net/netstat. */
 static void counter_is(size_t field, const char *word)
 {
     limit_is(field,
@@ -73,9 +73,9 @@ static void test_limits(void)
 {
     fw2_endpoint e;
 
-    /* `tw` is then not 0 */
+    /* Make `tw` and the `inuse` of TCP6 larger than 0. */
     orphan(pair_of(listen_at("127.0.0.1", 0, 0, &e), "127.0.0.1").server, 60);
-    pair_of(listen_at("::", 0, 0, &e), "127.0.0.1"); /* nor TCP6's `inuse` */
+    pair_of(listen_at("::", 0, 0, &e), "127.0.0.1");
     limit_is(LIMIT(tcp_fin_timeout), "cat " IPV4 "tcp_fin_timeout",
              "tcp_fin_timeout");
     limit_is(LIMIT(tcp_max_orphans), "cat " IPV4 "tcp_max_orphans 2>&1",
@@ -96,7 +96,7 @@ static void test_limits(void)
     reset_all();
 }
 
-/* The limits that are read of these fakes and of what else there is. */
+/* Return the limits of the fake files, and of real files otherwise. */
 static const char *limits_text(void)
 {
     fw2_limits l;
@@ -142,7 +142,7 @@ static void test_limits_parsed(void)
            "empty files");
     fake_limits(NULL, NULL, NULL, NULL);
     is_str(limits_text(), "1 2 3 -1, -1 -1 -1 -1 -1, -1 -1 -1 -1",
-           "missing files leave nothing of the files before them");
+           "missing files have no number of the files before them");
     fake_limits("1 2", "TCP: inuse\norphan 1 tw x mem -5",
                 "TCP6: inuse \nTCP6: inuse 6\n",
                 "TcpExt: ListenOverflows ListenDrops\nTcpExt: 1\n");
@@ -196,7 +196,7 @@ static void test_limits_contained(void)
                "limits in a container");
     }
     else {
-        skip("limits in a container", "may not make a network namespace");
+        skip("limits in a container", "no permission for a network namespace");
     }
     reset_all();
 }
@@ -208,15 +208,16 @@ static void test_predict(void)
 
     memset(&none, 0xff, sizeof(none)); /* -1: not known */
     least = fw2_sockdiag_predict(&none);
-    ok(least > 0 && least < 1000, "an empty walk: %d us", (int)least);
+    ok(least > 0 && least < 1000, "the predicted cost without sockets is %d us",
+       (int)least);
     some = none;
     some.timewait = 1000;
     is_int(fw2_sockdiag_predict(&some), least + 400,
-           "a walk past 1,000 mini-sockets");
+           "the predicted cost has 1,000 mini-sockets");
     some.inuse = 30;
     some.inuse6 = 200;
     is_int(fw2_sockdiag_predict(&some), least + 469,
-           "a walk past 230 full sockets, too");
+           "the predicted cost has 230 full sockets, too");
 }
 
 int main(void)

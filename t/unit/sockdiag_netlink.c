@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The source netlink: interrupted and wrong answers of the kernel, and its
- * parser, which gets every byte that a kernel might send.
+ * The source netlink: interrupted and wrong answers of the kernel, and the parser
+ * of its messages with any bytes.
  */
 
 #include "sockdiag_fixture.h"
@@ -19,8 +19,8 @@ static void test_interruptions(void)
     fw2_sockdiag_count(&e, 1, 0, 0, &counted, pool);
     ok(counted.backend == FW2_NETLINK && counted.complete && !send_interrupts
            && !recvmsg_interrupts,
-       "signals do not disturb a dump");
-    ok(recvmsg_cloexec, "no CGI inherits the netlink socket");
+       "signals do not change the count");
+    ok(recvmsg_cloexec, "CGI programs do not inherit the netlink socket");
     recvmsg_flags = MSG_TRUNC;
     fw2_sockdiag_count(&e, 1, 0, 0, &counted, pool);
     ok(counted.backend == FW2_NETLINK && !counted.complete,
@@ -28,7 +28,7 @@ static void test_interruptions(void)
     foreign_sender = 4711;
     fw2_sockdiag_count(&e, 1, 0, 0, &counted, pool);
     ok(counted.tallies[0].n[FW2_FIN_WAIT2][FW2_PROCESS] == 0,
-       "a datagram of another sender's is not counted");
+       "a datagram of another sender is not counted");
     reset_all();
 }
 
@@ -52,7 +52,7 @@ static apr_status_t parse_netlink(fw2_counting *count, const void *bytes,
 
 static fw2_endpoint dumped;
 
-/* No more may be counted at each length than there are whole messages. */
+/* At each length only complete messages may be counted. */
 static void test_netlink_truncated(const unsigned char *dump, size_t size)
 {
     fw2_counting count = counting(&dumped, 1);
@@ -72,7 +72,7 @@ static void test_netlink_truncated(const unsigned char *dump, size_t size)
         before = n;
         cut += !count.complete;
     }
-    is_int(wrong, 0, "a dump truncated at any length counts nothing twice");
+    is_int(wrong, 0, "a dump truncated at any length counts each socket once");
     ok(cut > (int)size * 9 / 10,
        "a truncated dump is incomplete: at %d of %d lengths", cut, (int)size);
 }
@@ -81,23 +81,23 @@ static void test_netlink_hostile(const unsigned char *dump, size_t size)
 {
     unsigned char *bytes = malloc(size);
     fw2_counting count = counting(&dumped, 1);
-    int turn, i;
+    int round, i;
 
-    for (turn = 0; turn < 20000; turn++) {
+    for (round = 0; round < 20000; round++) {
         memcpy(bytes, dump, size);
         for (i = 0; i < 8; i++) {
             bytes[lcg() % size] = (unsigned char)lcg();
         }
-        parse_netlink(&count, bytes, turn % 4 ? size : lcg() % size);
+        parse_netlink(&count, bytes, round % 4 ? size : lcg() % size);
     }
-    for (turn = 0; turn < 2000; turn++) {
+    for (round = 0; round < 2000; round++) {
         for (i = 0; i < 256; i++) {
             bytes[i] = (unsigned char)lcg();
         }
         memset(bytes + 1, 0, 3); /* a plausible length */
         parse_netlink(&count, bytes, 256);
     }
-    ok(1, "22,000 hostile dumps are survived");
+    ok(1, "the parser survives 22,000 hostile dumps");
     free(bytes);
 }
 
@@ -128,7 +128,8 @@ static void test_netlink_messages(void)
     } odd = { { 18, NLMSG_NOOP, 0, 1, 0 }, "" };
     fw2_counting c = counting(&dumped, 1);
 
-    is_int(message(&c, NLMSG_DONE, 1, 0, 0, 20), APR_SUCCESS, "the end");
+    is_int(message(&c, NLMSG_DONE, 1, 0, 0, 20), APR_SUCCESS,
+           "the end of a dump");
     ok(c.complete, "a dump with its end is complete");
     is_int(message(&c, NLMSG_DONE, 1, NLM_F_DUMP_INTR, 0, 20), APR_SUCCESS,
            "the end of a disturbed dump");
@@ -136,29 +137,29 @@ static void test_netlink_messages(void)
     is_int(message(&c, NLMSG_DONE, 1, 0, -ENOENT, 20), ENOENT,
            "the end of a dump that failed");
     is_int(message(&c, NLMSG_DONE, 2, 0, 0, 20), APR_INCOMPLETE,
-           "the end of something else");
+           "the end of another dump");
     is_int(message(&c, NLMSG_ERROR, 1, 0, -EINVAL, 20), EINVAL, "an error");
     is_int(message(&c, NLMSG_ERROR, 1, 0, 0, 20), APR_INCOMPLETE,
            "an acknowledgement");
     is_int(message(&c, NLMSG_ERROR, 1, 0, (int)0x80000000, 20), EBADMSG,
-           "an error whose code is no errno");
+           "an error with an invalid code");
     is_int(message(&c, NLMSG_ERROR, 1, 0, 5, 20), EBADMSG,
            "an error with a positive code");
     is_int(message(&c, NLMSG_ERROR, 1, 0, -EINVAL, 16), EBADMSG,
            "an error without its code");
     is_int(message(&c, NLMSG_NOOP, 1, 0, 0, 20), APR_INCOMPLETE, "a no-op");
-    ok(c.complete, "a no-op leaves the count complete");
+    ok(c.complete, "a no-op keeps the count complete");
     is_int(parse_netlink(&c, &odd, 18), APR_INCOMPLETE,
-           "a message of no even length");
-    ok(c.complete, "a message of no even length leaves the count complete");
+           "a message with a length that is not aligned");
+    ok(c.complete, "a length that is not aligned leaves the count complete");
     message(&c, NLMSG_DONE, 1, 0, 0, 0);
-    ok(!c.complete, "a length of 0");
+    ok(!c.complete, "a length of 0 makes the count incomplete");
     message(&c, NLMSG_DONE, 1, 0, 0, 15);
-    ok(!c.complete, "a length below the header's");
+    ok(!c.complete, "a length below the header's makes the count incomplete");
     message(&c, NLMSG_DONE, 1, 0, 0, 0xffffffff);
-    ok(!c.complete, "a length beyond the buffer");
+    ok(!c.complete, "a length beyond the buffer makes the count incomplete");
     message(&c, TCPDIAG_GETSOCK, 1, 0, 0, 20);
-    ok(!c.complete, "a socket too short");
+    ok(!c.complete, "a short socket message makes the count incomplete");
 }
 
 static void test_netlink(void)
@@ -176,7 +177,7 @@ static void test_netlink(void)
     reset_all();
 }
 
-/* A mini-socket, and one in FIN_WAIT_1, through netlink's parser. */
+/* Parse a mini-socket, and a socket in FIN_WAIT_1. */
 static void test_netlink_numbers(void)
 {
     struct {
@@ -197,23 +198,23 @@ static void test_netlink_numbers(void)
     m.body.idiag_timer = 3;
     m.body.idiag_expires = 59921;
     parse_netlink(&c, &m, sizeof(m));
-    is_int(c.left.sum, 59921000, "netlink has milliseconds");
+    is_int(c.left.sum, 59921000, "times of netlink are milliseconds");
     m.body.idiag_expires = (apr_uint32_t)-4;
     parse_netlink(&c, &m, sizeof(m));
     is_str(left_text(&c.left), "1 0 0 0 0 0 0 0 unknown 0 unbounded 0",
-           "less than no time left: about to end");
-    is_int(c.left.sum, 0, "less than no time left counts as none");
+           "a negative time left is in the first class");
+    is_int(c.left.sum, 0, "a negative time left counts as 0");
     m.body.idiag_expires = 0x7fffffff;
     parse_netlink(&c, &m, sizeof(m));
     is_int(c.left.longest, 0x7fffffff * 1000LL,
-           "the longest time that netlink has");
+           "the longest time of netlink is read");
     m.body.idiag_state = 4;
     m.body.idiag_timer = 4;
     m.body.idiag_wqueue = 0xffffffff;
     parse_netlink(&c, &m, sizeof(m));
     is_str(undelivered_text(&c.undelivered),
            "0:0,0 shut 1:4294967294,1 shut 0:0,0 shut ",
-           "the longest queue that netlink has");
+           "the longest queue of netlink is read");
 }
 
 int main(void)

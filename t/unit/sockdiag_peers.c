@@ -1,8 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Half-closed sockets by client: of real connections, and of rows that no
- * machine would have.
+ * Half-closed sockets by client: from real connections, and from unusual rows.
  */
 
 #include "sockdiag_fixture.h"
@@ -32,7 +31,7 @@ static fw2_counting counting_peers(const fw2_endpoint *e)
     return count;
 }
 
-/* As many half-closed connections of a client's at that address. */
+/* Make half-closed connections of a client with its own address. */
 static void half_close_from(const char *own, int listener, const char *addr,
                             int times)
 {
@@ -52,7 +51,8 @@ static void has_peers(int source, const fw2_endpoint *e, const char *wanted)
         fw2_peers_top(count.peers, 50, &peers);
     } while (strcmp(peers_text(&peers), wanted) != 0 && nap(until));
     is_str(peers_text(&peers), wanted,
-           apr_psprintf(pool, "%s: peers", fw2_backend_names[source]));
+           apr_psprintf(pool, "%s: clients are counted",
+                        fw2_backend_names[source]));
 }
 
 static void test_peers(void)
@@ -65,11 +65,11 @@ static void test_peers(void)
 
     half_close_from("127.0.0.2", fd, "127.0.0.1", 1);
     half_close_from("127.0.0.3", fd, "127.0.0.1", 4);
-    make_fin_wait2(fd, "::1");             /* of every holder */
-    make_fin_wait1(fd, "127.0.0.1", 1, 0); /* and in every state */
+    make_fin_wait2(fd, "::1");             /* every holder */
+    make_fin_wait1(fd, "127.0.0.1", 1, 0); /* every counted state */
     make_fin_wait1(fd, "127.0.0.1", 0, 0);
     make_fin_wait1(fd, "127.0.0.1", 0, 1);
-    make_last_ack(fd, "127.0.0.1", 0); /* but not in these */
+    make_last_ack(fd, "127.0.0.1", 0); /* states that are not counted */
     shutdown(pair_of(fd, "127.0.0.1").client, SHUT_WR);
     pair_from("127.0.0.4", fd, "127.0.0.1");
     has_peers(FW2_NETLINK, &e, wanted);
@@ -78,11 +78,11 @@ static void test_peers(void)
     is_str(peers_text(&counted.peers), wanted, "the count has the clients");
     fw2_sockdiag_count(&e, 1, 2, 0, &counted, pool);
     is_str(peers_text(&counted.peers), "2 of 4, other 0: 127.0.0.3 4 ::/64 3",
-           "the count has as many clients as asked");
+           "the count has the requested number of clients");
 
     fw2_sockdiag_count(&e, 1, 0, 0, &counted, pool);
-    is_str(peers_text(&counted.peers),
-           "0 of 0, other 0:", "the count has no clients if none is asked");
+    is_str(peers_text(&counted.peers), "0 of 0, other 0:",
+           "the count has no clients if none are requested");
     for (i = 1; i <= 60; i++) {
         half_close_from(apr_psprintf(pool, "127.0.1.%d", i), fd, "127.0.0.1",
                         1);
@@ -138,7 +138,7 @@ static void test_peers_folded(void)
            "0 of 0, other 0:", "a new count begins without clients");
 }
 
-/* 120 clients, the i-th with as many as its place in a shuffled row. */
+/* 120 clients, each with another number of sockets, in a shuffled order. */
 static void test_peers_order(void)
 {
     fw2_endpoint e = endpoint("0.0.0.0", 80, 0);
@@ -172,7 +172,7 @@ static void test_peers_order(void)
     is_int(wrong, 0, "the lower address comes first among equals");
 }
 
-static void add_strangers(fw2_counting *count, int from, int upto)
+static void add_clients(fw2_counting *count, int from, int upto)
 {
     for (; from < upto; from++) {
         add_peer(count,
@@ -181,7 +181,7 @@ static void add_strangers(fw2_counting *count, int from, int upto)
     }
 }
 
-/* More clients than there is room for. */
+/* More clients than the table can hold. */
 static void test_peers_full(void)
 {
     fw2_endpoint e = endpoint("::", 80, 0);
@@ -189,18 +189,18 @@ static void test_peers_full(void)
     fw2_peers peers;
 
     add_peer(&c, "192.0.2.7", 3);
-    add_strangers(&c, 0, 4000);
+    add_clients(&c, 0, 4000);
     fw2_peers_top(c.peers, 1, &peers);
     is_str(peers_text(&peers), "1 of 4001, other 0: 192.0.2.7 3",
-           "the table has room for 4,001 clients");
-    add_strangers(&c, 0, 100000);
+           "the table holds 4,001 clients");
+    add_clients(&c, 0, 100000);
     add_peer(&c, "192.0.2.7", 4);
     fw2_peers_top(c.peers, 1, &peers);
     ok(peers.seen > 6000 && peers.seen <= 8192,
        "the table keeps %d of 100,001 clients", peers.seen);
     is_int(peers.seen + peers.other, 100001,
            "the other clients are in one sum");
-    is_int(peers.top[0].n, 7, "a client in a full table is counted on");
+    is_int(peers.top[0].n, 7, "a client in a full table is still counted");
 }
 
 int main(void)

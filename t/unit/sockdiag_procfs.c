@@ -1,8 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The source /proc: its parser, which gets lines and parts of lines, and its
- * reader.
+ * The source /proc: its parser, with lines and parts of lines, and its reader.
  */
 
 #include "sockdiag_fixture.h"
@@ -43,19 +42,19 @@ static void test_procfs_numbers(void)
 
     line = orphan_line("05 00000000:00000000 03:00001768 00000000 0 0 0 3");
     parse_procfs(&c, line, strlen(line));
-    is_int(c.left.sum, 59920000, "/proc has ticks");
+    is_int(c.left.sum, 59920000, "times of /proc are ticks");
     line = orphan_line("05 00000000:00000000 03:FFFFFFFF 00000000 0 0 0 3");
     parse_procfs(&c, line, strlen(line));
     is_int(c.left.longest, 0xffffffff * 10000LL,
-           "the longest time that /proc has");
+           "the longest time of /proc is read");
     line = orphan_line("04 FFFFFFFF:00000000 04:00000001 00000000 0 0 0 3");
     parse_procfs(&c, line, strlen(line));
     is_str(undelivered_text(&c.undelivered),
            "0:0,0 shut 1:4294967294,1 shut 0:0,0 shut ",
-           "the longest queue that /proc has");
+           "the longest queue of /proc is read");
 }
 
-/* Check that a line is not understood. */
+/* Test that a malformed line makes the count incomplete. */
 static void malformed(fw2_counting *count, const char *line)
 {
     size_t len = strlen(line);
@@ -97,10 +96,10 @@ static void test_procfs_lines(void)
 
     parse_procfs(&c, both, sizeof(both) - 1);
     ok(c.complete && c.tallies->n[FW2_FIN_WAIT2][FW2_PROCESS] == 2,
-       "lines of IPv4");
+       "lines of IPv4 are counted");
     parse_procfs(&c6, both, sizeof(both) - 1);
     ok(c6.complete && c6.tallies->n[FW2_FIN_WAIT2][FW2_TIMEWAIT] == 1,
-       "a line of IPv6");
+       "a line of IPv6 is counted");
     for (len = 0; len < sizeof(both); len++) {
         used = parse_procfs(&c, both, len);
         wrong += !c.complete || used > len || (used && both[used - 1] != '\n')
@@ -115,7 +114,7 @@ static void test_procfs_lines(void)
         parse_procfs(&c, cut, strlen(cut));
         wrong += c.tallies->n[FW2_FIN_WAIT2][FW2_PROCESS] < 1;
     }
-    is_int(wrong, 0, "a truncated line does not disturb the next");
+    is_int(wrong, 0, "the line after a truncated line is counted");
 }
 
 /* Return the count of a text that arrives `step` bytes at a time. */
@@ -175,29 +174,29 @@ static void test_procfs(void)
     char *lines = apr_pstrdup(pool, HEADING), *junk;
     fw2_endpoint e = endpoint("127.0.0.1", 80, 0);
     fw2_counting c = counting(&e, 1);
-    int i, turn;
+    int i, round;
 
     for (i = 0; i < 50; i++) {
         lines = apr_pstrcat(pool, lines, LINE, NULL);
     }
     test_procfs_spent(lines);
     is_str(through_pipe(lines, 1, 65536), "50, complete 1",
-           "a table that comes byte by byte");
+           "a table that arrives byte by byte");
     is_str(through_pipe(lines, 4096, 200), "50, complete 1",
-           "a buffer that is not much longer than a line");
+           "a buffer that is little longer than a line");
     is_str(through_pipe(lines, 4096, 64), "0, complete 0",
            "a buffer that is too short for a line");
     is_str(through_pipe(HEADING LINE "   1: 0100007F", 7, 4096),
            "1, complete 0", "a table that ends within a line");
     i = (int)strlen(lines);
-    for (turn = 0; turn < 5000; turn++) {
+    for (round = 0; round < 5000; round++) {
         junk = apr_pstrmemdup(pool, lines, 1000);
         while (lcg() % 8) {
             junk[lcg() % 1000] = (char)lcg();
         }
         parse_procfs(&c, junk, 1000);
     }
-    ok(1, "5,000 hostile tables are survived");
+    ok(1, "the parser survives 5,000 hostile tables");
     is_int(fw2_procfs_read(&c, -1, lines, 10), EBADF, "a read that fails");
 }
 

@@ -7,7 +7,7 @@
 
 #include "sockdiag_fixture.h"
 
-static const char *census_text(void)
+static const char *count_text(void)
 {
     return apr_psprintf(pool, "%s %d [%s] %s; %s; %s",
                         fw2_backend_names[counted.backend], counted.complete,
@@ -17,7 +17,7 @@ static const char *census_text(void)
                         *counted.refused[2] ? counted.refused[2] : "-");
 }
 
-/* Keep a copy of a count whose pool is gone: ASan would see a pointer to it. */
+/* Copy a count and destroy its pool: ASan detects a pointer into the pool. */
 static void count_and_copy(const fw2_endpoint *e)
 {
     fw2_count original;
@@ -37,8 +37,8 @@ typedef struct confinement {
     const fw2_endpoint *e;
 } confinement;
 
-/* How many datagrams a kernel without the legacy request sends until 1 us is
- * spent. */
+/* Return the number of datagrams that a count with a budget of 1 us reads, from a
+ * kernel without the legacy request. */
 static const char *confined_spent(const void *about)
 {
     const confinement *by = about;
@@ -50,26 +50,27 @@ static const char *confined_spent(const void *about)
                         counted.complete);
 }
 
-static const char *confined_census(const void *about)
+static const char *confined_count(const void *about)
 {
     const confinement *by = about;
 
     confine(by->rules, by->n);
     count_and_copy(by->e);
-    return census_text();
+    return count_text();
 }
 
-/* Check that a confined child says this, if need be at a later try: under other
- * programs' load /proc shows sockets twice (see fw2_sockdiag_count()). */
-static void says(const syscall_rule *rules, int n, const fw2_endpoint *e,
-                 const char *part, const char *what)
+/* Test that the count of a confined child has this text, at this or a later try:
+ * under load /proc shows sockets twice (see fw2_sockdiag_count()). */
+static void confined_has(const syscall_rule *rules, int n,
+                         const fw2_endpoint *e, const char *part,
+                         const char *what)
 {
     confinement by = { rules, n, e };
     apr_time_t until = deadline();
     const char *said;
 
     do {
-        said = child_says(confined_census, &by);
+        said = child_says(confined_count, &by);
     } while (!strstr(said, part) && nap(until));
     has_str(said, part, what);
 }
@@ -79,15 +80,17 @@ static void refused_netlink(const fw2_endpoint *e, unsigned int error,
 {
     syscall_rule rules[] = { NETLINK_IS(error) };
 
-    says(rules, 1, e,
-         apr_psprintf(pool, "procfs 1 [%s] ", only_fw2("2/0/0", FW2_PROCFS)),
-         "procfs counts the same where netlink is refused");
-    says(rules, 1, e,
-         apr_psprintf(pool,
-                      "] socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG):"
-                      " %s; -; -",
-                      sentence),
-         "the count has the reason of the refusal");
+    confined_has(
+        rules, 1, e,
+        apr_psprintf(pool, "procfs 1 [%s] ", only_fw2("2/0/0", FW2_PROCFS)),
+        "procfs counts the same if netlink is refused");
+    confined_has(
+        rules, 1, e,
+        apr_psprintf(pool,
+                     "] socket(AF_NETLINK, SOCK_RAW, NETLINK_SOCK_DIAG):"
+                     " %s; -; -",
+                     sentence),
+        "the count has the reason of the refusal");
 }
 
 static void refused_socket(const fw2_endpoint *e)
@@ -117,22 +120,25 @@ static void refused_request(const fw2_endpoint *e)
     syscall_rule lost[] = { { SYS_sendto, 2, BARE_LEN, 0 } };
     confinement by = { old, 1, e };
 
-    says(old, 1, e,
-         apr_psprintf(pool, "netlink 1 [%s] -; -; -",
-                      only_fw2("2/0/0", FW2_NETLINK)),
-         "a kernel without the legacy request gets the newer one");
+    confined_has(old, 1, e,
+                 apr_psprintf(pool, "netlink 1 [%s] -; -; -",
+                              only_fw2("2/0/0", FW2_NETLINK)),
+                 "a kernel without the legacy request gets the newer one");
     is_str(child_says(confined_spent, &by), "1, complete 0",
            "there is no second dump after the budget is used up");
-    says(both, 2, e,
-         "a netlink sock_diag dump: No such file or directory (this kernel"
-         " is without INET_DIAG, or may not load its module); -; -",
-         "the count has the reason where neither request is known");
-    says(denied, 1, e, "a netlink sock_diag dump: Permission denied (SELinux",
-         "a request that is refused is not sent again");
-    says(lost, 1, e,
-         "a netlink sock_diag dump: The timeout specified has expired (the"
-         " kernel did not answer)",
-         "the count does not hang without an answer");
+    confined_has(
+        both, 2, e,
+        "a netlink sock_diag dump: No such file or directory (this kernel"
+        " is without INET_DIAG, or may not load its module); -; -",
+        "the count has the reason if the kernel knows neither request");
+    confined_has(denied, 1, e,
+                 "a netlink sock_diag dump: Permission denied (SELinux",
+                 "a request that is refused is not sent again");
+    confined_has(
+        lost, 1, e,
+        "a netlink sock_diag dump: The timeout specified has expired (the"
+        " kernel did not answer)",
+        "the count does not hang without an answer");
 }
 
 static void refused_proc(const fw2_endpoint *e)
@@ -149,23 +155,25 @@ static void refused_proc(const fw2_endpoint *e)
     const char *empty =
         expected("0/0/0", "0/0/0", "0/0/0", "0/0/0", "0/0/0", 0, -1);
 
-    says(no_six, 2, e,
-         apr_psprintf(pool, "procfs 1 [%s] ", only_fw2("2/0/0", FW2_PROCFS)),
-         "procfs counts without tcp6");
-    says(no_four, 2, e,
-         "/proc/self/net/tcp: Permission denied (an AppArmor profile must "
-         "allow `@{PROC}/@{pid}/net/tcp{,6} r,`); -",
-         "procfs does not count without tcp");
-    says(no_read, 2, e, apr_psprintf(pool, "sockstat 0 [%s] ", empty),
-         "sockstat takes the place of procfs");
-    says(no_read, 2, e, "; /proc/self/net/tcp: Input/output error; -",
-         "the count has the reason of the second refusal");
-    says(nothing, 3, e, apr_psprintf(pool, "nothing 0 [%s] ", empty),
-         "no source is left");
-    says(nothing, 3, e,
-         "; /proc/self/net/sockstat: Permission denied (an AppArmor "
-         "profile must allow `@{PROC}/@{pid}/net/sockstat r,`)",
-         "the count has the reason of the third refusal");
+    confined_has(
+        no_six, 2, e,
+        apr_psprintf(pool, "procfs 1 [%s] ", only_fw2("2/0/0", FW2_PROCFS)),
+        "procfs counts without tcp6");
+    confined_has(
+        no_four, 2, e,
+        "/proc/self/net/tcp: Permission denied (an AppArmor profile must "
+        "allow `@{PROC}/@{pid}/net/tcp{,6} r,`); -",
+        "procfs does not count without tcp");
+    confined_has(no_read, 2, e, apr_psprintf(pool, "sockstat 0 [%s] ", empty),
+                 "sockstat replaces procfs");
+    confined_has(no_read, 2, e, "; /proc/self/net/tcp: Input/output error; -",
+                 "the count has the reason of the second refusal");
+    confined_has(nothing, 3, e, apr_psprintf(pool, "nothing 0 [%s] ", empty),
+                 "the count is empty without a source");
+    confined_has(nothing, 3, e,
+                 "; /proc/self/net/sockstat: Permission denied (an AppArmor "
+                 "profile must allow `@{PROC}/@{pid}/net/sockstat r,`)",
+                 "the count has the reason of the third refusal");
 }
 
 static void test_refusals(void)

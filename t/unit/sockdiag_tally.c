@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The tally of single rows, of which netlink and /proc say the same.
+ * The tally of single rows, which netlink and /proc make alike.
  */
 
 #include "sockdiag_fixture.h"
 
-/* Count a socket of ours with what both sources have of it. */
+/* Count a socket at the endpoint, with the numbers that both sources have. */
 static void add_row(fw2_counting *count, unsigned int state, apr_uint64_t inode,
                     unsigned int timer, apr_interval_time_t expires,
                     apr_int64_t wqueue)
@@ -32,7 +32,7 @@ static void test_classes(void)
 
     for (i = 0; i < FW2_LEFT_BOUNDS; i++) {
         ok(i == 0 || fw2_left_bounds[i] > fw2_left_bounds[i - 1],
-           "bound %d is above those before it", i);
+           "bound %d is above the previous one", i);
         add_row(&c, 5, 0, 3, fw2_left_bounds[i], 0);
     }
     is_str(left_text(&c.left), "1 1 1 1 1 1 1 0 unknown 0 unbounded 0",
@@ -43,8 +43,8 @@ static void test_classes(void)
     }
     is_str(left_text(&c.left), "0 1 1 1 1 1 1 1 unknown 0 unbounded 0",
            "a time above a bound is in the next class");
-    is_int(c.left.longest, 120000001, "the longest time left");
-    is_int(c.left.sum, 246000007, "the sum of the times left");
+    is_int(c.left.longest, 120000001, "the longest time left is kept");
+    is_int(c.left.sum, 246000007, "the times left are added up");
     fw2_counting_reset(&c);
     is_str(left_text(&c.left), "0 0 0 0 0 0 0 0 unknown 0 unbounded 0",
            "a new count begins without times left");
@@ -61,9 +61,10 @@ static void test_timers(void)
     c.orphan_rest = 40 * APR_USEC_PER_SEC;
     add_row(&c, 5, 0, 2, 30 * APR_USEC_PER_SEC, 0);
     is_int(c.left.longest, 70 * APR_USEC_PER_SEC,
-           "a full orphan also has the rest of its time");
+           "the time left of a full orphan includes its later mini-socket");
     add_row(&c, 5, 0, 3, 50 * APR_USEC_PER_SEC, 0);
-    is_int(c.left.longest, 70 * APR_USEC_PER_SEC, "a mini-socket has no rest");
+    is_int(c.left.longest, 70 * APR_USEC_PER_SEC,
+           "the time left of a mini-socket is its timer");
     add_row(&c, 5, 7, 2, 7200 * APR_USEC_PER_SEC, 0);
     add_row(&c, 8, 0, 2, 7200 * APR_USEC_PER_SEC, 0);
     add_row(&c, 9, 0, 1, APR_USEC_PER_SEC, 0);
@@ -96,11 +97,11 @@ static void test_queues(void)
     add_row(&c, 10, 7, 4, 0, 50);
     is_str(undelivered_text(&c.undelivered),
            "2:101,1 shut 0:0,0 shut 0:0,0 shut ",
-           "bytes not acknowledged before a FIN");
+           "unacknowledged bytes before a FIN are counted");
     fw2_counting_reset(&c);
     is_str(undelivered_text(&c.undelivered),
            "0:0,0 shut 0:0,0 shut 0:0,0 shut ",
-           "a new count begins without such bytes");
+           "a new count begins without unacknowledged bytes");
 }
 
 /* States by their numbers in Linux: 4 FIN_WAIT_1, 5 FIN_WAIT_2, 11 CLOSING, 8
