@@ -186,7 +186,8 @@ subtest 'no name of a test depends on the name before it' => sub {
 subtest 'log calls follow the rules for third-party modules' => sub {
     for my $path (@FILES, $DOOR) {
         my $text = slurp($path);
-        unlike $text, qr/\bAPLOGNO\b/, "$path: no log call has a number of httpd's";
+        unlike $text, qr/\bAPLOGNO\b/,
+            "$path: no log call has a number of httpd's";
         ok !($text =~ /\bAPLOG_USE_MODULE\b/
              && $text =~ /\bAP_DECLARE_MODULE\b/),
             "$path: the file uses a module or declares one, not both";

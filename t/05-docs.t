@@ -19,7 +19,8 @@ my @directives = sort $table =~ /^(\w+) \(mod_finwait2\.c\)/mg;
 ok @directives > 0, 'the module has directives' or diag $table;
 
 my @headings = sort $manual =~ /^#+ (FinWait2\w+) directive\s*$/mgi;
-is_deeply \@headings, \@directives, 'the manual has a heading for each directive, and no other';
+is_deeply \@headings, \@directives,
+    'the manual has a heading for each directive, and no other';
 
 # The index is a list of links to those headings.
 my @index = $manual =~ /^\s*[-*] \[`?(FinWait2\w+)`?\]\(#/mg;
@@ -33,7 +34,8 @@ subtest 'each directive has its version and its risk' => sub {
         like slurp('CHANGES'), qr/^Changes with mod_finwait2 \Q$since\E$/m,
             "$_: CHANGES has its first version";
         my ($risk) = $rows =~ /^\| \*\*Risk:\*\* \| ([a-z ]+?) ?[(;|]/m;
-        ok $risk{ $risk // '' }, "$_: the risk is one of the three grades" or diag $risk;
+        ok $risk{ $risk // '' },
+            "$_: the risk is one of the three grades" or diag $risk;
     }
 };
 

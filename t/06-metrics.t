@@ -73,7 +73,8 @@ subtest 'HELP texts are complete and unique' => sub {
             qr/^(?:of|those|they|it|its|how|what|whether|where)\b
                |\b(?:these|the\ same)\b/xi,
             "$name: HELP needs no other text";
-        like $help{$name}, qr/^[A-Z0-9].*[^.]$/, "$name: HELP begins with a capital and has no full stop";
+        like $help{$name}, qr/^[A-Z0-9].*[^.]$/,
+            "$name: HELP begins with a capital and has no full stop";
         ok !$seen{ $help{$name} }++, "$name: no other metric has the same HELP";
     }
 };
@@ -84,14 +85,17 @@ subtest 'labels and units' => sub {
         'build_info has the versions and the MPM';
     my ($start) = text('prometheus')
         =~ /^finwait2_start_time_seconds (\d+)\.\d+$/m;
-    ok abs(time - $start) < 600, 'the start time is a time of the last ten minutes' or diag $start;
+    ok abs(time - $start) < 600,
+        'the start time is a time of the last ten minutes' or diag $start;
     like text('prometheus'), qr/^finwait2_closer_oldest_seconds 0\.0$/m,
         'the age of the oldest is 0 while no connection is held';
-    is decode_json(text('json'))->{closer}{oldest_seconds}, 0, 'the age of the oldest is 0 in JSON, too';
+    is decode_json(text('json'))->{closer}{oldest_seconds}, 0,
+        'the age of the oldest is 0 in JSON, too';
     my ($bytes) = text('prometheus') =~ /^finwait2_tcp_memory_bytes (\d+)$/m;
     my ($pages) = slurp('/proc/net/sockstat') =~ /^TCP:.* mem (\d+)$/m;
     is $bytes % 4096, 0, 'memory is a number of bytes in whole pages';
-    ok $bytes >= 4096 || !$pages, 'memory is not a number of pages' or diag $bytes;
+    ok $bytes >= 4096 || !$pages,
+        'memory is not a number of pages' or diag $bytes;
 };
 
 #---- vhosts= -----------------------------------------------------------------
@@ -110,7 +114,8 @@ sub closes ($query) {
             /^finwait2_connections_closed_total\{vhost="(.*?)",.*\} (\d+)$/mg;
         my @samples = $text =~ /^(\w+\{.*\}) /mg;
         my %seen;
-        is_deeply [grep { $seen{$_}++ } @samples], [], "$query: no sample is repeated";
+        is_deeply [grep { $seen{$_}++ } @samples], [],
+            "$query: no sample is repeated";
     }
     return %closes;
 }
@@ -154,12 +159,15 @@ subtest 'vhosts= selects virtual hosts' => sub {
                 "$name: the busiest virtual hosts are present";
             next if !exists $closes{$v7};
             is $closes{$v7}, 40, "$name: the busiest has its number";
-            ok sum0(values %closes) >= sum0(values %visits), "$name: the sum has all requests";
+            ok sum0(values %closes) >= sum0(values %visits),
+                "$name: the sum has all requests";
         }
     }
     my %three = closes('prometheus&vhosts=3');
-    is $three{$v129}, 18, 'the second busiest virtual host has a row of its own';
-    ok $three{other} >= 13, 'the row other has the remaining virtual hosts' or diag explain \%three;
+    is $three{$v129}, 18,
+        'the second busiest virtual host has a row of its own';
+    ok $three{other} >= 13,
+        'the row other has the remaining virtual hosts' or diag explain \%three;
     my $text = text('prometheus&vhosts=all');
     my %lingered = map { $_ => 1 }
         $text =~ /^finwait2_linger_seconds_count\{vhost="(.*?)"\} [1-9]/mg;
@@ -173,23 +181,27 @@ subtest 'vhosts= selects virtual hosts' => sub {
 
 subtest 'the history as CSV' => sub {
     my @lines;
-    eventually { @lines = split /\r\n/, text('csv'); @lines > 4 } 'the history has four samples';
+    eventually { @lines = split /\r\n/, text('csv'); @lines > 4 }
+        'the history has four samples';
     is shift @lines, 'time,held,orphan,timewait,closes_per_second,marks,verdict',
         'the first line has the names';
     my @times = map { (split /,/)[0] } @lines;
     like $_, qr/^\d+\.\d{3},\d*,\d*,\d*,(?:\d+\.\d\d)?,[a-z_ ]*,(?:ok|watch)?$/, $_
         for @lines[0 .. 3];
-    is_deeply \@times, [sort { $a <=> $b } @times], 'the oldest sample is first';
+    is_deeply \@times, [sort { $a <=> $b } @times],
+        'the oldest sample is first';
     my ($last) = grep { $_->{time} == $times[-1] }
         @{ decode_json(text('json'))->{history}{samples} };
-    is $last->{orphan}, (split /,/, $lines[-1])[2], 'the last line matches the last sample in JSON';
+    is $last->{orphan}, (split /,/, $lines[-1])[2],
+        'the last line matches the last sample in JSON';
 };
 $httpd->stop;
 
 subtest 'CSV without a history' => sub {
     my $none = FinWait2Test->start(conf => "FinWait2Sample Off\n");
     is $none->get("$PAGE?csv")->{content},
-        "time,held,orphan,timewait,closes_per_second,marks,verdict\r\n", 'CSV without a history has only the line of names';
+        "time,held,orphan,timewait,closes_per_second,marks,verdict\r\n",
+            'CSV without a history has only the line of names';
     $none->stop;
 };
 
@@ -203,7 +215,8 @@ subtest '5,500 virtual hosts fit' => sub {
     for my $format (qw(prometheus openmetrics json auto)) {
         my $text = $many->get("$PAGE?$format")->{content};
         cmp_ok length $text, '<', 1_000_000, "$format: below 1 MB";
-        unlike $text, qr/$name-4000\b/, "$format: most virtual hosts are in the sum";
+        unlike $text, qr/$name-4000\b/,
+            "$format: most virtual hosts are in the sum";
     }
     my $text = $many->get("$PAGE?prometheus&vhosts=all")->{content};
     like $text, qr/$name-5500\.test/, 'vhosts=all returns all virtual hosts';

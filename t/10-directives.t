@@ -120,7 +120,8 @@ sub wrong_refusal ($text, @patterns) {
     my ($status, $said) = check_file($text);
     return "accepted: $said" if !$status;
     my @missing = grep { $said !~ $_ } qr{line 3 of DIR/t\.conf:}, @patterns;
-    push @missing, 'a text without control characters' if $said =~ /[^\n\x20-\x7e]/;
+    push @missing,
+        'a text without control characters' if $said =~ /[^\n\x20-\x7e]/;
     return @missing ? "@missing is missing in: $said" : undef;
 }
 
@@ -152,7 +153,8 @@ for my $directive (@ALL) {
         my @lines = map { "$directive $_\n" } @{ $GOOD{$directive} };
         my ($status, $said) = check_file($directive =~ /Status|Sample/
             ? "@lines" : "<VirtualHost *:1>\n@lines</VirtualHost>\n");
-        is $status, 0, 'one server may repeat the directive with all values' or diag $said;
+        is $status, 0,
+            'one server may repeat the directive with all values' or diag $said;
     };
     subtest "$directive refuses bad values" => sub {
         my @tables = $BAD{$directive};
@@ -165,11 +167,13 @@ for my $directive (@ALL) {
         for my $args ('', '""', 'On On', '1s 2s') {
             my $wrong = wrong_refusal("\n\n$directive $args\n",
                 qr/^$directive takes one argument, $ALLOWED{$directive}/m);
-            ok !$wrong, "$directive $args: one argument is required" or diag $wrong;
+            ok !$wrong,
+                "$directive $args: one argument is required" or diag $wrong;
         }
         my ($good) = @{ $GOOD{$directive} };
         ok !wrong_refusal("\n$directive $good\n$directive 2shoes\n"
-                        . "$directive $good\n"), 'one bad line among good lines is refused';
+                        . "$directive $good\n"),
+                            'one bad line among good lines is refused';
     };
 }
 
@@ -195,7 +199,8 @@ for_each_mpm {
 FinWait2Status Off
 FinWait2Status On
 END
-    is $httpd->get('/finwait-status')->{status}, 200, 'the last FinWait2Status counts';
+    is $httpd->get('/finwait-status')->{status}, 200,
+        'the last FinWait2Status counts';
     for my $directive (@ALL) {
         my $dir = $httpd->root . "/htdocs/$directive";
         mkdir $dir or die "$dir: $!";

@@ -57,7 +57,8 @@ subtest 'Debian: links enable the module' => sub {
     like $said, qr/^Installed\. Next: a2enmod finwait2,/,
         'the message names the next step';
     is_deeply [files($dir)], [map { "etc/mods-available/finwait2.$_" }
-                              qw(conf load)], 'only mods-available has new files';
+                              qw(conf load)],
+                                  'only mods-available has new files';
     is slurp("$dir/etc/mods-available/finwait2.load"),
         "LoadModule finwait2_module $dir/elsewhere/mod_finwait2.so\n",
         'finwait2.load has the requested LIBEXECDIR';
@@ -66,7 +67,8 @@ subtest 'Debian: links enable the module' => sub {
     ok starts($dir), 'httpd starts with it';
     ($status, $said) = run($dir, 'uninstall', LIBEXECDIR => "$dir/elsewhere");
     is $status, 0, 'make uninstall of an enabled module' or diag $said;
-    is_deeply [files($dir), glob "$dir/elsewhere/*"], [], 'make uninstall leaves no file';
+    is_deeply [files($dir), glob "$dir/elsewhere/*"], [],
+        'make uninstall leaves no file';
     ok starts($dir), 'httpd starts without it';
     ($status, $said) = run($dir, 'uninstall', LIBEXECDIR => "$dir/elsewhere");
     is $status, 0, 'a second make uninstall succeeds';
@@ -89,7 +91,8 @@ subtest 'Red Hat: httpd includes every file' => sub {
     like $said, qr/finwait2\.conf has been changed and stays\./,
         'the message reports that the changed file stays';
     ok -e "$dir/etc.d/finwait2.conf", 'the changed file stays';
-    ok !-e "$dir/etc.modules.d/10-finwait2.conf", 'the file that loads the module is removed';
+    ok !-e "$dir/etc.modules.d/10-finwait2.conf",
+        'the file that loads the module is removed';
     ok starts($dir), 'httpd starts without it';
 };
 
@@ -100,7 +103,8 @@ subtest 'httpd\'s own layout: httpd.conf includes each file' => sub {
     my $lines = join '', $said =~ /^(Include .*\n)/mg;
     my $conf  = slurp("$dir/etc/httpd.conf");
     spew("$dir/etc/httpd.conf", $conf . $lines);
-    ok $lines && starts($dir), 'httpd starts with the lines that make install prints';
+    ok $lines && starts($dir),
+        'httpd starts with the lines that make install prints';
     ($status, $said) = run($dir, 'uninstall');
     isnt $status, 0, 'make uninstall fails while httpd.conf has those lines';
     like $said, qr/nothing was removed, for httpd would not start any more/,

@@ -158,7 +158,8 @@ SKIP: {
 
     succeeds('dpkg -i /tmp/new.deb', 'the new package replaces the older one');
     is installed(), "$version-1 installed", 'dpkg has the new version';
-    unlike slurp($CONF), qr/An older comment/, 'an unchanged configuration is upgraded';
+    unlike slurp($CONF), qr/An older comment/,
+        'an unchanged configuration is upgraded';
     page_works('after the upgrade');
     spew($CONF, slurp($CONF) . "# mine\n");
     succeeds('dpkg -i /tmp/new.deb', 'the same package is installed again');
@@ -167,7 +168,8 @@ SKIP: {
     succeeds("dpkg -r $NAME", 'the package is removed');
     serves('after the removal');
     is get('/finwait-status')->{status}, 404, 'the page is not found';
-    ok !-e '/usr/lib/apache2/modules/mod_finwait2.so', 'the file of the module is removed';
+    ok !-e '/usr/lib/apache2/modules/mod_finwait2.so',
+        'the file of the module is removed';
     ok closer_ends(), 'the closer process ends';
 
     succeeds("dpkg --purge $NAME", 'the package is purged');

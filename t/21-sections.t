@@ -238,7 +238,8 @@ my @CASES = (
      request('/page')],
     ['the last of two requests in reverse order' => 'none', request('/page'),
      request('/probe')],
-    ['the last of requests to two virtual hosts' => 10, request('/match', 'Host: b.test'),
+    ['the last of requests to two virtual hosts' => 10, request('/match',
+        'Host: b.test'),
      request('/match')],
     ['an error with httpd\'s own text'     => 10, request('/text')],
     ['an error document has its section'  => 30, request('/document')],
@@ -278,7 +279,8 @@ subtest 'FinWait2Timeout of sections' => sub {
             is ends($port, @requests), $expected, $what;
         }
         # A busy machine may log a request only after the keep-alive time.
-        eventually { http2_ends($port, '/match') == 10 } 'HTTP/2: the section of one request';
+        eventually { http2_ends($port, '/match') == 10 }
+            'HTTP/2: the section of one request';
         eventually { http2_ends($port, '/page', '/match') == 10 }
             'HTTP/2: the last of two requests';
         eventually { http2_ends($port, '/match', '/page') == 50 }
@@ -363,10 +365,12 @@ subtest 'lingers of sections' => sub {
         my ($watched) = slow($port, '/watched');
         ended($httpd, silence => 2);
         my ($reset, $ends) = slow($port, '/reset');
-        eventually { (life($ends) // '') eq 'none' } '/reset is closed without a linger';
+        eventually { (life($ends) // '') eq 'none' }
+            '/reset is closed without a linger';
         1 while $reset->sysread(my $some, 65536);
         ok $!{ECONNRESET}, '/reset is truncated' or diag $!;
-        is $httpd->vhost_json('a')->{held}, 1, '/upload is held until its client closes';
+        is $httpd->vhost_json('a')->{held}, 1,
+            '/upload is held until its client closes';
         $upload->close;
         ended($httpd, peer_closed => 1);
         $httpd->stop;
@@ -391,7 +395,8 @@ subtest 'the page predicts the end of the last held connection' => sub {
         $httpd->stop;
         return $page;
     };
-    like $shown->(''), qr/is gone in 120 s at the latest/, 'the time of the server';
+    like $shown->(''), qr/is gone in 120 s at the latest/,
+        'the time of the server';
     like $shown->("FinWait2LingerTotal 5min\n"),
         qr/is gone in 300 s at the latest/, 'the longer time of a section';
     unlike $shown->("FinWait2Timeout 40s\n"), qr/at the latest/,

@@ -108,10 +108,12 @@ sub judge ($visit) {
             "$what: the response has Connection: close";
     }
     elsif ($worth eq 'ends') {
-        like $answer, qr/^Connection: Keep-Alive\r$/m, "$what: the connection is kept alive";
+        like $answer, qr/^Connection: Keep-Alive\r$/m,
+            "$what: the connection is kept alive";
     }
     else {
-        like $answer, qr/^Keep-Alive: timeout=$worth,/m, "$what: the response promises $worth s";
+        like $answer, qr/^Keep-Alive: timeout=$worth,/m,
+            "$what: the response promises $worth s";
         like ask($visit->{socket}, $visit->{host}), qr/^HTTP\/1.1 404/,
             "$what: a second request is answered";
     }

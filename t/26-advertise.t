@@ -98,16 +98,19 @@ sub ask ($socket, $request) {
 sub judge ($name, $header, $wanted) {
     my $promise = join '|', $header =~ /^Keep-Alive: (.*?)\r?$/mg;
     if (!defined $wanted) {
-        like $header, qr/^Connection: .*close\r?$/m, "$name: the connection is closed";
+        like $header, qr/^Connection: .*close\r?$/m,
+            "$name: the connection is closed";
         is $promise, '', "$name: the response has no promise";
     }
     elsif ($wanted eq '') {
         is $promise, '', "$name: the response has no promise";
-        unlike $header, qr/^Connection:.*close/m, "$name: the connection is kept";
+        unlike $header, qr/^Connection:.*close/m,
+            "$name: the connection is kept";
     }
     else {
         like $promise, $wanted, "$name: the response has the promise";
-        like $header, qr/^Connection: .*Keep-Alive\r?$/m, "$name: the connection is kept";
+        like $header, qr/^Connection: .*Keep-Alive\r?$/m,
+            "$name: the connection is kept";
     }
 }
 
@@ -225,7 +228,8 @@ sub race ($mpm) {
         $failed++ if ask($socket, request('main')) !~ /^HTTP\/1.1 200/;
     }
     note "$in_time requests just before the promised end";
-    is $failed, 0, 'no request before the promised end meets a closing connection';
+    is $failed, 0,
+        'no request before the promised end meets a closing connection';
     $httpd->stop;
 }
 
@@ -270,10 +274,12 @@ sub nodes ($mpm) {
         'all connections end';
     like idle($httpd, 'with'), qr/^[1-9]\d* 0 0$/,
         'with the promise all clients close first, before its end';
-    is kept_at($httpd, 'PORT2'), 0, 'with the promise the server keeps no socket';
+    is kept_at($httpd, 'PORT2'), 0,
+        'with the promise the server keeps no socket';
     my ($ended) = idle($httpd, 'without') =~ /^0 0 (\d+)$/;
     ok $ended, 'without a promise httpd closes all connections first';
-    is kept_at($httpd, 'PORT3'), $ended, 'without a promise the server keeps a socket for each';
+    is kept_at($httpd, 'PORT3'), $ended,
+        'without a promise the server keeps a socket for each';
     for my $node (@nodes) {
         close $node->[1];
         waitpid $node->[0], 0;

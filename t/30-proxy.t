@@ -133,7 +133,8 @@ END
     my $client = get($httpd->port, '/closed');
     my $closed = answer_proxy($once);
     read_until($client, qr/ok$/, 'the answer');
-    is read_once($closed), 'end', 'a backend connection without reuse is not reset';
+    is read_once($closed), 'end',
+        'a backend connection without reuse is not reset';
     lives(join(' ', $closed->peerport, $once_port), 30, 60, 'without reuse');
     wait_for { tcp_state($client) == CLOSED } $PATIENT,
         'the connection from the client to be reset';

@@ -220,7 +220,8 @@ subtest 'connections of other servers do not count for a listener' => sub {
     counted($httpd, { $ours => $ours }, { "$ours fin_wait2 timewait" => 1 },
             'one client of httpd');
     my @theirs = grep { /fin_wait2 process/ } sockets($other, $port);
-    is @theirs, 2, 'ss shows the connections of two other servers' or diag explain \@theirs;
+    is @theirs, 2,
+        'ss shows the connections of two other servers' or diag explain \@theirs;
     undef $client;
     $httpd->stop;
 };

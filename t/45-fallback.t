@@ -87,7 +87,8 @@ sub same_numbers () {
     } 60, 'all to be orphans';
 
     my $json = $httpd->fresh_json;
-    is_deeply ss_table($v4, $v6, $both), $expected, 'ss shows the same after the page';
+    is_deeply ss_table($v4, $v6, $both), $expected,
+        'ss shows the same after the page';
     is_deeply page_table($json), { "127.0.0.1:$v4 timewait" => 600,
                                    "[::1]:$v6 timewait"     => 20,
                                    "[::]:$both timewait"    => 70 },
@@ -101,7 +102,7 @@ sub same_numbers () {
         [(undef) x 3], 'the limit of the backlog is unknown from /proc';
 
     my $held = idle_client('127.0.0.1', $both,
-                             "GET / HTTP/1.0\r\nHost: held.test\r\n\r\n");
+                           "GET / HTTP/1.0\r\nHost: held.test\r\n\r\n");
     wait_for { ss_table($both)->{"[::ffff:127.0.0.1]:$both process"} }
         30, 'one held';
     is page_table($httpd->fresh_json)->{"[::]:$both process"}, 1,
@@ -120,7 +121,8 @@ subtest 'the page explains why netlink is refused' => sub {
         my $httpd = without_netlink($errno);
         my $html  = html($httpd);
         my ($note) = $html =~ m{<p class=warn role=note>(.*?)</p>}s;
-        like $note, qr/AF_NETLINK.*$words{$errno}.*procfs/s, "the note explains errno $errno";
+        like $note, qr/AF_NETLINK.*$words{$errno}.*procfs/s,
+            "the note explains errno $errno";
         like $html, qr{<h1>.*(?:\d|no) half-closed connection},
             'the headline has a number';
         $httpd->stop;
@@ -148,10 +150,12 @@ sub inside ($httpd, @command) {
 # Test that unknown numbers are null or absent, and never 0.
 sub unknown ($httpd, $backend, $name) {
     my $json = $httpd->fresh_json;
-    is_deeply $json->{snapshot}{backend}, $backend, "$name: the backend is named";
+    is_deeply $json->{snapshot}{backend}, $backend,
+        "$name: the backend is named";
     ok !$json->{snapshot}{complete}, "$name: the count is not complete";
     is_deeply { %{ $json->{half_closed} }{qw(total held orphan)} },
-        { total => undef, held => undef, orphan => undef }, "$name: the sums are null";
+        { total => undef, held => undef, orphan => undef },
+            "$name: the sums are null";
     my $at = $json->{listeners}[0];
     is_deeply [grep { defined } @$at{qw(backlog backlog_limit)},
                map { values %$_ } values %{ $at->{states} }], [],
@@ -160,7 +164,8 @@ sub unknown ($httpd, $backend, $name) {
         my $text = $httpd->get("/finwait-status?$format")->{content};
         unlike $text,
             qr/^(?:finwait2_(?:half_closed|held|orphan|listener)_
-                 |HalfClosed)/mx, "$name: $format has no samples of connections";
+                 |HalfClosed)/mx,
+                     "$name: $format has no samples of connections";
         like $text, qr/^(?:finwait2_closer_processes|CloserProcesses:) \d+$/m,
             "$name: $format has other samples";
     }
@@ -175,7 +180,8 @@ subtest 'without netlink and /proc the numbers are unknown' => sub {
         if system('unshare -m true 2>/dev/null') != 0;
     my $httpd = without_netlink(EAFNOSUPPORT,
         launcher => ['unshare', '-m', $DENY, EAFNOSUPPORT]);
-    is $httpd->fresh_json->{snapshot}{backend}, 'procfs', 'the count is from /proc at first';
+    is $httpd->fresh_json->{snapshot}{backend}, 'procfs',
+        'the count is from /proc at first';
 
     my $sockstat = slurp('/proc/net/sockstat');
     over_proc($httpd, 'sums', 'self/net/sockstat' => [0644, $sockstat]);
@@ -185,15 +191,19 @@ subtest 'without netlink and /proc the numbers are unknown' => sub {
     like $html, qr{AF_NETLINK.*/proc/self/net/tcp: No such file}s,
         'the page has the reasons';
     my ($tw) = $sockstat =~ /^TCP: .*\btw (\d+)/m;
-    is $httpd->fresh_json->{limits}{timewait}, $tw, 'a number of sockstat is shown';
-    is $httpd->fresh_json->{limits}{tcp_fin_timeout}, undef, 'a missing number is null';
+    is $httpd->fresh_json->{limits}{timewait}, $tw,
+        'a number of sockstat is shown';
+    is $httpd->fresh_json->{limits}{tcp_fin_timeout}, undef,
+        'a missing number is null';
     inside($httpd, qw(umount /proc));
 
     over_proc($httpd, 'shut', 'self/net/sockstat' => [0, ''],
               map { ("self/net/$_" => [0, '']) } qw(tcp tcp6));
     $html = unknown($httpd, 'nothing', 'shut');
-    like $html, qr{tcp: Permission denied.*AppArmor}s, 'shut: the page has the reason';
-    like $html, qr{sockstat: Permission denied}, 'shut: the page has the reason for sockstat';
+    like $html, qr{tcp: Permission denied.*AppArmor}s,
+        'shut: the page has the reason';
+    like $html, qr{sockstat: Permission denied},
+        'shut: the page has the reason for sockstat';
     my $limits = $httpd->fresh_json->{limits};
     is_deeply [sort grep { defined $limits->{$_} } keys %$limits],
         [qw(descriptor_limit descriptors)],
@@ -207,8 +217,10 @@ subtest 'without netlink and /proc the numbers are unknown' => sub {
         'the page does not count from one of two tables';
     inside($httpd, qw(umount /proc));
 
-    is $httpd->fresh_json->{snapshot}{backend}, 'procfs', 'the count recovers after the mount is gone';
-    like $httpd->fresh_json->{half_closed}{total}, qr/^\d+$/, 'the sum is a number again';
+    is $httpd->fresh_json->{snapshot}{backend}, 'procfs',
+        'the count recovers after the mount is gone';
+    like $httpd->fresh_json->{half_closed}{total}, qr/^\d+$/,
+        'the sum is a number again';
     $httpd->stop;
 };
 

@@ -244,7 +244,7 @@ END
     my $port    = $httpd->port('PORT2');
     my @clients = map {
         scalar idle_client('127.0.0.1', $port,
-                             "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                           "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     } 1 .. 6;
     wait_for { ss_count(port => $port, holder => 'timewait') == 6 }
         30, 'six orphans';

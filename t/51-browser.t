@@ -129,7 +129,8 @@ sub audit ($httpd, $query, $what) {
                            dark => $dark);
             $browser->value('document.querySelectorAll("details")
                              .forEach(e => e.open = true)');
-            is_deeply $browser->value($AUDIT), [], "$name: the page has no fault";
+            is_deeply $browser->value($AUDIT), [],
+                "$name: the page has no fault";
             is_deeply [$browser->console], [], "$name: the console is empty";
         }
     }
@@ -149,13 +150,15 @@ subtest 'a page without connections' => sub {
     audit($httpd, '', '30 listeners');
     $browser->open(url($httpd));
     like $browser->value('document.querySelector("h1").innerText'),
-        qr/^OK There are no half-closed connections\.$/i, 'the headline reports no connections';
+        qr/^OK There are no half-closed connections\.$/i,
+            'the headline reports no connections';
     cmp_ok $browser->value('document.documentElement.scrollHeight'), '<', 2000,
         'a page without connections is short';
     is $browser->value('document.querySelectorAll("#listeners tbody tr").length'),
         0, 'idle listeners are folded';
     is $browser->value('document.querySelector("#idle-listeners summary")
-                        .textContent'), '30 idle listeners', 'the fold has all listeners';
+                        .textContent'), '30 idle listeners',
+                            'the fold has all listeners';
     $httpd->stop;
 };
 
@@ -189,7 +192,8 @@ subtest '5,500 virtual hosts fit on the page' => sub {
     eventually { $httpd->get($PAGE)->{content} =~ /1\d more virtual hosts/ }
         'ten virtual hosts are shown, and the other busy ones are folded';
     my $answer = $httpd->get($PAGE);
-    cmp_ok length $answer->{content}, '<', 100_000, 'the page is smaller than 100 KB';
+    cmp_ok length $answer->{content}, '<', 100_000,
+        'the page is smaller than 100 KB';
     like $answer->{content}, qr/Show 5,\d\d\d more virtual hosts/,
         'a link leads to the other virtual hosts';
     is +(() = $httpd->get("$PAGE?top=15")->{content}
@@ -239,13 +243,17 @@ subtest 'the page stays up to date' => sub {
                      window.level = document.querySelector(".level");
                      document.querySelector("#words").open = true;
                      document.querySelector("#words summary").focus()');
-    like shown('h1'), qr/no half-closed/, 'the headline has no connections at first';
+    like shown('h1'), qr/no half-closed/,
+        'the headline has no connections at first';
     my @clients = map { visit($httpd, 'a') } 1 .. 7;
     eventually { shown('h1') =~ /^ok 7 half-closed connections cost/ }
         'the headline has seven connections without a reload';
-    eventually { shown('#figures') =~ /kernel7 of/ } 'the row of figures has seven orphans';
-    eventually { shown('#history') =~ /orphans: 7 now/ } 'the chart has seven orphans';
-    like $browser->value('document.title'), qr/^ok: 7 half-closed, /, 'the title has seven connections';
+    eventually { shown('#figures') =~ /kernel7 of/ }
+        'the row of figures has seven orphans';
+    eventually { shown('#history') =~ /orphans: 7 now/ }
+        'the chart has seven orphans';
+    like $browser->value('document.title'), qr/^ok: 7 half-closed, /,
+        'the title has seven connections';
     is_same('an update keeps the document');
     ok $browser->value('document.contains(window.level)'),
         'an update keeps unchanged nodes';
@@ -263,7 +271,8 @@ subtest 'the page stays up to date' => sub {
     $browser->value($wait);
     is $browser->value('window.asked'), 0, 'a paused page sends no request';
     $browser->click('#pause');
-    eventually { $browser->value('window.asked') > 0 } 'a resumed page sends requests';
+    eventually { $browser->value('window.asked') > 0 }
+        'a resumed page sends requests';
     eventually { shown('#state') eq 'live' } 'a resumed page is live';
     $browser->value('Object.defineProperty(document, "hidden",
                          { get: () => true, configurable: true })');
@@ -281,16 +290,19 @@ subtest 'links of tables work without a reload' => sub {
     $browser->value('document.querySelector("#listeners,#vhosts")');
     my @clients = visit($httpd, 'a');
     eventually { $browser->value(
-        'document.querySelectorAll("#vhosts th[aria-sort]").length') } 'the table has a sorted column';
+        'document.querySelectorAll("#vhosts th[aria-sort]").length') }
+        'the table has a sorted column';
     $browser->click('#vhosts a[href*="sort=ever"]');
     eventually { $browser->value('document.querySelector("#vhosts th[aria-sort]")
                              .innerText') eq 'closes in total' }
         'a click sorts by another column';
-    like $browser->value('location.search'), qr/sort=ever/, 'the address has the sorted column';
+    like $browser->value('location.search'), qr/sort=ever/,
+        'the address has the sorted column';
     is_same('a click on a link does not reload the page');
     $browser->value('history.back()');
     eventually { $browser->value('document.querySelector("#vhosts th[aria-sort]")
-                             .innerText') ne 'closes in total' } 'the back button restores the order';
+                             .innerText') ne 'closes in total' }
+        'the back button restores the order';
     is_same('the back button does not reload the page');
     undef @clients;
 };
@@ -301,7 +313,8 @@ subtest 'the copy button copies a report' => sub {
     my $copied = 'document.querySelector("#report button").textContent';
     $browser->call('Page.bringToFront');
     $browser->click('#report button');
-    eventually { $browser->value($copied) eq 'copied' } 'the button shows that it has copied';
+    eventually { $browser->value($copied) eq 'copied' }
+        'the button shows that it has copied';
     my $text = $browser->value('navigator.clipboard.readText()');
     like $text, qr/^\*\*ok\*\*: .*\n\n\* \S+, httpd 2\.4\.\d+ event, /,
         'the report has the verdict and the versions in Markdown';
@@ -314,19 +327,22 @@ subtest 'the copy button copies a report' => sub {
                      Object.defineProperty(navigator, "clipboard",
                                            { value: undefined })');
     $browser->click('#report button');
-    is $browser->value($copied), 'copied', 'the button works without navigator.clipboard';
+    is $browser->value($copied), 'copied',
+        'the button works without navigator.clipboard';
 };
 
 #---- no script ---------------------------------------------------------------
 
 subtest 'the page is complete without its script' => sub {
     my @clients = map { visit($httpd, 'a') } 1 .. 3;
-    eventually { $httpd->fresh_json->{half_closed}{orphan} >= 3 } 'three orphans are counted';
+    eventually { $httpd->fresh_json->{half_closed}{orphan} >= 3 }
+        'three orphans are counted';
     $browser->open(url($httpd), script => 0);
     my $html = $browser->call('DOM.getOuterHTML', backendNodeId =>
         $browser->call('DOM.getDocument', depth => 0)->{root}{backendNodeId})
         ->{outerHTML};
-    like $html, qr/half-closed connections? cost/, 'the headline has the numbers';
+    like $html, qr/half-closed connections? cost/,
+        'the headline has the numbers';
     like $html, qr/<path class="hit"[^>]*><title>\d\d:\d\d:\d\d: \d+ orphans/,
         'the chart has titles with values';
     my %shown = map { $_->{name} => 1 } grep { $_->{role} eq 'button' }
@@ -334,7 +350,8 @@ subtest 'the page is complete without its script' => sub {
     is_deeply [grep { /copy|pause/i } keys %shown], [],
         'buttons that need the script are hidden';
     my $sorted = $httpd->get("$PAGE?sort=ever")->{content};
-    like $sorted, qr{aria-sort=descending><a [^>]*>closes in total<}, '?sort= sorts the table';
+    like $sorted, qr{aria-sort=descending><a [^>]*>closes in total<},
+        '?sort= sorts the table';
     undef @clients;
 };
 
@@ -345,7 +362,8 @@ subtest '?refresh reloads the page' => sub {
         'a link stops the reloads and keeps the rest of the query';
     $browser->open(url($httpd, '?refresh=3600'));
     is $browser->value('getComputedStyle(document.querySelector(".running"))
-                        .display'), 'none', 'the script does not update a page that reloads itself';
+                        .display'), 'none',
+                            'the script does not update a page that reloads itself';
 };
 
 subtest 'the printed page is readable' => sub {

@@ -72,11 +72,13 @@ unlike $_->{text}, qr/-1\b/, "$_->{rule}: the text has no unknown number"
     for values %$advice;
 
 my $whose = qr/of them are of \Q$shop\E and 2\d % of \Q$api\E, mostly after /;
-like $advice->{'long-life'}{text}, $whose, 'the advice names the two virtual hosts and the cause';
+like $advice->{'long-life'}{text}, $whose,
+    'the advice names the two virtual hosts and the cause';
 my ($before, $predicted) = map { tr/,//dr } $advice->{'long-life'}{text}
     =~ /^([\d,]+) orphans.* FinWait2Timeout 5s reduces them to about ([\d,]+)/
     or fail('the advice has the directive and its effect');
-cmp_ok $predicted, '<', $before / 5, "the advice predicts $predicted orphans instead of $before";
+cmp_ok $predicted, '<', $before / 5,
+    "the advice predicts $predicted orphans instead of $before";
 
 # ------------------------------------------------------------- idle clients
 
@@ -114,7 +116,8 @@ my ($notes) = $screen =~ m{(<details id=notes>.*</details>)}s;
 like $notes, qr{note</span> Normal for this traffic}, 'HTML folds other notes';
 unlike $screen =~ s/\Q$notes\E//r, qr/Do not|Normal for this/,
     'other notes are only in the fold';
-is +(() = $page =~ /FinWait2Timeout 5s<\/pre>/g), 1, 'HTML has the directive once';
+is +(() = $page =~ /FinWait2Timeout 5s<\/pre>/g), 1,
+    'HTML has the directive once';
 like $httpd->get('/finwait-status?prometheus')->{content},
     qr/^finwait2_verdict 0$/m, 'a metric has the severity of the verdict';
 
@@ -151,7 +154,8 @@ my ($metric) = $httpd->get('/finwait-status?prometheus')->{content}
 cmp_ok abs($metric - $json->{half_closed}{orphan}), '<=', 10,
     'Prometheus has the number of the JSON';
 ok scalar(grep { "@{ $_->{marks} }" =~ /configuration_changed/ }
-          @{ $json->{history}{samples} }), 'the history has a mark of the new configuration'
+          @{ $json->{history}{samples} }),
+    'the history has a mark of the new configuration'
     or diag explain $json->{history}{samples};
 undef @clients;
 $httpd->stop;

@@ -33,7 +33,7 @@ sub leaves_open ($httpd, $port, $agent, $close = 1) {
     my $header = defined $agent ? "User-Agent: $agent\r\n" : '';
     $header .= "Connection: close\r\n" if $close;
     push @open, scalar idle_client($httpd->host, $httpd->port($port),
-                                     "GET / HTTP/1.1\r\nHost: a\r\n$header\r\n");
+                                   "GET / HTTP/1.1\r\nHost: a\r\n$header\r\n");
 }
 
 # Make a client that closes immediately after httpd.
@@ -50,7 +50,8 @@ sub row ($httpd, $list, $label, $name, %expected) {
                     @{ $httpd->json->{$list} };
         $row && !(grep { $row->{$_} != $expected{$_} } keys %expected) && $row;
     } 30, "$name in $list" };
-    ok $found, "$list: $name has the expected numbers" or diag explain $httpd->json->{$list};
+    ok $found,
+        "$list: $name has the expected numbers" or diag explain $httpd->json->{$list};
     return $found;
 }
 
@@ -87,13 +88,16 @@ for_each_mpm {
     is_deeply [grep { $_->{agent} =~ /polite|httpd-lingers/ }
                @{ $json->{agents} }], [],
         'clients that close, or that the closer does not see, are not listed';
-    is $json->{clients}{left_open}, 9, 'nine connections were not closed by their clients';
+    is $json->{clients}{left_open}, 9,
+        'nine connections were not closed by their clients';
 
     my $html = $httpd->get('/finwait-status')->{content};
     my $row = join '.*?', '<th scope=row>pool/1\.0</th>',
         map { ">$_</td>" } 6, '&ndash;', 1, 2, 6, 'User-Agent';
-    like $html, qr{<h2>Clients that do not close.*$row}s, 'HTML has the row of pool/1.0';
-    like $html, qr{&lt;b&gt;&quot;x&quot;&amp;y&lt;/b&gt;}, 'HTML escapes a User-Agent';
+    like $html, qr{<h2>Clients that do not close.*$row}s,
+        'HTML has the row of pool/1.0';
+    like $html, qr{&lt;b&gt;&quot;x&quot;&amp;y&lt;/b&gt;},
+        'HTML escapes a User-Agent';
     unlike $httpd->get("/finwait-status?$_")->{content}, qr{pool/1|127\.0\.0\.0},
         "$_ has no client" for qw(auto openmetrics prometheus);
 
@@ -106,7 +110,8 @@ for_each_mpm {
     $json = $httpd->json;
     is_deeply [map { @{ $json->{$_} } } qw(agents nets idle_nets)], [],
         'Off: no client is listed';
-    is $json->{clients}{left_open}, undef, 'Off: the number of unclosed connections is unknown';
+    is $json->{clients}{left_open}, undef,
+        'Off: the number of unclosed connections is unknown';
     like $httpd->get('/finwait-status')->{content},
         qr{Clients are not listed\. <code>FinWait2StatusPeers On</code>},
         'Off: the page names the directive';

@@ -252,7 +252,8 @@ sub judge_holder ($name, $case) {
             $n{ $case->{holder} } == 1 && $n{process} + $n{kernel} == 1;
         } $PATIENT, 'the holder';
     };
-    ok $right, "$name: the $case->{holder} holds the socket" or diag explain \%n;
+    ok $right,
+        "$name: the $case->{holder} holds the socket" or diag explain \%n;
 }
 
 for_each_mpm {
@@ -387,7 +388,8 @@ subtest 'lingers of TLS and HTTP/2' => sub {
             my ($name, $n, $sends) = @$_;
             my $socket = $tls{$name} = tls_to($port->($n));
             $socket->syswrite($sends);
-            is status_of(read_all($socket)), 200, "$name: the response is complete";
+            is status_of(read_all($socket)), 200,
+                "$name: the response is complete";
             ok got_close_notify($socket), "$name: the client gets close_notify";
             eventually { tcp_state($socket) == CLOSE_WAIT }
                 "$name: the FIN follows close_notify";
@@ -416,7 +418,8 @@ subtest 'lingers of TLS and HTTP/2' => sub {
             is_deeply $httpd->endings($name), { $ends{$name} => 1 },
                 "$name: $ends{$name} is counted once";
         }
-        is_deeply $httpd->endings('curl'), {}, 'curl closes first, so no ending is counted';
+        is_deeply $httpd->endings('curl'), {},
+            'curl closes first, so no ending is counted';
         is_deeply $httpd->endings('hello'), {},
             'a connection without a handshake has no ending';
         $httpd->stop;
@@ -466,7 +469,8 @@ subtest 'the access log has the same lines as without the module' => sub {
                 "the log of $name";
             $lines{$name} = log_lines($httpd, $name);
         }
-        is_deeply $lines{$_}, $lines{none}, "$_: the lines are those of FinWait2Engine Off"
+        is_deeply $lines{$_}, $lines{none},
+            "$_: the lines are those of FinWait2Engine Off"
             for qw(auto always off);
         $httpd->stop;
     };
@@ -518,7 +522,8 @@ subtest 'connections to backends do not linger' => sub {
             my $select = IO::Select->new($client);
             wait_for { serve($backend); $select->can_read(0) } $PATIENT,
                 'the answer';
-            like read_all($client, $path), qr/\bok$/, "$path: the request is answered";
+            like read_all($client, $path), qr/\bok$/,
+                "$path: the request is answered";
             push @clients, $client;
         }
         wait_for { serve($backend);

@@ -159,9 +159,11 @@ for_each_mpm {
     my @clients = connect_all($httpd->port('PORT2'));
     my $held    = sub { $httpd->vhost_json('stall')->{held} };
     my $oldest  = sub { $httpd->json->{closer}{oldest_seconds} };
-    eventually { $held->() == @clients } 'httpd answers and closes every connection';
+    eventually { $held->() == @clients }
+        'httpd answers and closes every connection';
     my $then = $oldest->();
-    eventually { $oldest->() >= $then + $STALL } 'the clients stall for three seconds';
+    eventually { $oldest->() >= $then + $STALL }
+        'the clients stall for three seconds';
     is $held->(), scalar @clients, 'every stalling client is still held';
     my %whole = map { $_ => 0 } keys %KINDS;
     for my $client (@clients) {

@@ -228,51 +228,54 @@ my %IN_LOG = map { $_ => 1 } qw(connection_close error request_limit timeout);
 my $BODY = "Content-Length: 90000\r\n\r\n" . 'x' x 5000;
 my $UNLOGGED = 'half a line of a second request';
 my @PATIENT = (
-    [a => 'an idle client',      one('keepalive'), request('a')],
-    [a => 'an idle client after two requests', one('keepalive'), (request('a')) x 2],
-    [a => 'an idle client after a request to b', one('keepalive'), request('b'), request('a')],
+    [a => 'an idle client', one('keepalive'), request('a')],
+    [a => 'an idle client after two requests', one('keepalive'),
+     (request('a')) x 2],
+    [a => 'an idle client after a request to b', one('keepalive'),
+     request('b'), request('a')],
     [a => 'Connection: close of the client', one('connection_close'),
      request('a', '/page', @CLOSE)],
-    [b => 'Connection: close of the client after a request to a', one('connection_close'), request('a'),
-     request('b', '/page', @CLOSE)],
-    [a => 'HTTP/1.0',            one('connection_close'),
+    [b => 'Connection: close of the client after a request to a',
+     one('connection_close'), request('a'), request('b', '/page', @CLOSE)],
+    [a => 'HTTP/1.0', one('connection_close'),
      "GET /page HTTP/1.0\r\nHost: a.test\r\n\r\n"],
     [a => 'HTTP/1.0 kept alive', one('keepalive'),
      "GET /page HTTP/1.0\r\nHost: a.test\r\nConnection: keep-alive\r\n\r\n"],
-    [a => 'HTTP/0.9',            one('connection_close'), "GET /page\r\n"],
+    [a => 'HTTP/0.9', one('connection_close'), "GET /page\r\n"],
     [b => 'nokeepalive', one('connection_close'), request('b', '/once')],
     [off => 'KeepAlive Off', one('connection_close'), request('off')],
-    [zero => 'FinWait2KeepAliveTimeout 0', one('connection_close'), request('zero')],
-    [a => '503',                 one('error'), request('a', '/down')],
-    [a => '503 with an error document', one('error'), request('a', '/document')],
+    [zero => 'FinWait2KeepAliveTimeout 0', one('connection_close'),
+     request('zero')],
+    [a => '503', one('error'), request('a', '/down')],
+    [a => '503 with an error document', one('error'),
+     request('a', '/document')],
     [a => '503 with Connection: close', one('error'),
      request('a', '/down', @CLOSE)],
-    [a => '413',                 one('error'),
-     "POST /page HTTP/1.1\r\nHost: a.test\r\n$BODY"],
-    [a => '404 with an error document and Connection: close', one('connection_close'),
-     request('a', '/lost', @CLOSE)],
+    [a => '413', one('error'), "POST /page HTTP/1.1\r\nHost: a.test\r\n$BODY"],
+    [a => '404 with an error document and Connection: close',
+     one('connection_close'), request('a', '/lost', @CLOSE)],
     [a => '404 keeps the connection', one('keepalive'), request('a', '/none')],
-    [a => 'an invalid request',  one('error', %PROBE), "nonsense\r\n\r\n"],
-    [a => 'an invalid second request', one('error'), request('a'),
-     "nonsense\r\n\r\n"],
+    [a => 'an invalid request', one('error', %PROBE), "nonsense\r\n\r\n"],
+    [a => 'an invalid second request', one('error'),
+     request('a'), "nonsense\r\n\r\n"],
     [a => 'a request without Host', one('error', %PROBE),
      "GET /page HTTP/1.1\r\n\r\n"],
     [b => 'MaxKeepAliveRequests', one('request_limit'), (request('b')) x 3],
-    [b => 'MaxKeepAliveRequests after requests to a', one('request_limit'), (request('a')) x 4,
-     request('b')],
-    [b => 'MaxKeepAliveRequests and Connection: close', one('connection_close'), (request('b')) x 2,
-     request('b', '/page', @CLOSE)],
-    [a => 'half a header',       one('timeout', %PROBE),
+    [b => 'MaxKeepAliveRequests after requests to a', one('request_limit'),
+     (request('a')) x 4, request('b')],
+    [b => 'MaxKeepAliveRequests and Connection: close', one('connection_close'),
+     (request('b')) x 2, request('b', '/page', @CLOSE)],
+    [a => 'half a header', one('timeout', %PROBE),
      "GET /page HTTP/1.1\r\nHost: a.te"],
-    [a => 'half a line',         one('timeout', %PROBE), 'GET /pa'],
+    [a => 'half a line', one('timeout', %PROBE), 'GET /pa'],
     [a => 'a client that sends nothing', one('timeout', %PROBE), ''],
-    [b => 'half a header of a second request', one('timeout'), request('b'),
-     "GET /page HTTP/1.1\r\nHost: b.te"],
-    [b => $UNLOGGED,             one('timeout'), request('b'), 'GET /pa'],
-    [b => 'half a body',         one('timeout'),
+    [b => 'half a header of a second request', one('timeout'),
+     request('b'), "GET /page HTTP/1.1\r\nHost: b.te"],
+    [b => $UNLOGGED, one('timeout'), request('b'), 'GET /pa'],
+    [b => 'half a body', one('timeout'),
      "POST /page HTTP/1.1\r\nHost: b.test\r\n$BODY"],
-    [a => 'pipelined requests, the last with Connection: close', one('connection_close'),
-     request('a') . request('a', '/page', @CLOSE)],
+    [a => 'pipelined requests, the last with Connection: close',
+     one('connection_close'), request('a') . request('a', '/page', @CLOSE)],
 );
 
 subtest 'causes by the request' => sub {
@@ -307,7 +310,8 @@ subtest 'causes by the request' => sub {
             $PATIENT, 'twenty connections to be counted';
         is_deeply more(\%now, \%before)->{$_},
             { map { $_ => 10 } 'causes connection_close', 'closes by_server',
-                               'connections http1' }, "$_: ten of twenty connections are counted"
+                               'connections http1' },
+            "$_: ten of twenty connections are counted"
             for qw(a b);
         for my $group (qw(closes causes connections)) {
             is sum0(map { total($_, $group) } values %now), @PATIENT + 20,
@@ -325,10 +329,14 @@ subtest 'causes by the client\'s close' => sub {
         my $peer  = sub ($name, $what, $code, @how) {
             adds($httpd, $name, one('peer', @how), $what, $code);
         };
-        $peer->(b => 'an idle client closes', sub { kept($port, request('b'))->close;
-                                               () });
-        $peer->(b => 'an idle client resets', sub { reset_it(kept($port, request('b')));
-                                               () });
+        $peer->(b => 'an idle client closes', sub {
+            kept($port, request('b'))->close;
+            ();
+        });
+        $peer->(b => 'an idle client resets', sub {
+            reset_it(kept($port, request('b')));
+            ();
+        });
         $peer->(b => 'a client shuts down after its request', sub {
             my $socket = kept($port, request('b'));
             $socket->syswrite(request('b'));
@@ -340,8 +348,10 @@ subtest 'causes by the client\'s close' => sub {
             kept($port, request('engine'))->close;
             ();
         });
-        $peer->(a => 'a client closes without a request', sub { connect_to($port)->close;
-                                                    () }, %PROBE);
+        $peer->(a => 'a client closes without a request', sub {
+            connect_to($port)->close;
+            ();
+        }, %PROBE);
         $peer->(a => 'a client closes after half a line', sub {
             my $socket = connect_to($port);
             $socket->syswrite('GET /pa');
@@ -357,7 +367,8 @@ subtest 'causes by the client\'s close' => sub {
         });
 
         $port = $httpd->port('PORT4');
-        adds($httpd, 'slow', one('timeout'), 'a client does not read the response', sub {
+        adds($httpd, 'slow', one('timeout'),
+             'a client does not read the response', sub {
             my $socket = connect_to($port, buffer => 4096);
             $socket->syswrite(request('slow', '/big'));
             $socket;
@@ -368,7 +379,8 @@ subtest 'causes by the client\'s close' => sub {
             $socket->syswrite(request('slow', '/big', @CLOSE));
             $socket;
         });
-        adds($httpd, 'slow', one('timeout', %PROBE), 'half a line until Timeout',
+        adds($httpd, 'slow', one('timeout', %PROBE),
+             'half a line until Timeout',
              sub { patient($port, 'GET /pa') });
         adds($httpd, 'slow', one($mpm eq 'event' ? 'timeout' : 'keepalive'),
              $UNLOGGED, sub { patient($port, request('slow'), 'GET /pa') });
@@ -415,7 +427,8 @@ subtest 'causes by the backend' => sub {
             read_all($socket);
             return $socket;
         };
-        adds($httpd, 'a', one('peer', protocol => 'other'), 'the client ends a WebSocket',
+        adds($httpd, 'a', one('peer', protocol => 'other'),
+             'the client ends a WebSocket',
              sub { $websocket->('a', '/socket',
                                 sub ($socket) { $socket->shutdown(SHUT_WR) }) });
         # The client's next bytes end the other half after the backend has refused
@@ -430,7 +443,8 @@ subtest 'causes by the backend' => sub {
                 sub ($socket) { $socket->syswrite("\x88\x80abcd") });
             next if $path eq '/redirected';    # httpd marks the connection as aborted
             ok eval { wait_for { lingers($httpd, $name) > $before } $PATIENT,
-                      'its linger to end' }, "$name$path: the linger ends idle" or diag $@;
+                      'its linger to end' },
+                  "$name$path: the linger ends idle" or diag $@;
         }
         adds($httpd, 'a', one('other'), 'the backend breaks a response off', sub {
             my $socket = connect_to($httpd->port('PORT2'));
@@ -488,11 +502,13 @@ subtest 'causes with TLS and HTTP/2' => sub {
             $socket->close;
             ();
         });
-        adds($httpd, 'tls', one('peer', %PROBE), 'a client closes without a handshake',
+        adds($httpd, 'tls', one('peer', %PROBE),
+             'a client closes without a handshake',
              sub { connect_to($tls)->close; () });
         adds($httpd, 'tls', one('peer', %PROBE, tls => 1),
              'a client closes after the handshake', sub { tls_to($tls)->close; () });
-        adds($httpd, 'tls', one('timeout', %PROBE), 'a client that sends nothing',
+        adds($httpd, 'tls', one('timeout', %PROBE),
+             'a client that sends nothing',
              sub { patient($tls, '') });
         adds($httpd, 'tls', one('error'), 'plain HTTP instead of TLS',
              sub { patient($tls, request('tls')) });

@@ -47,7 +47,8 @@ for_each_mpm {
     $client->syswrite("GET /answer HTTP/1.1\r\nHost: a\r\n\r\n");
     my ($inode) = (<$from> // '') =~ /^got (\d+)/;
     ok $inode, 'the other process gets the connection' or diag $httpd->log;
-    eventually { !descriptors_of($httpd, $inode) } 'httpd has closed its own descriptor';
+    eventually { !descriptors_of($httpd, $inode) }
+        'httpd has closed its own descriptor';
     $to->syswrite("\n");
     my ($user_timeout, $linger2) = split ' ', <$from> // '';
     is $user_timeout, 0, 'no TCP_USER_TIMEOUT is set';

@@ -394,7 +394,8 @@ sub lose ($httpd, $mode, $here, $there) {
         'the kernel to retransmit';
     drop($there->{name}, 'del');
     run(@clients);
-    is_deeply tally(@clients), { whole => $TRIES }, "$mode: every response is complete";
+    is_deeply tally(@clients), { whole => $TRIES },
+        "$mode: every response is complete";
 }
 
 done_testing;

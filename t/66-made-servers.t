@@ -61,7 +61,8 @@ sub counts ($httpd, $how, $what, $code) {
     my @clients = map { $code->() } 1 .. $TIMES;
     eventually { counted($httpd, $name) - $before{$name} == $TIMES }
         "$how, $what: $TIMES connections are counted for $name";
-    is counted($httpd, $other), $before{$other}, "$how, $what: no connection is counted for $other";
+    is counted($httpd, $other), $before{$other},
+        "$how, $what: no connection is counted for $other";
 }
 
 for_each_mpm {

@@ -70,7 +70,8 @@ subtest 'graceful restarts and killed children under load' => sub {
         $load = load($httpd->port('PORT2'));
         my @clients = idle_clients($httpd, 'PORT3', 20);
         $more->(50);
-        cmp_ok $httpd->vhost_json('held')->{held}, '==', 20, 'twenty connections are held';
+        cmp_ok $httpd->vhost_json('held')->{held}, '==', 20,
+            'twenty connections are held';
         my $before = sum($httpd->endings('load'));
         my @old    = $httpd->children;
         kill KILL => @old;
@@ -114,7 +115,8 @@ subtest '10,000 connections use no more memory' => sub {
         };
         my $before = $serve->(5000);
         # A leak of 40 bytes for each connection would exceed 400 kB.
-        cmp_ok $serve->(10_000), '<', $before + 400, "memory stays below $before kB + 400 kB";
+        cmp_ok $serve->(10_000), '<', $before + 400,
+            "memory stays below $before kB + 400 kB";
         $httpd->stop;
     };
 };
@@ -200,7 +202,8 @@ subtest 'a fast and a graceful stop' => sub {
         my $held  = sub ($conf = '') {
             my $httpd = start($mpm, $conf . vhost('PORT2', 'held', $ALWAYS));
             my @clients = idle_clients($httpd, 'PORT2', 8);
-            eventually { $httpd->vhost_json('held')->{held} == 8 } 'eight connections are held';
+            eventually { $httpd->vhost_json('held')->{held} == 8 }
+                'eight connections are held';
             return ($httpd, \@clients);
         };
         my $keeps = sub ($httpd) {
@@ -214,22 +217,27 @@ subtest 'a fast and a graceful stop' => sub {
 
         my ($graceful, $of_graceful) = $held->();
         kill WINCH => $graceful->pid;
-        eventually { !$graceful->children } 'all children exit at a graceful stop';
+        eventually { !$graceful->children }
+            'all children exit at a graceful stop';
         # The acknowledgements of the clients may be late.
-        eventually { $keeps->($graceful) } 'all eight connections are still held';
+        eventually { $keeps->($graceful) }
+            'all eight connections are still held';
         ok !$graceful->ended, 'httpd waits for its held connections';
         undef $of_graceful;
-        eventually { $graceful->ended } 'httpd ends when their clients have closed';
+        eventually { $graceful->ended }
+            'httpd ends when their clients have closed';
 
         my ($impatient, $of_impatient) = $held->();
         kill WINCH => $impatient->pid;
-        eventually { !$impatient->children } 'all children exit at a second graceful stop';
+        eventually { !$impatient->children }
+            'all children exit at a second graceful stop';
         kill TERM => $impatient->pid;
         eventually { $impatient->ended } 'a fast stop ends a graceful stop';
 
         my ($limited, $of_limited) = $held->("GracefulShutdownTimeout 1\n");
         kill WINCH => $limited->pid;
-        eventually { $limited->ended } 'GracefulShutdownTimeout ends a graceful stop';
+        eventually { $limited->ended }
+            'GracefulShutdownTimeout ends a graceful stop';
         $_->stop for $fast, $graceful, $impatient, $limited;
     };
 };
@@ -241,7 +249,8 @@ subtest 'lingers survive MaxConnectionsPerChild 5' => sub {
             . vhost('PORT2', 'short', "FinWait2Linger auto\n$NEVER"));
         my @old     = $httpd->children;
         my @clients = idle_clients($httpd, 'PORT2', 60);
-        eventually { sum($httpd->endings('short')) == 60 } 'all connections have ended';
+        eventually { sum($httpd->endings('short')) == 60 }
+            'all connections have ended';
         is_deeply $httpd->endings('short'), { acked => 60 },
             'every connection ends acknowledged';
         my %old = map { $_ => 1 } @old;
@@ -259,7 +268,8 @@ subtest 'no shared memory' => sub {
     my $switch = "$SCRATCH/noshm";
     my %env = (LD_PRELOAD => shared_object('noshm'), NOSHM => $switch);
     spew($switch, '');
-    ok !eval { FinWait2Test->start(env => \%env); 1 }, 'httpd does not start without shared memory';
+    ok !eval { FinWait2Test->start(env => \%env); 1 },
+        'httpd does not start without shared memory';
     like $@, qr/cannot have the shared memory that its counters/,
         'the error names the shared memory';
     unlink $switch;
@@ -269,7 +279,8 @@ subtest 'no shared memory' => sub {
                   . vhost('PORT2', 'one', "FinWait2Linger auto\n");
         my $httpd = start($mpm, $conf, env => \%env);
         my @open  = idle_clients($httpd, 'PORT2', 3);
-        eventually { ($httpd->endings('one')->{acked} // 0) == 3 } 'three connections have ended';
+        eventually { ($httpd->endings('one')->{acked} // 0) == 3 }
+            'three connections have ended';
         # httpd then lingers itself, in children that would have exited.
         $httpd->tolerate(qr/AH03490: scoreboard is full/);
         spew($switch, '');
@@ -278,11 +289,13 @@ subtest 'no shared memory' => sub {
         $httpd->graceful($conf);
         push @open, idle_clients($httpd, 'PORT2', 2);
         pass 'httpd still serves after the restart';
-        is $httpd->get('/finwait-status')->{status}, 503, 'the page is unavailable';
+        is $httpd->get('/finwait-status')->{status}, 503,
+            'the page is unavailable';
         unlink $switch;
         $httpd->graceful($conf);
         push @open, idle_clients($httpd, 'PORT2', 1);
-        eventually { ($httpd->endings('one')->{acked} // 0) == 4 } 'httpd counts again after the next restart';
+        eventually { ($httpd->endings('one')->{acked} // 0) == 4 }
+            'httpd counts again after the next restart';
         undef @open;
         $httpd->stop;
     };
@@ -450,7 +463,8 @@ sub never_acknowledge ($httpd, $here, $there, $tun, $drop, $undrop) {
     wait_for { Peer->pump(@peers) if @peers;
                !grep { !%{ $httpd->endings($_) } } @names } $PATIENT,
         'all user timeouts';
-    is_deeply $httpd->endings($_), { silence => 1 }, "$_: the ending silence is counted once"
+    is_deeply $httpd->endings($_), { silence => 1 },
+        "$_: the ending silence is counted once"
         for @names;
     is unacknowledged($port{$_}), 0,
         'no unacknowledged data is left' for @ports[0, 1];
@@ -462,7 +476,8 @@ sub never_acknowledge ($httpd, $here, $there, $tun, $drop, $undrop) {
         is_deeply $httpd->endings('ever'), { total => 1 },
             'without a user timeout the total time ends the linger';
         Peer->pump(@peers);
-        is unacknowledged($port{5}), 1, 'without a user timeout the kernel keeps the socket';
+        is unacknowledged($port{5}), 1,
+            'without a user timeout the kernel keeps the socket';
         $peers[1]->send(Peer::RST);
     }
     is readline $slow, 'end 300000', 'a slow reader gets the whole response';

@@ -62,8 +62,10 @@ subtest 'the process has one task and no resource of httpd' => sub {
             slurp("/proc/$pid/status") =~ /^$field:\s+(\S+)/m ? $1 : undef;
         };
         is $of->('Threads'), 1, 'the process has one thread';
-        like slurp("/proc/$pid/cmdline"), qr/^finwait2\0/, 'ps shows the name finwait2';
-        is $of->('Uid'), $> ? $> : (getpwnam 'www-data')[2], "the process has httpd's user";
+        like slurp("/proc/$pid/cmdline"), qr/^finwait2\0/,
+            'ps shows the name finwait2';
+        is $of->('Uid'), $> ? $> : (getpwnam 'www-data')[2],
+            "the process has httpd's user";
         like $of->('CapEff'), qr/^0+$/, 'the process has no capability';
         my @kinds;
         eventually {
@@ -93,7 +95,8 @@ subtest 'a killed process under load' => sub {
                               . vhost('PORT3', 'held', $FOREVER));
         my $load    = load($httpd->port('PORT2'));
         my @clients = idle_clients($httpd, 'PORT3', 10);
-        eventually { $httpd->vhost_json('held')->{held} == 10 } 'ten connections are held';
+        eventually { $httpd->vhost_json('held')->{held} == 10 }
+            'ten connections are held';
         $httpd->announce($DIED);
         my $pid = $httpd->closer_pid;
         for (1, 2) {
@@ -123,7 +126,8 @@ subtest 'a killed process with 500 queued connections' => sub {
         eventually { $httpd->closer->{processes} == 1 } 'the process runs';
         kill STOP => $pid;
         my @clients = idle_clients($httpd, 'PORT2', 500);
-        is_deeply $httpd->endings('many'), {}, 'a stopped process ends no linger';
+        is_deeply $httpd->endings('many'), {},
+            'a stopped process ends no linger';
         $httpd->announce($DIED);
         kill KILL => $pid;
         successor($httpd, $pid);
@@ -175,7 +179,8 @@ subtest 'httpd stops with a stopped process' => sub {
     for_each_mpm {
         my $httpd = start(shift, vhost('PORT2', 'a', $FOREVER));
         my @clients = idle_clients($httpd, 'PORT2', 3);
-        eventually { $httpd->vhost_json('a')->{held} == 3 } 'three connections are held';
+        eventually { $httpd->vhost_json('a')->{held} == 3 }
+            'three connections are held';
         kill STOP => $httpd->closer_pid;
         $httpd->stop;
     };
@@ -192,15 +197,18 @@ subtest 'a process without free descriptors' => sub {
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n")
                               . vhost('PORT3', 'held', $FOREVER));
         my @clients = idle_clients($httpd, 'PORT3', 50);
-        eventually { $httpd->vhost_json('held')->{held} == 50 } 'fifty connections are held';
+        eventually { $httpd->vhost_json('held')->{held} == 50 }
+            'fifty connections are held';
         my $pid = $httpd->closer_pid;
         system(@lower, "--pid=$pid") == 0 or die "prlimit\n";
         my $load = load($httpd->port('PORT2'));
         push @clients, idle_clients($httpd, 'PORT3', 20);
-        eventually { $httpd->closer->{evicted} >= 20 } 'the oldest connections are evicted';
+        eventually { $httpd->closer->{evicted} >= 20 }
+            'the oldest connections are evicted';
         my @wrong = unload($load);
         is "@wrong", '', 'no request failed';
-        cmp_ok $httpd->closer->{held}, '<', 40, 'the process holds fewer connections than its limit';
+        cmp_ok $httpd->closer->{held}, '<', 40,
+            'the process holds fewer connections than its limit';
         is $httpd->closer_pid, $pid, 'the process survives';
         undef @clients;
         $httpd->stop;
@@ -235,7 +243,8 @@ sub without ($mpm, $what) {
     my @lines = $httpd->log =~ /$REFUSED/g;
     is @lines, 1, "$what: the error log has one line about the refusals";
     if ($what eq 'fork') {
-        eventually { $httpd->closer->{processes} == 1 } 'a second fork succeeds';
+        eventually { $httpd->closer->{processes} == 1 }
+            'a second fork succeeds';
         push @clients, idle_clients($httpd, 'PORT2', 2);
         eventually { $httpd->closer->{held} == 2 } 'the next process lingers';
     }
@@ -283,7 +292,8 @@ subtest 'the process works with httpd -X' => sub {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'a', $FOREVER), flags => ['-X']);
         my @clients = idle_clients($httpd, 'PORT2', 2);
-        eventually { $httpd->vhost_json('a')->{held} == 2 } 'two connections are held';
+        eventually { $httpd->vhost_json('a')->{held} == 2 }
+            'two connections are held';
         kill TERM => $httpd->pid;
         eventually { $httpd->ended } 'a stop of httpd waits for no client';
         eventually { !$httpd->left } 'the process ends with httpd';
@@ -298,10 +308,12 @@ subtest 'the process works without root' => sub {
         my $httpd = start($mpm, vhost('PORT2', 'a', $FOREVER),
                           as => 'www-data');
         my @clients = idle_clients($httpd, 'PORT2', 2);
-        eventually { $httpd->vhost_json('a')->{held} == 2 } 'two connections are held';
+        eventually { $httpd->vhost_json('a')->{held} == 2 }
+            'two connections are held';
         $httpd->graceful;
         push @clients, idle_clients($httpd, 'PORT2', 1);
-        eventually { $httpd->closer->{held} == 3 } 'two processes hold three connections';
+        eventually { $httpd->closer->{held} == 3 }
+            'two processes hold three connections';
         undef @clients;
         $httpd->stop;
     };

@@ -52,7 +52,8 @@ for_each_mpm {
     serves($httpd, 'at first');
     for my $how (qw(ones zeros random random)) {
         my $answer = $httpd->get("/scribble?$how");
-        cmp_ok $answer->{content}, '>=', $LEAST, "all areas are filled with $how";
+        cmp_ok $answer->{content}, '>=', $LEAST,
+            "all areas are filled with $how";
         formats_answer($httpd, $how);
         serves($httpd, $how);
         $httpd->get("/scribble?$how");

@@ -45,7 +45,8 @@ subtest 'messages and descriptors that no child of httpd sends' => sub {
         my $pid   = running($httpd);
         my $sent  = attack($httpd, 'foreign');
         cmp_ok $sent, '>=', 21, 'all messages are sent';
-        eventually { $httpd->closer->{invalid} == $sent } 'each message is refused'
+        eventually { $httpd->closer->{invalid} == $sent }
+            'each message is refused'
             or diag explain $httpd->closer;
         lingers($httpd, 'the process lingers on valid connections');
         is $httpd->closer_pid, $pid, 'the process has not been replaced';
@@ -60,7 +61,8 @@ subtest 'a child shuts the queue down' => sub {
         for my $how (1, 2) {
             my $httpd = start($mpm);
             my $pid   = running($httpd);
-            is attack($httpd, "shutdown=$how"), 1, "the child shuts the queue down ($how)";
+            is attack($httpd, "shutdown=$how"), 1,
+                "the child shuts the queue down ($how)";
             $httpd->announce($REFUSED);
             my @clients = map {
                 scalar idle_client('127.0.0.1', $httpd->port('PORT2'), $CLOSE)
@@ -69,10 +71,12 @@ subtest 'a child shuts the queue down' => sub {
                 'httpd lingers itself, and counts the refusals';
             my $samples = sub { scalar @{ $httpd->json->{history}{samples} } };
             my $n       = $samples->();
-            eventually { $samples->() > $n + 1 } 'the process keeps taking samples';
+            eventually { $samples->() > $n + 1 }
+                'the process keeps taking samples';
             is $httpd->closer_pid, $pid, 'the process has not been replaced';
             $httpd->graceful;
-            eventually { $httpd->closers == 1 } 'the process ends with its children';
+            eventually { $httpd->closers == 1 }
+                'the process ends with its children';
             isnt $httpd->closer_pid, $pid, 'a new process replaces it';
             lingers($httpd, 'the new process lingers');
             $httpd->stop;
@@ -115,7 +119,8 @@ subtest 'restarts leave no descriptor open in the parent' => sub {
                 "httpd restarts with a new process ($signal)";
             running($httpd);
         }
-        is $httpd->fds($httpd->pid), $open, 'the parent has as many descriptors as at the start';
+        is $httpd->fds($httpd->pid), $open,
+            'the parent has as many descriptors as at the start';
         $httpd->stop;
     };
 };

@@ -97,7 +97,8 @@ sub all_kinds ($backend_name, %options) {
                     . "Connection: close\r\n\r\n");
     push @KEPT, answer_proxy($backend);
     my ($json, $ss) = moment($httpd, 5);
-    is $json->{snapshot}{backend}, $backend_name, "the count is from $backend_name";
+    is $json->{snapshot}{backend}, $backend_name,
+        "the count is from $backend_name";
     is $json->{elsewhere}{half_closed} + 5, $ss,
         "connections of httpd and elsewhere have the sum of ss";
     is_deeply top($json), {
@@ -106,7 +107,8 @@ sub all_kinds ($backend_name, %options) {
         'server ' . $dual->sockport    => 3,
         'client ' . $dual->sockport    => 7,
         'client ' . $backend->sockport => 1,
-    }, 'five ports are listed with their roles' or diag explain $json->{elsewhere};
+    },
+        'five ports are listed with their roles' or diag explain $json->{elsewhere};
     is_deeply [map { $_->{connections} } @{ $json->{elsewhere}{top} }],
         [7, 5, 4, 3, 1], 'the port with the most connections is first';
     is $json->{elsewhere}{outgoing}, 8, 'this machine opened eight connections';
@@ -123,7 +125,8 @@ sub all_kinds ($backend_name, %options) {
     is $words, "netstat shows 25: 5 are httpd's, 7 are connections of this "
         . "machine to port $d, 5 are at port $f (another program), 4 are at "
         . "port $s (another program), 3 are at port $d (another program), 1 "
-        . "is a connection of this machine to port $b.", 'HTML lists the ports in a sentence';
+        . "is a connection of this machine to port $b.",
+            'HTML lists the ports in a sentence';
     @KEPT = ();
     $httpd->stop;
 }

@@ -90,14 +90,16 @@ subtest 'two make run at the same time in a fresh copy' => sub {
     like $said[0], qr/^make\ run:\ cannot\ listen\ on\ 127\.0\.0\.1
                       \ port\ $PORT\ \(.+\);\ try\ PORT=8081\.$/x,
         'the line names the port that is in use';
-    wait_for { grep { /finwait-status/ } words($winner) } 60, 'the first make run to serve';
+    wait_for { grep { /finwait-status/ } words($winner) } 60,
+        'the first make run to serve';
     like join("\n", words($winner)),
         qr{^(?:apxs: \S+ \n)?http://127\.0\.0\.1:$PORT/finwait-status  \(event;},
         'the first make run serves, and prints only its address';
 
     my $home = answer('/');
     is $home->{status}, 200, 'GET / is answered';
-    like $home->{content}, qr{href="/finwait-status}, 'the home page has a link to the page';
+    like $home->{content}, qr{href="/finwait-status},
+        'the home page has a link to the page';
     is answer('/finwait-status')->{status}, 200, 'the page is answered';
     my ($clients) = $home->{content} =~ m{<pre>(.*?)</pre>}s;
     my $n = begin_program('sh', '-c', 'exec ' . $clients =~ s/&gt;/>/gr);
@@ -113,7 +115,8 @@ subtest 'two make run at the same time in a fresh copy' => sub {
     kill INT => -$groups[$winner]{pid};
     wait_for { ended($winner) } 60, 'make run to end';
     is answer('/')->{status}, 599, 'Ctrl-C ends make run';
-    is slurp("$SCRATCH/output$winner") =~ /libtool/, '', 'the output has no line of libtool';
+    is slurp("$SCRATCH/output$winner") =~ /libtool/, '',
+        'the output has no line of libtool';
 };
 
 like join("\n", ends(begin('demo'), 'make demo')), qr/^None is left/m,
@@ -122,7 +125,8 @@ like join("\n", ends(begin('demo'), 'make demo')), qr/^None is left/m,
 # t/74 also compiles a test module.
 my $check = begin('check', 'UNITS=', 'REPLAYS=', 'MPMS=event',
                   'TESTS=t/05-docs.t t/74-scribble.t');
-like join("\n", ends($check, 'make check')), qr/^Result: PASS$/m, 'make check passes';
+like join("\n", ends($check, 'make check')), qr/^Result: PASS$/m,
+    'make check passes';
 
 END {
     my $status = $?;

@@ -14,8 +14,8 @@ use List::Util     qw(max min sum0);
 use Time::HiRes    qw(sleep time);
 
 our @EXPORT = qw(ab cpu_of flood_of longest_wait median paired pairs progress
-                 quartiles quick ratio row rss_of server shared_of silent
-                 start_life stop_silent wrk);
+                 quartiles quick ratio row rss_of server shared_of
+                 start_idle start_life stop_idle wrk);
 
 my $HERE  = dirname(abs_path(__FILE__));
 my $BUILT = File::Temp->newdir('fw2-bench-XXXXXX', TMPDIR => 1);
@@ -202,9 +202,9 @@ sub wrk ($url, $seconds, %o) {
     return ($rate, $n);
 }
 
-# Start idle clients in the background; stop_silent() closes them.
-sub silent ($server, $rate, $count, %o) {
-    my $pid = open2(my $out, my $in, client('silent'), $server->port, $rate,
+# Start idle clients in the background; stop_idle() closes them.
+sub start_idle ($server, $rate, $count, %o) {
+    my $pid = open2(my $out, my $in, client('idle'), $server->port, $rate,
                     $count, $o{vanish} ? 'vanish' : ());
     my $self = { pid => $pid, in => $in, out => $out };
     if ($o{ready}) {
@@ -216,7 +216,7 @@ sub silent ($server, $rate, $count, %o) {
     return $self;
 }
 
-sub stop_silent ($self) {
+sub stop_idle ($self) {
     close $self->{in};
     local $/;
     my $text = readline($self->{out}) // '';

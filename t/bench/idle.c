@@ -3,7 +3,7 @@
 /*
  * Clients that send one request, read the response to its end, and never close.
  *
- *     silent PORT RATE COUNT [vanish]
+ *     idle PORT RATE COUNT [vanish]
  *
  * opens RATE connections a second to 127.0.0.1, COUNT at most, prints "ready"
  * when all COUNT have read to the end, and holds them. At the end of standard
@@ -154,7 +154,7 @@ int main(int argc, char **argv)
 
     vanishing = argc == 5 && !strcmp(argv[4], "vanish");
     if (argc != 4 && !vanishing) {
-        fprintf(stderr, "usage: silent PORT RATE COUNT [vanish]\n");
+        fprintf(stderr, "usage: idle PORT RATE COUNT [vanish]\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGTERM);
