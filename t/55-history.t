@@ -49,9 +49,11 @@ sub more ($httpd, $least, $since = (samples($httpd))[-1]{time}) {
 # Test that only one process at a time has written samples.
 sub one_a_second (@samples) {
     my $time = $samples[-1]{time} - $samples[0]{time};
-    cmp_ok @samples, '<=', $time / 0.75 + 1.9, 'there is at most one sample a second';
+    cmp_ok @samples, '<=', $time / 0.75 + 1.9,
+        'there is at most one sample a second';
     is_deeply [map { $_->{time} } @samples],
-        [sort { $a <=> $b } map { $_->{time} } @samples], 'the samples are in order';
+        [sort { $a <=> $b } map { $_->{time} } @samples],
+            'the samples are in order';
 }
 
 sub longest_gap (@samples) {
@@ -78,10 +80,13 @@ sub follows_clients ($httpd) {
         $last = (samples($httpd))[-1];
         $last->{orphan} == 5 && $last->{held} == 3;
     } $PATIENT, 'a sample of them' },
-        'a sample has the five orphans and the three held connections' or diag explain $last;
-    cmp_ok $last->{timewait}, '>=', 5, 'the mini-sockets of the sample include the orphans';
+        'a sample has the five orphans and the three held connections'
+        or diag explain $last;
+    cmp_ok $last->{timewait}, '>=', 5,
+        'the mini-sockets of the sample include the orphans';
     my @rates = map { $_->{closes_per_second} // 0 } samples($httpd);
-    ok +(grep { $_ > 0 } @rates), 'a sample has a rate of closes' or diag "@rates";
+    ok +(grep { $_ > 0 } @rates),
+        'a sample has a rate of closes' or diag "@rates";
 
     my $day = $httpd->json->{history}{day};
     is $day->{interval_seconds}, 60, 'the day has one sample a minute';
@@ -94,7 +99,9 @@ sub follows_clients ($httpd) {
 sub stays ($httpd) {
     my $socket = connect_to($httpd->port);
     $socket->syswrite("GET / HTTP/1.1\r\n");
-    select undef, undef, undef, 0.5;
+    my $ends = join ' ', $httpd->port, $socket->sockport;
+    wait_for { (server_ends()->{$ends} // {})->{inode} } $PATIENT,
+        'a child to accept the connection';
     return $socket;
 }
 
@@ -127,7 +134,8 @@ sub outlives_its_process ($httpd) {
     kill KILL => $httpd->closers;
     my @new = more($httpd, 4, $last->{time});
     one_a_second(@new);
-    cmp_ok longest_gap($last, @new), '<', 5, 'another process continues within five seconds';
+    cmp_ok longest_gap($last, @new), '<', 5,
+        'another process continues within five seconds';
 }
 
 for_each_mpm {
@@ -135,11 +143,14 @@ for_each_mpm {
     my $httpd = start($mpm, 'FinWait2Sample 1s');
     wait_for { samples($httpd) >= 3 } $PATIENT, 'three samples';
     my $history = $httpd->json->{history};
-    is $history->{interval_seconds}, 1, 'the interval is that of the configuration';
+    is $history->{interval_seconds}, 1,
+        'the interval is that of the configuration';
     is_deeply [sort keys %{ $history->{samples}[0] }],
-        [qw(closes_per_second held marks orphan time timewait verdict)], 'a sample has its names';
+        [qw(closes_per_second held marks orphan time timewait verdict)],
+            'a sample has its names';
     my @samples = @{ $history->{samples} };
-    cmp_ok abs($samples[-1]{time} - time), '<', 30, 'a sample has the time of day';
+    cmp_ok abs($samples[-1]{time} - time), '<', 30,
+        'a sample has the time of day';
     is $samples[0]{closes_per_second}, undef, 'the first sample has no rate';
     is_deeply [marks(@samples)], ['restart'], 'the start has a mark';
     one_a_second(@samples);
@@ -159,7 +170,8 @@ subtest 'FinWait2Sample Off keeps old samples' => sub {
     wait_for { samples($httpd) >= 2 } $PATIENT, 'two samples';
     $httpd->graceful("FinWait2Sample Off\n$CONF");
     my $json = $httpd->json;
-    ok exists $json->{history} && !defined $json->{history}, 'the history is null';
+    ok exists $json->{history} && !defined $json->{history},
+        'the history is null';
     like html($httpd), qr/FinWait2Sample is Off/, 'the page has the reason';
     unlike html($httpd), qr/<svg/, 'the page has no chart';
     my $again = time;
@@ -210,12 +222,15 @@ subtest 'charts' => sub {
         # A reader of the page may have been held for a moment.
         like $said, qr/Held by httpd: (?:none|\d now, at most \d at)/,
             'the description has the line of held connections';
-        like $said, qr/Started at \d\d:\d\d/, 'the description has the time of the start';
+        like $said, qr/Started at \d\d:\d\d/,
+            'the description has the time of the start';
         unlike $said, qr/Restarts:/, 'a start does not count as a restart';
-        like $svg, qr{<title>start at \d\d:\d\d:\d\d</title>}, 'the chart marks the start';
+        like $svg, qr{<title>start at \d\d:\d\d:\d\d</title>},
+            'the chart marks the start';
         like $svg, qr{<title>\d\d:\d\d:\d\d: 7 orphans, \d held, closes a},
             'the chart has titles with values';
-        like $said, qr/^tags desc g path text title$/m, 'the chart consists of lines and texts';
+        like $said, qr/^tags desc g path text title$/m,
+            'the chart consists of lines and texts';
         is_deeply [grep { $_ > 200 } $said =~ /^path .* (\d+)$/mg], [],
             'a path has 200 points at most';
         cmp_ok length $svg, '<', 20_000, 'the chart is smaller than 20 kB';
@@ -244,7 +259,8 @@ subtest 'the history has changes of the verdict' => sub {
     my $httpd = start('event', "FinWait2Sample 1s\nFinWait2LingerSlots 4");
     wait_for { grep { ($_->{verdict} // '') eq 'ok' } samples($httpd) }
         $PATIENT, 'a sample with the verdict ok';
-    unlike html($httpd), qr/verdict (?:ok|danger) at/, 'the chart has no mark before the verdict changes';
+    unlike html($httpd), qr/verdict (?:ok|danger) at/,
+        'the chart has no mark before the verdict changes';
     my @clients = idle_clients($httpd, 'PORT3', 4);
     eventually { (samples($httpd))[-1]{verdict} eq 'danger' }
         'a sample has the verdict danger while no slot is free';
