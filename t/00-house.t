@@ -47,8 +47,8 @@ sub room ($path) { $path =~ m{^(?:src/)?[a-z]+/([a-z0-9]+)} ? $1 : undef }
 sub includes ($path) { slurp($path) =~ /^\s*#\s*include\s+["<]([^">]+)/mg }
 
 sub succeeds ($command, $name) {
-    my $said = `$command 2>&1`;
-    ok $? == 0, $name or diag "$command\n$said";
+    my $output = `$command 2>&1`;
+    ok $? == 0, $name or diag "$command\n$output";
 }
 
 subtest 'every file belongs to a wing' => sub {

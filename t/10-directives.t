@@ -111,18 +111,18 @@ sub quoted ($arg) { qq("$arg") }
 # Run `httpd -t` on a file with this text: (exit status, output without its path).
 sub check_file ($text) {
     spew("$DIR/t.conf", $text);
-    my ($status, $said) = config_check("Include $DIR/t.conf");
-    return ($status, $said =~ s/\Q$DIR\E/DIR/gr);
+    my ($status, $output) = config_check("Include $DIR/t.conf");
+    return ($status, $output =~ s/\Q$DIR\E/DIR/gr);
 }
 
 # Return undef if line 3 is refused with the right error, else the fault.
 sub wrong_refusal ($text, @patterns) {
-    my ($status, $said) = check_file($text);
-    return "accepted: $said" if !$status;
-    my @missing = grep { $said !~ $_ } qr{line 3 of DIR/t\.conf:}, @patterns;
+    my ($status, $output) = check_file($text);
+    return "accepted: $output" if !$status;
+    my @missing = grep { $output !~ $_ } qr{line 3 of DIR/t\.conf:}, @patterns;
     push @missing,
-        'a text without control characters' if $said =~ /[^\n\x20-\x7e]/;
-    return @missing ? "@missing is missing in: $said" : undef;
+        'a text without control characters' if $output =~ /[^\n\x20-\x7e]/;
+    return @missing ? "@missing is missing in: $output" : undef;
 }
 
 sub refused ($directive, $arg, $why) {
@@ -146,15 +146,15 @@ for my $directive (@ALL) {
     subtest "$directive accepts good values" => sub {
         for my $arg (@{ $GOOD{$directive} }) {
             for my $line ("$directive $arg", "\U$directive\E " . quoted($arg)) {
-                my ($status, $said) = check_file("$line\n");
-                is $status, 0, $line or diag $said;
+                my ($status, $output) = check_file("$line\n");
+                is $status, 0, $line or diag $output;
             }
         }
         my @lines = map { "$directive $_\n" } @{ $GOOD{$directive} };
-        my ($status, $said) = check_file($directive =~ /Status|Sample/
+        my ($status, $output) = check_file($directive =~ /Status|Sample/
             ? "@lines" : "<VirtualHost *:1>\n@lines</VirtualHost>\n");
         is $status, 0,
-            'one server may repeat the directive with all values' or diag $said;
+            'one server may repeat the directive with all values' or diag $output;
     };
     subtest "$directive refuses bad values" => sub {
         my @tables = $BAD{$directive};

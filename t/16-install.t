@@ -36,25 +36,25 @@ sub root ($includes) {
 sub run ($dir, $what, %environment) {
     local %ENV = (%ENV, APXS => "$dir/bin/apxs", DESTDIR => '',
                   MODULE => '.libs/mod_finwait2.so', %environment);
-    my $said = `conf/install $what 2>&1`;
-    return ($?, $said);
+    my $output = `conf/install $what 2>&1`;
+    return ($?, $output);
 }
 
 sub files ($dir) { sort map { s{^\Q$dir\E/}{}r } `find $dir/etc $dir/modules \\
     ! -type d ! -name httpd.conf 2>/dev/null` =~ /(.+)/g }
 
 sub starts ($dir) {
-    my $said = `$HTTPD -t -f $dir/etc/httpd.conf 2>&1`;
-    return $said =~ /^Syntax OK$/m;
+    my $output = `$HTTPD -t -f $dir/etc/httpd.conf 2>&1`;
+    return $output =~ /^Syntax OK$/m;
 }
 
 subtest 'Debian: links enable the module' => sub {
     my $dir = root("IncludeOptional etc/mods-enabled/*.load\n"
                  . "IncludeOptional etc/mods-enabled/*.conf\n");
     make_path("$dir/etc/mods-available", "$dir/etc/mods-enabled");
-    my ($status, $said) = run($dir, 'install', LIBEXECDIR => "$dir/elsewhere");
-    is $status, 0, 'make install' or diag $said;
-    like $said, qr/^Installed\. Next: a2enmod finwait2,/,
+    my ($status, $output) = run($dir, 'install', LIBEXECDIR => "$dir/elsewhere");
+    is $status, 0, 'make install' or diag $output;
+    like $output, qr/^Installed\. Next: a2enmod finwait2,/,
         'the message names the next step';
     is_deeply [files($dir)], [map { "etc/mods-available/finwait2.$_" }
                               qw(conf load)],
@@ -65,14 +65,14 @@ subtest 'Debian: links enable the module' => sub {
     symlink "../mods-available/finwait2.$_", "$dir/etc/mods-enabled/finwait2.$_"
         for qw(load conf);
     ok starts($dir), 'httpd starts with it';
-    ($status, $said) = run($dir, 'uninstall', LIBEXECDIR => "$dir/elsewhere");
-    is $status, 0, 'make uninstall of an enabled module' or diag $said;
+    ($status, $output) = run($dir, 'uninstall', LIBEXECDIR => "$dir/elsewhere");
+    is $status, 0, 'make uninstall of an enabled module' or diag $output;
     is_deeply [files($dir), glob "$dir/elsewhere/*"], [],
         'make uninstall leaves no file';
     ok starts($dir), 'httpd starts without it';
-    ($status, $said) = run($dir, 'uninstall', LIBEXECDIR => "$dir/elsewhere");
+    ($status, $output) = run($dir, 'uninstall', LIBEXECDIR => "$dir/elsewhere");
     is $status, 0, 'a second make uninstall succeeds';
-    like $said, qr/^Nothing to remove: there is no \S+mod_finwait2\.so\.$/,
+    like $output, qr/^Nothing to remove: there is no \S+mod_finwait2\.so\.$/,
         'the message reports nothing to remove';
 };
 
@@ -80,15 +80,15 @@ subtest 'Red Hat: httpd includes every file' => sub {
     my $dir = root("IncludeOptional etc.modules.d/*.conf\n"
                  . "IncludeOptional etc.d/*.conf\n");
     make_path("$dir/etc.modules.d");
-    my ($status, $said) = run($dir, 'install');
-    is $status, 0, 'make install' or diag $said;
+    my ($status, $output) = run($dir, 'install');
+    is $status, 0, 'make install' or diag $output;
     ok -e "$dir/etc.$_", "make install writes conf.$_"
         for qw(modules.d/10-finwait2.conf d/finwait2.conf);
     ok starts($dir), 'httpd starts with it';
     spew("$dir/etc.d/finwait2.conf", "# mine\n");
-    ($status, $said) = run($dir, 'uninstall');
-    is $status, 0, 'make uninstall' or diag $said;
-    like $said, qr/finwait2\.conf has been changed and stays\./,
+    ($status, $output) = run($dir, 'uninstall');
+    is $status, 0, 'make uninstall' or diag $output;
+    like $output, qr/finwait2\.conf has been changed and stays\./,
         'the message reports that the changed file stays';
     ok -e "$dir/etc.d/finwait2.conf", 'the changed file stays';
     ok !-e "$dir/etc.modules.d/10-finwait2.conf",
@@ -98,21 +98,21 @@ subtest 'Red Hat: httpd includes every file' => sub {
 
 subtest 'httpd\'s own layout: httpd.conf includes each file' => sub {
     my $dir = root('');
-    my ($status, $said) = run($dir, 'install');
-    is $status, 0, 'make install' or diag $said;
-    my $lines = join '', $said =~ /^(Include .*\n)/mg;
+    my ($status, $output) = run($dir, 'install');
+    is $status, 0, 'make install' or diag $output;
+    my $lines = join '', $output =~ /^(Include .*\n)/mg;
     my $conf  = slurp("$dir/etc/httpd.conf");
     spew("$dir/etc/httpd.conf", $conf . $lines);
     ok $lines && starts($dir),
         'httpd starts with the lines that make install prints';
-    ($status, $said) = run($dir, 'uninstall');
+    ($status, $output) = run($dir, 'uninstall');
     isnt $status, 0, 'make uninstall fails while httpd.conf has those lines';
-    like $said, qr/nothing was removed, for httpd would not start any more/,
+    like $output, qr/nothing was removed, for httpd would not start any more/,
         'the message has the reason';
     ok starts($dir), 'httpd still starts after a refused uninstall';
     spew("$dir/etc/httpd.conf", $conf);
-    ($status, $said) = run($dir, 'uninstall');
-    is $status, 0, 'make uninstall without those lines' or diag $said;
+    ($status, $output) = run($dir, 'uninstall');
+    is $status, 0, 'make uninstall without those lines' or diag $output;
     is_deeply [files($dir)], [], 'make uninstall leaves no file';
 };
 
@@ -122,10 +122,10 @@ subtest 'make uninstall keeps a file of a package' => sub {
     is((run($dir, 'install'))[0], 0, 'make install succeeds');
     my @before = files($dir);
     script("$dir/bin/dpkg", 'echo "libapache2-mod-finwait2: $2"');
-    my ($status, $said) = run($dir, 'uninstall',
+    my ($status, $output) = run($dir, 'uninstall',
                               PATH => "$dir/bin:$ENV{PATH}");
     isnt $status, 0, 'make uninstall fails';
-    like $said, qr/belongs to the package libapache2-mod-finwait2: remove that/,
+    like $output, qr/belongs to the package libapache2-mod-finwait2: remove that/,
         'the message names the package';
     is_deeply [files($dir)], \@before, 'a refused uninstall removes no file';
 };
@@ -133,8 +133,8 @@ subtest 'make uninstall keeps a file of a package' => sub {
 subtest 'DESTDIR prefixes all files' => sub {
     my $dir = root('');
     make_path("$dir/to$dir/etc/mods-available");
-    my ($status, $said) = run($dir, 'install', DESTDIR => "$dir/to");
-    is $status, 0, 'make install' or diag $said;
+    my ($status, $output) = run($dir, 'install', DESTDIR => "$dir/to");
+    is $status, 0, 'make install' or diag $output;
     is_deeply [files($dir)], [], 'no file is written outside of DESTDIR';
     is slurp("$dir/to$dir/etc/mods-available/finwait2.load"),
         "LoadModule finwait2_module $dir/modules/mod_finwait2.so\n",

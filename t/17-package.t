@@ -36,16 +36,16 @@ delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL CFLAGS LDFLAGS SANITIZE
 $ENV{DEBIAN_FRONTEND} = 'noninteractive';
 
 # Return the output of a command that must succeed.
-sub said ($command) {
-    my $said = `($command) </dev/null 2>&1`;
-    die "$command: status $?\n$said" if $?;
-    return $said;
+sub run ($command) {
+    my $output = `($command) </dev/null 2>&1`;
+    die "$command: status $?\n$output" if $?;
+    return $output;
 }
 
 sub succeeds ($command, $name) {
-    my $said = eval { said($command) };
-    ok defined $said, $name or diag $@;
-    return $said // '';
+    my $output = eval { run($command) };
+    ok defined $output, $name or diag $@;
+    return $output // '';
 }
 
 #---- the package -------------------------------------------------------------
@@ -59,12 +59,12 @@ succeeds("lintian --fail-on error,warning $deb",
          'lintian has neither an error nor a warning');
 
 # The same package with an older version and another comment in its configuration.
-said("mkdir -p $ROOM && mount -t tmpfs tmpfs $ROOM");
-said("dpkg-deb -R $deb $ROOM/old");
-said("sed -i 's/^Version: .*/Version: 0.9.9-1/' $ROOM/old/DEBIAN/control");
-said("sed -i '1s/.*/# An older comment./' "
+run("mkdir -p $ROOM && mount -t tmpfs tmpfs $ROOM");
+run("dpkg-deb -R $deb $ROOM/old");
+run("sed -i 's/^Version: .*/Version: 0.9.9-1/' $ROOM/old/DEBIAN/control");
+run("sed -i '1s/.*/# An older comment./' "
    . "$ROOM/old/etc/apache2/mods-available/finwait2.conf");
-said("dpkg-deb -b $ROOM/old $ROOM/old.deb");
+run("dpkg-deb -b $ROOM/old $ROOM/old.deb");
 
 #---- the root ----------------------------------------------------------------
 
@@ -72,18 +72,18 @@ said("dpkg-deb -b $ROOM/old $ROOM/old.deb");
 # a chroot, or without a runlevel.
 sub enter_root () {
     my $root = "$ROOM/root";
-    said("mkdir $root $ROOM/upper $ROOM/work && mount -t overlay overlay $root "
+    run("mkdir $root $ROOM/upper $ROOM/work && mount -t overlay overlay $root "
        . "-o lowerdir=/,upperdir=$ROOM/upper,workdir=$ROOM/work");
-    said("mount -t tmpfs tmpfs $root/$_") for 'run', 'tmp';
-    said("mount -t proc proc $root/proc && mount --rbind /dev $root/dev");
-    said("mkdir -m 1777 $root/run/lock");
+    run("mount -t tmpfs tmpfs $root/$_") for 'run', 'tmp';
+    run("mount -t proc proc $root/proc && mount --rbind /dev $root/dev");
+    run("mkdir -m 1777 $root/run/lock");
     my $names = slurp('/etc/resolv.conf');
     unlink "$root/etc/resolv.conf";
     spew("$root/etc/resolv.conf", $names);
-    said("cp $deb $root/tmp/new.deb && cp $ROOM/old.deb $root/tmp/");
-    said("pivot_root $root $root/mnt");
+    run("cp $deb $root/tmp/new.deb && cp $ROOM/old.deb $root/tmp/");
+    run("pivot_root $root $root/mnt");
     chdir '/' or die "chdir: $!";
-    said('umount -l /mnt');
+    run('umount -l /mnt');
     script('/sbin/runlevel', 'echo N 2');
 }
 
@@ -94,17 +94,17 @@ sub install_httpd () {
     script($policy, 'exit 101');
     unlink '/var/lib/man-db/auto-update';
     spew('/etc/dpkg/dpkg.cfg.d/fast', "force-unsafe-io\n");
-    said("dpkg --purge --force-depends $NAME apache2");
-    said('rm -rf /etc/apache2 /var/lib/apache2 /var/log/apache2');
+    run("dpkg --purge --force-depends $NAME apache2");
+    run('rm -rf /etc/apache2 /var/lib/apache2 /var/log/apache2');
     my $get = 'timeout 100 apt-get install -qq -y --no-install-recommends apache2';
-    said("$get || { apt-get update -qq && $get; }");
+    run("$get || { apt-get update -qq && $get; }");
     unlink $policy;
 }
 
 sub leave_network () {
     require 'syscall.ph';
     syscall(main::SYS_unshare(), 0x40000000) == 0 or die "unshare: $!";
-    said('ip link set lo up');
+    run('ip link set lo up');
 }
 
 my $why = eval { enter_root(); 1 } ? '' : "no overlay can be mounted here: $@";
@@ -131,7 +131,7 @@ sub installed () {
     return `dpkg-query -W -f '\${Version} \${db:Status-Status}' $NAME 2>/dev/null`;
 }
 
-sub ours () { return `find /etc /usr /var -xdev -iname '*finwait2*' 2>/dev/null` }
+sub module_files () { return `find /etc /usr /var -xdev -iname '*finwait2*' 2>/dev/null` }
 
 # Wait for the closer process, which ends after its httpd.
 sub closer_ends () {
@@ -146,7 +146,7 @@ my $CONF = '/etc/apache2/mods-available/finwait2.conf';
 SKIP: {
     skip $why =~ s/\n.*//sr, 1 if $why;
     leave_network();
-    my $before = ours();
+    my $before = module_files();
     succeeds('invoke-rc.d apache2 start', 'httpd starts');
     serves('without the module');
 
@@ -173,11 +173,11 @@ SKIP: {
     ok closer_ends(), 'the closer process ends';
 
     succeeds("dpkg --purge $NAME", 'the package is purged');
-    is ours(), $before, 'a purge leaves no file';
+    is module_files(), $before, 'a purge leaves no file';
     serves('after the purge');
     unlike slurp('/var/log/apache2/error.log'), qr/:(?:emerg|alert|crit|error)\]/,
         'the error log has no line at error or above';
-    said('invoke-rc.d apache2 stop');
+    run('invoke-rc.d apache2 stop');
 }
 
 done_testing;

@@ -24,9 +24,9 @@ sub indented ($text) {
 
 sub accepted ($mpm, $conf, $name) {
     # The harness loads the modules, from the folder of this httpd.
-    my ($status, $said) = config_check($conf =~ s/^LoadModule .*\n//mgr,
+    my ($status, $output) = config_check($conf =~ s/^LoadModule .*\n//mgr,
                                        mpm => $mpm, modules => \@MODULES);
-    is $status, 0, $name or diag $conf . $said;
+    is $status, 0, $name or diag $conf . $output;
 }
 
 my $recipes = slurp($RECIPES);

@@ -9,10 +9,10 @@ my $APXS = $ENV{APXS} // 'apxs';
 my ($modules, $etc) = map { `$APXS -q $_` =~ s/\n//r } qw(LIBEXECDIR SYSCONFDIR);
 my ($version) = slurp('src/base/version.h') =~ /FW2_VERSION "(.+)"/;
 
-my $said = `make rpm 2>&1`;
-is $?, 0, 'make rpm' or diag $said;
-my ($rpm) = $said =~ m{^(build/mod_finwait2-\Q$version\E-.*\.rpm)$}m;
-ok $rpm, 'the package has the version of the module' or diag $said;
+my $output = `make rpm 2>&1`;
+is $?, 0, 'make rpm' or diag $output;
+my ($rpm) = $output =~ m{^(build/mod_finwait2-\Q$version\E-.*\.rpm)$}m;
+ok $rpm, 'the package has the version of the module' or diag $output;
 $rpm //= 'none';
 
 my %has = map { $_ => 1 } `rpm -qlp $rpm` =~ /(.+)/g;

@@ -36,40 +36,40 @@ sub check (@lines) {
 subtest 'seven directives may stand in any section' => sub {
     for my $section (@SECTIONS) {
         my ($name, $open) = @$section;
-        my ($status, $said) = check($open, map({ "$_ $GOOD{$_}" }
+        my ($status, $output) = check($open, map({ "$_ $GOOD{$_}" }
                                                sort keys %GOOD), "</$name>");
-        is $status, 0, $open or diag $said;
+        is $status, 0, $open or diag $output;
     }
     my @else = map { "FinWait2Timeout $_" } 1 .. 3;
-    my ($status, $said) = check('<If "false">', $else[0], '</If>',
+    my ($status, $output) = check('<If "false">', $else[0], '</If>',
         '<ElseIf "false">', $else[1], '</ElseIf>', '<Else>', $else[2],
         '</Else>');
-    is $status, 0, '<ElseIf> and <Else>' or diag $said;
+    is $status, 0, '<ElseIf> and <Else>' or diag $output;
 };
 
 subtest 'the other directives are refused in sections' => sub {
     for my $section (@SECTIONS) {
         my ($name, $open) = @$section;
         for my $directive (sort keys %SERVER_ONLY) {
-            my ($status, $said) = check($open,
+            my ($status, $output) = check($open,
                 "$directive $SERVER_ONLY{$directive}", "</$name>");
             isnt $status, 0, "$directive in $open";
-            like $said, qr/$directive not allowed in <$name> context/,
+            like $output, qr/$directive not allowed in <$name> context/,
                 "$directive in $open: httpd names the context";
         }
     }
 };
 
 subtest 'a wrong value and a <Limit> are refused' => sub {
-    my ($status, $said) = check('<Location "/x">', 'FinWait2Timeout 90s',
+    my ($status, $output) = check('<Location "/x">', 'FinWait2Timeout 90s',
                                 '</Location>');
     isnt $status, 0, '90s is refused';
-    like $said, qr/FinWait2Timeout cannot be '90s'.*Allowed: system/,
+    like $output, qr/FinWait2Timeout cannot be '90s'.*Allowed: system/,
         'the error names the value and the allowed values';
-    ($status, $said) = check('<Location "/x">', '<Limit GET>',
+    ($status, $output) = check('<Location "/x">', '<Limit GET>',
         'FinWait2Timeout 9s', '</Limit>', '</Location>');
     isnt $status, 0, 'a <Limit> is refused';
-    like $said, qr/FinWait2Timeout cannot occur within <Limit>/,
+    like $output, qr/FinWait2Timeout cannot occur within <Limit>/,
         'the error names <Limit>';
 };
 

@@ -263,10 +263,10 @@ sub nodes ($mpm) {
     for my $kind (qw(agent fetch)) {
         for my $port (qw(PORT2 PORT3)) {
             my $url = 'http://127.0.0.1:' . $httpd->port($port) . '/';
-            my $pid = open2(my $said, my $in,
+            my $pid = open2(my $output, my $in,
                             'node', 't/clients/node.js', $kind, 5, $url);
-            like scalar(<$said>), qr/^answered/, "$kind is answered at $port";
-            push @nodes, [$pid, $in, $said];
+            like scalar(<$output>), qr/^answered/, "$kind is answered at $port";
+            push @nodes, [$pid, $in, $output];
         }
     }
     # Node may use a connection twice, so only the side that closes is tested.

@@ -170,8 +170,8 @@ sub unknown ($httpd, $backend, $name) {
             "$name: $format has other samples";
     }
     my $text = $httpd->get('/finwait-status?prometheus')->{content};
-    my ($status, $said) = judged($text, qw(promtool check metrics));
-    is $status, 0, "$name: promtool has no complaint" or diag $said;
+    my ($status, $output) = judged($text, qw(promtool check metrics));
+    is $status, 0, "$name: promtool has no complaint" or diag $output;
     return html($httpd);
 }
 

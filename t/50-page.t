@@ -340,8 +340,8 @@ subtest 'every format is valid and has the same numbers' => sub {
         '0.0.4 has a sample for each number';
     for (@leaves) {
         my ($sample, $value) = @$_;
-        my @said = ($of_open->{$sample}, $of_old->{$sample});
-        ok !(grep { $_ != $value } @said), $sample or diag "$value: @said";
+        my @output = ($of_open->{$sample}, $of_old->{$sample});
+        ok !(grep { $_ != $value } @output), $sample or diag "$value: @output";
     }
     my $words = words(decode_json($again));
     my @moving = delete @auto{@MOVING_WORDS};
@@ -357,8 +357,8 @@ subtest 'every format is valid and has the same numbers' => sub {
     is $types->{finwait2_tcp_timewait_overflows}, 'counter',
         'overflows of mini-sockets are a counter';
 
-    my ($status, $said) = judged($old, qw(promtool check metrics));
-    is "$status $said", '0 ', 'promtool has no complaint';
+    my ($status, $output) = judged($old, qw(promtool check metrics));
+    is "$status $output", '0 ', 'promtool has no complaint';
     $httpd->await_closed;
     like page($httpd)->{content}, qr{<h1>.*6 half-closed connections cost},
         'HTML has six orphans, too';

@@ -94,10 +94,10 @@ subtest 'hostile names of virtual hosts do no harm' => sub {
         my $text = $httpd->get("/finwait-status?$format")->{content};
         ok eval { samples($parser, $text) }, "$format parses" or diag $@;
     }
-    my ($status, $said) =
+    my ($status, $output) =
         judged($httpd->get('/finwait-status?prometheus')->{content},
                qw(promtool check metrics));
-    is "$status $said", '0 ', 'promtool has no complaint';
+    is "$status $output", '0 ', 'promtool has no complaint';
     my $html = $httpd->get('/finwait-status')->{content};
     unlike $html, qr/<script>alert/, 'the names are escaped in HTML';
     cmp_ok length $html, '<', 100_000, 'the HTML is bounded';

@@ -188,7 +188,7 @@ subtest 'FinWait2Sample Off keeps old samples' => sub {
 
 # Return the description and the paths of an SVG, by the XML parser of python3.
 sub drawn ($svg) {
-    my ($status, $said) = judged($svg, '/usr/bin/python3', '-c', <<'END');
+    my ($status, $output) = judged($svg, '/usr/bin/python3', '-c', <<'END');
 import re, sys, xml.dom.minidom
 svg = xml.dom.minidom.parse(sys.stdin).documentElement
 names = svg.getAttribute("aria-labelledby").split()
@@ -202,7 +202,7 @@ for p in svg.getElementsByTagName("path"):
           p.getAttribute("d"))))
 print("tags", *sorted({e.tagName for e in svg.getElementsByTagName("*")}))
 END
-    return $status ? "not well-formed: $said" : $said;
+    return $status ? "not well-formed: $output" : $output;
 }
 
 subtest 'charts' => sub {
@@ -213,25 +213,25 @@ subtest 'charts' => sub {
     my @svgs = html($httpd) =~ m{<svg viewBox="0.*?</svg>}gs;
     is @svgs, 1, 'the page has one chart during the first hour';
     for my $svg (@svgs) {
-        my $said = drawn($svg);
-        like $said, qr/^role img$/m, 'the chart is an image';
-        like $said, qr/^words Half-closed connections: Since the start \| /m,
+        my $output = drawn($svg);
+        like $output, qr/^role img$/m, 'the chart is an image';
+        like $output, qr/^words Half-closed connections: Since the start \| /m,
             'the chart has a name';
-        like $said, qr/Orphans of the kernel: 7 now, at most 7 at \d\d:\d\d/,
+        like $output, qr/Orphans of the kernel: 7 now, at most 7 at \d\d:\d\d/,
             'the description has the present number and the maximum';
         # A reader of the page may have been held for a moment.
-        like $said, qr/Held by httpd: (?:none|\d now, at most \d at)/,
+        like $output, qr/Held by httpd: (?:none|\d now, at most \d at)/,
             'the description has the line of held connections';
-        like $said, qr/Started at \d\d:\d\d/,
+        like $output, qr/Started at \d\d:\d\d/,
             'the description has the time of the start';
-        unlike $said, qr/Restarts:/, 'a start does not count as a restart';
+        unlike $output, qr/Restarts:/, 'a start does not count as a restart';
         like $svg, qr{<title>start at \d\d:\d\d:\d\d</title>},
             'the chart marks the start';
         like $svg, qr{<title>\d\d:\d\d:\d\d: 7 orphans, \d held, closes a},
             'the chart has titles with values';
-        like $said, qr/^tags desc g path text title$/m,
+        like $output, qr/^tags desc g path text title$/m,
             'the chart consists of lines and texts';
-        is_deeply [grep { $_ > 200 } $said =~ /^path .* (\d+)$/mg], [],
+        is_deeply [grep { $_ > 200 } $output =~ /^path .* (\d+)$/mg], [],
             'a path has 200 points at most';
         cmp_ok length $svg, '<', 20_000, 'the chart is smaller than 20 kB';
     }

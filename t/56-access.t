@@ -39,10 +39,10 @@ END
         'the page answers in its virtual host';
     is raw($httpd, GET => '/of-second', 'Host: first.test')->{status}, 404,
         'the page answers in no other virtual host';
-    my ($status, $said) = config_check(
+    my ($status, $output) = config_check(
         "<VirtualHost *:\@PORT\@>\nFinWait2Status On\n</VirtualHost>\n");
     isnt $status, 0, 'FinWait2Status in a virtual host is refused';
-    like $said, qr/FinWait2Status/, 'the refusal names FinWait2Status';
+    like $output, qr/FinWait2Status/, 'the refusal names FinWait2Status';
     $httpd->stop;
 };
 

@@ -140,12 +140,12 @@ sub finish ($client) {
 
 subtest 'values of FinWait2LingerIdle' => sub {
     for my $good (qw(auto AUTO 10ms 2 2s 1h)) {
-        my ($status, $said) = config_check("FinWait2LingerIdle $good\n");
-        is $status, 0, "$good is accepted" or diag $said;
+        my ($status, $output) = config_check("FinWait2LingerIdle $good\n");
+        is $status, 0, "$good is accepted" or diag $output;
     }
     for my $bad (qw(0 9ms 61min autos unlimited)) {
-        my ($status, $said) = config_check("FinWait2LingerIdle $bad\n");
-        like $said, qr/cannot be '$bad': .*Allowed: auto .*10ms to 1h/,
+        my ($status, $output) = config_check("FinWait2LingerIdle $bad\n");
+        like $output, qr/cannot be '$bad': .*Allowed: auto .*10ms to 1h/,
             "$bad is refused";
         isnt $status, 0, "$bad: httpd does not start";
     }

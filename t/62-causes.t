@@ -400,8 +400,8 @@ subtest 'causes by the backend' => sub {
             $socket->syswrite("CONNECT 127.0.0.1:$to HTTP/1.1\r\n"
                 . "Host: 127.0.0.1:$to\r\nUser-Agent: $agent\r\n\r\n");
             my $other = $backend->accept;
-            $socket->sysread(my $said, 1000);
-            like $said, qr/^HTTP\S+ 200/, 'the tunnel is open';
+            $socket->sysread(my $output, 1000);
+            like $output, qr/^HTTP\S+ 200/, 'the tunnel is open';
             $other->close;
             read_all($socket);
             return $then->($socket);
@@ -420,8 +420,8 @@ subtest 'causes by the backend' => sub {
             $other->sysread(my $asked, 10000);
             $other->syswrite("HTTP/1.1 101 Switching Protocols\r\n"
                            . "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
-            $socket->sysread(my $said, 1000);
-            like $said, qr/^HTTP\S+ 101/, 'the WebSocket is open';
+            $socket->sysread(my $output, 1000);
+            like $output, qr/^HTTP\S+ 101/, 'the WebSocket is open';
             $then->($socket);
             $other->close;
             read_all($socket);

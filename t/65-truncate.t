@@ -113,7 +113,7 @@ sub write_some ($client, $now) {
         $client->{out}   = '';
     }
     substr($client->{out}, 0, $n // 0) = '';
-    $client->{said} //= $now if !length $client->{out};
+    $client->{sent_at} //= $now if !length $client->{out};
 }
 
 sub read_some ($client, $now) {
@@ -135,7 +135,7 @@ sub read_some ($client, $now) {
 # limit: with small buffers in the kernel httpd waits for the client.
 sub let_read ($now, @clients) {
     state $looked = 0;
-    my @waiting = grep { !defined $_->{read_at} && $_->{said} } @clients;
+    my @waiting = grep { !defined $_->{read_at} && $_->{sent_at} } @clients;
     for my $client (grep { !defined $_->{waits} } @waiting) {
         $client->{read_at} = $now;
     }
@@ -148,7 +148,7 @@ sub let_read ($now, @clients) {
         $open{"$local $peer"} = 1;
     }
     for my $client (@waiting) {
-        next if $open{ $client->{ends} } && $now < $client->{said} + 10;
+        next if $open{ $client->{ends} } && $now < $client->{sent_at} + 10;
         $client->{read_at} = $now + $client->{waits};
         $client->{out} .= $client->{adds} // '';
     }

@@ -582,8 +582,8 @@ subtest 'real clients of many kinds' => sub {
             SKIP: {
                 skip "$name: not installed", 1 if !installed($program)
                     || $needs && system("$needs 2>/dev/null") != 0;
-                my $said = `$command 2>$SCRATCH/error`;
-                like $said, $expected, "$name gets all its responses"
+                my $output = `$command 2>$SCRATCH/error`;
+                like $output, $expected, "$name gets all its responses"
                     or diag `tail -5 $SCRATCH/error`;
             }
         }

@@ -84,10 +84,10 @@ subtest 'two make run at the same time in a fresh copy' => sub {
     my @two = map { begin('run', "PORT=$PORT") } 1, 2;
     wait_for { grep { ended($_) } @two } 400, 'one of the two to end';
     my ($loser, $winner) = sort { ended($b) <=> ended($a) } @two;
-    my @said = grep { !/^apxs: / } words($loser);
-    is @said, 1, 'the second make run prints one line'
-        or diag join "\n", @said;
-    like $said[0], qr/^make\ run:\ cannot\ listen\ on\ 127\.0\.0\.1
+    my @output = grep { !/^apxs: / } words($loser);
+    is @output, 1, 'the second make run prints one line'
+        or diag join "\n", @output;
+    like $output[0], qr/^make\ run:\ cannot\ listen\ on\ 127\.0\.0\.1
                       \ port\ $PORT\ \(.+\);\ try\ PORT=8081\.$/x,
         'the line names the port that is in use';
     wait_for { grep { /finwait-status/ } words($winner) } 60,

@@ -68,8 +68,8 @@ subtest 'rules and dashboard use existing metrics' => sub {
     $groups .= '{ record: a, expr: ' . encode_json([$_->{expr}]) =~ s/^\[|\]$//gr
         . " },\n" for map { @{ $_->{targets} } } @{ $board->{panels} };
     spew("$SCRATCH/panels.yml", "$groups] }]\n");
-    my $said = `promtool check rules --lint=none $SCRATCH/panels.yml 2>&1`;
-    is $?, 0, 'Prometheus accepts the queries of the panels' or diag $said;
+    my $output = `promtool check rules --lint=none $SCRATCH/panels.yml 2>&1`;
+    is $?, 0, 'Prometheus accepts the queries of the panels' or diag $output;
 };
 
 #---- the conditions -----------------------------------------------------------
@@ -189,13 +189,13 @@ subtest 'each rule fires on one side of its condition only' => sub {
         spew("$SCRATCH/rules.yml", $rules);
         spew($file, "rule_files: [rules.yml]\nevaluation_interval: 1m\n"
                   . "tests:\n" . rule_test($alert, $series));
-        my $said = `promtool test rules $file 2>&1`;
-        my $did = $said =~ /alertname="$alert"/ || 0;
-        like $said, $fires ? qr/FAILED/ : qr/SUCCESS/,
+        my $output = `promtool test rules $file 2>&1`;
+        my $did = $output =~ /alertname="$alert"/ || 0;
+        like $output, $fires ? qr/FAILED/ : qr/SUCCESS/,
             "$alert $n: promtool has a result";
         is $did, $fires, "$alert $n: "
             . ($fires ? 'the alert fires' : 'the alert does not fire')
-            or diag $said;
+            or diag $output;
         ($fires ? $fired{$alert} : $silent{$alert})++;
     }
     is_deeply [grep { !$fired{$_} || !$silent{$_} } @alerts], [],

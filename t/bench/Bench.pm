@@ -221,8 +221,8 @@ sub stop_idle ($self) {
     local $/;
     my $text = readline($self->{out}) // '';
     waitpid $self->{pid}, 0;
-    my %said = $text =~ /(opened|answered|failed) (\d+)/g;
-    return \%said;
+    my %output = $text =~ /(opened|answered|failed) (\d+)/g;
+    return \%output;
 }
 
 # Run a flood: (bytes acknowledged, seconds, reason of its end).

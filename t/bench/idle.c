@@ -149,7 +149,7 @@ int main(int argc, char **argv)
 {
     struct sockaddr_in to = { .sin_family = AF_INET };
     struct epoll_event events[EVENTS];
-    long count, said = 0;
+    long count, printed = 0;
     double rate, start;
 
     vanishing = argc == 5 && !strcmp(argv[4], "vanish");
@@ -175,8 +175,8 @@ int main(int argc, char **argv)
         for (i = 0; i < n; i++) {
             handle(events[i].data.fd, events[i].events);
         }
-        if (!said && answered + failed >= count) {
-            said = 1;
+        if (!printed && answered + failed >= count) {
+            printed = 1;
             printf("ready\n");
             fflush(stdout);
         }

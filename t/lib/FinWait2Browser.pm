@@ -8,7 +8,7 @@ package FinWait2Browser;
 #   my $value = $browser->value('document.title');    # of a JavaScript expression
 #   $browser->click('#pause');
 #   $browser->shot($path, full => 1);                 # a PNG file
-#   my @said = $browser->console;                     # since the page was opened
+#   my @output = $browser->console;                     # since the page was opened
 #   my @nodes = $browser->accessibility;              # {role, name, properties}
 #
 # value() waits for an expression that yields a promise. Every wait has a limit.
@@ -30,7 +30,7 @@ sub start ($class) {
     return if !grep { -x "$_/chromium" } split /:/, $ENV{PATH};
     my $self = $class->launch;
     return $self if eval { $self->attach; 1 };
-    die $@, $self->said;
+    die $@, $self->errors;
 }
 
 # Containers have a small /dev/shm: Chromium shares its memory in files instead.
@@ -44,7 +44,7 @@ sub launch ($class) {
         my ($read, $write) = map { fcntl $_, F_DUPFD, 5 } $in, $out;
         POSIX::dup2($read, 3);
         POSIX::dup2($write, 4);
-        CORE::open(STDERR, ">", "$profile/said");
+        CORE::open(STDERR, ">", "$profile/errors");
         exec qw(chromium --headless --no-sandbox --disable-gpu --disable-quic
                 --no-first-run --disable-background-networking --disable-sync
                 --disable-component-update --disable-dev-shm-usage
@@ -69,8 +69,8 @@ sub attach ($self) {
 }
 
 # Return the last lines of Chromium's standard error.
-sub said ($self) {
-    CORE::open(my $in, '<', "$self->{profile}/said") or return '';
+sub errors ($self) {
+    CORE::open(my $in, '<', "$self->{profile}/errors") or return '';
     my @lines = <$in>;
     return @lines > 10 ? @lines[-10 .. -1] : @lines;
 }

@@ -216,10 +216,10 @@ sub load ($port) {
 # Return the failures: none if each client got at least one response.
 sub unload ($load) {
     spew($load->{stop}, '');
-    my @said = map { scalar <$_> } @{ $load->{from} };
+    my @output = map { scalar <$_> } @{ $load->{from} };
     close $_ for @{ $load->{from} };
     unlink $load->{stop};
-    return (grep { !/^[1-9]\d* $/ } @said);
+    return (grep { !/^[1-9]\d* $/ } @output);
 }
 
 #---- HTTP/2 ------------------------------------------------------------------

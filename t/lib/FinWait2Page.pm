@@ -65,16 +65,16 @@ sub page ($httpd, $query = '', @lines) {
 
 sub judged ($text, @command) {
     spew("$SCRATCH/text", $text);
-    system('sh', '-c', 'exec "$@" <"$0/text" >"$0/said" 2>&1', $SCRATCH,
+    system('sh', '-c', 'exec "$@" <"$0/text" >"$0/output" 2>&1', $SCRATCH,
            @command);
     my $status = $? >> 8;
     die "$command[0] is not installed: run t/setup test\n" if $status == 127;
-    return ($status, slurp("$SCRATCH/said"));
+    return ($status, slurp("$SCRATCH/output"));
 }
 
 # Debian's packages are for Debian's own python3.
 sub samples ($module, $text) {
-    my ($status, $said) = judged($text, '/usr/bin/python3', '-c', <<"END");
+    my ($status, $output) = judged($text, '/usr/bin/python3', '-c', <<"END");
 import json, sys
 from prometheus_client.$module import text_string_to_metric_families
 samples, families = {}, {}
@@ -88,8 +88,8 @@ for f in text_string_to_metric_families(sys.stdin.read()):
         samples[name] = s.value
 print(json.dumps([samples, families]))
 END
-    die "the reference parser refuses it:\n$said\n$text" if $status;
-    return @{ decode_json($said) };
+    die "the reference parser refuses it:\n$output\n$text" if $status;
+    return @{ decode_json($output) };
 }
 
 1;

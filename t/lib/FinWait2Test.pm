@@ -477,19 +477,19 @@ sub write_config ($self) {
 sub make_certificate ($self) {
     my $file = "$self->{root}/tls";
     return if -e "$file.crt";
-    my $said = `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 \\
+    my $output = `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 \\
         -nodes -days 2 -subj /CN=localhost -keyout $file.key -out $file.crt \\
         -addext basicConstraints=critical,CA:FALSE \\
         -addext subjectAltName=DNS:localhost,DNS:*.test,IP:127.0.0.1 2>&1`;
-    die "openssl req: $said" if $?;
+    die "openssl req: $output" if $?;
 }
 
 sub compiled ($name, $suffix, @flags) {
     state $scratch = File::Temp->newdir;
     my @command = ("cc -Wall -Werror -O @flags -o $scratch/$name$suffix",
                    "\Q$TOP\E/t/bin/$name.c 2>&1");
-    my $said = `@command`;
-    die "t/bin/$name.c does not compile:\n$said" if $?;
+    my $output = `@command`;
+    die "t/bin/$name.c does not compile:\n$output" if $?;
     return "$scratch/$name$suffix";
 }
 
@@ -508,8 +508,8 @@ sub config_check ($conf, %options) {
     my $self = FinWait2Test->prepare(%options, conf => $conf);
     local %ENV = (%ENV, $self->environment);
     my $flags = $options{check} // '-t';
-    my $said = `$HTTPD $flags -f $self->{root}/httpd.conf 2>&1`;
-    return ($? >> 8 || $? & 127, $said);
+    my $output = `$HTTPD $flags -f $self->{root}/httpd.conf 2>&1`;
+    return ($? >> 8 || $? & 127, $output);
 }
 
 # Return a port that is free on every address of both families, and a new one each

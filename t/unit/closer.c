@@ -322,8 +322,7 @@ static void test_zero_window(void)
     other = zero_window(&sent_to_other);
     hand_off(other, handoff);
     ends(id, FW2_TOTAL, "a client that does not read");
-    is_int(client_reads(id), sent,
-           "the client gets all data from the kernel");
+    is_int(client_reads(id), sent, "the client gets all data from the kernel");
     ends(other, FW2_SILENCE, "a client that acknowledges nothing for too long");
     is_int(client_reads(other), -ECONNRESET, "the client is reset");
     finish("zero windows");
@@ -373,8 +372,7 @@ static void test_closed_behind_zero_window(void)
     id = closed_behind_zero_window(FW2_USER_TIMEOUT_SYSTEM, &sent);
     ended_at_once(id, FW2_PEER_CLOSED,
                   "a client that has closed, without user timeout");
-    is_int(client_reads(id), sent,
-           "the client gets all data from the kernel");
+    is_int(client_reads(id), sent, "the client gets all data from the kernel");
     id = closed_behind_zero_window(100 * MSEC, &sent);
     ends(id, FW2_SILENCE, "a client that has closed, and acknowledges nothing");
     is_int(client_reads(id), -ECONNRESET, "the client is reset");

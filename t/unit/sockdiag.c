@@ -167,10 +167,10 @@ static const char *long_timeout_left(const void *unused)
 static void test_long_timeout(void)
 {
     static const char what[] = "time left with a tcp_fin_timeout above 60 s";
-    const char *said = child_says(long_timeout_left, NULL);
+    const char *output = child_text(long_timeout_left, NULL);
 
-    if (*said) {
-        is_str(said,
+    if (*output) {
+        is_str(output,
                "netlink 0 0 0 0 0 0 1 0 unknown 0 unbounded 0; "
                "procfs 0 0 0 0 0 0 1 0 unknown 0 unbounded 0",
                what);
@@ -247,7 +247,7 @@ static void test_undelivered(void)
                expected("1/1/0", "0/0/0", "0/0/0", "0/0/0", "0/0/0", 0,
                         s == FW2_NETLINK ? BACKLOG : -1),
                "two clients have vanished");
-        is_undelivered(s, &e, "0:0,0 shut 0:0,0 shut 0:0,0 shut ",
+        is_undelivered(s, &e, "0:0,0 zero 0:0,0 zero 0:0,0 zero ",
                        "a FIN does not count as an undelivered byte");
     }
     make_vanished(fd, "127.0.0.1", 1000, 1);
@@ -258,7 +258,7 @@ static void test_undelivered(void)
         make_zero_window(fd, "::1", 0) + make_zero_window(fd, "127.0.0.1", 0);
     fill(pair_of(fd, "127.0.0.1").server); /* not closed */
     make_last_ack(fd, "127.0.0.1", 0);     /* closed by the client first */
-    wanted = apr_psprintf(pool, "2:%ld,1 shut 4:%ld,2 shut 0:0,0 shut ",
+    wanted = apr_psprintf(pool, "2:%ld,1 zero 4:%ld,2 zero 0:0,0 zero ",
                           held + 1000, orphaned + 100);
     for (s = 0; s < SOURCES; s++) {
         is_undelivered(s, &e, wanted, "undelivered bytes are counted");

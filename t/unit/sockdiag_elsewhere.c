@@ -126,7 +126,7 @@ static const char *elsewhere_full(const void *unused)
     overfill("::1", FULL, 3);
     fw2_sockdiag_count(&e, 1, 0, 0, &counted, pool);
     if (fw2_sockdiag_drops(counted.tallies, 1)) {
-        return "another program's drops are ours";
+        return "drops of another program are counted";
     }
     overfill("127.0.0.1", OURS, 2);
     do {
@@ -135,12 +135,12 @@ static const char *elsewhere_full(const void *unused)
     return elsewhere_of_both(&e);
 }
 
-static void elsewhere_is(speech *say, const char *wanted, const char *what)
+static void elsewhere_is(child_body *body, const char *wanted, const char *what)
 {
-    const char *said = child_says(say, NULL);
+    const char *output = child_text(body, NULL);
 
-    if (*said) {
-        is_str(said, wanted, what);
+    if (*output) {
+        is_str(output, wanted, what);
     }
     else {
         skip(what, "no permission for a network namespace");

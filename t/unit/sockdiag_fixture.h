@@ -480,7 +480,7 @@ TAP_UNUSED static const char *undelivered_text(const fw2_undelivered *u)
     int i;
 
     for (i = 0; i < FW2_HOLDERS; i++) {
-        text = apr_psprintf(pool, "%s%d:%ld,%d shut ", text, (int)u->sockets[i],
+        text = apr_psprintf(pool, "%s%d:%ld,%d zero ", text, (int)u->sockets[i],
                             (long)u->bytes[i], (int)u->shut[i]);
     }
     return text;
@@ -528,12 +528,12 @@ TAP_UNUSED static unsigned int lcg(void)
 
 /* ---------------------------------------------- confined child processes -- */
 
-typedef const char *speech(const void *about);
+typedef const char *child_body(const void *about);
 
 /** Return the text of a child process that confines itself or its network. */
-TAP_UNUSED static const char *child_says(speech *say, const void *about)
+TAP_UNUSED static const char *child_text(child_body *body, const void *about)
 {
-    char *said = apr_pcalloc(pool, 4096);
+    char *output = apr_pcalloc(pool, 4096);
     int ends[2], status = 0;
     ssize_t got, sum = 0;
     pid_t child;
@@ -545,16 +545,16 @@ TAP_UNUSED static const char *child_says(speech *say, const void *about)
         const char *text;
 
         alarm(30); /* fork() does not pass on the alarm */
-        text = say(about);
+        text = body(about);
         _exit(write(ends[1], text, strlen(text)) < 0);
     }
     close(ends[1]);
-    while ((got = read(ends[0], said + sum, (size_t)(4095 - sum))) > 0) {
+    while ((got = read(ends[0], output + sum, (size_t)(4095 - sum))) > 0) {
         sum += got;
     }
     close(ends[0]);
     waitpid(child, &status, 0);
-    return status ? "the child failed" : said;
+    return status ? "the child failed" : output;
 }
 
 /** The low word of a pointer. */

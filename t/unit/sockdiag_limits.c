@@ -163,7 +163,7 @@ static void test_limits_refused(void)
 {
     syscall_rule rules[] = { FILE_READ_IS(EACCES) };
 
-    is_str(child_says(limits_refused, rules),
+    is_str(child_text(limits_refused, rules),
            "-1 -1 -1 -1, -1 -1 -1 -1 -1, -1 -1 -1 -1",
            "limits that cannot be read are -1");
 }
@@ -187,12 +187,12 @@ static const char *limits_contained(const void *unused)
 static void test_limits_contained(void)
 {
     fw2_endpoint e;
-    const char *said;
+    const char *output;
 
     pair_of(listen_at("::", 0, 0, &e), "127.0.0.1");
-    said = child_says(limits_contained, NULL);
-    if (*said) {
-        is_str(said, "hidden -1 -1, shown 1 1, own 0 0 0 0",
+    output = child_text(limits_contained, NULL);
+    if (*output) {
+        is_str(output, "hidden -1 -1, shown 1 1, own 0 0 0 0",
                "limits in a container");
     }
     else {

@@ -213,7 +213,7 @@ static void test_netlink_numbers(void)
     m.body.idiag_wqueue = 0xffffffff;
     parse_netlink(&c, &m, sizeof(m));
     is_str(undelivered_text(&c.undelivered),
-           "0:0,0 shut 1:4294967294,1 shut 0:0,0 shut ",
+           "0:0,0 zero 1:4294967294,1 zero 0:0,0 zero ",
            "the longest queue of netlink is read");
 }
 

@@ -50,7 +50,7 @@ static void test_procfs_numbers(void)
     line = orphan_line("04 FFFFFFFF:00000000 04:00000001 00000000 0 0 0 3");
     parse_procfs(&c, line, strlen(line));
     is_str(undelivered_text(&c.undelivered),
-           "0:0,0 shut 1:4294967294,1 shut 0:0,0 shut ",
+           "0:0,0 zero 1:4294967294,1 zero 0:0,0 zero ",
            "the longest queue of /proc is read");
 }
 

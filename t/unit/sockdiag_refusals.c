@@ -67,12 +67,12 @@ static void confined_has(const syscall_rule *rules, int n,
 {
     confinement by = { rules, n, e };
     apr_time_t until = deadline();
-    const char *said;
+    const char *output;
 
     do {
-        said = child_says(confined_count, &by);
-    } while (!strstr(said, part) && nap(until));
-    has_str(said, part, what);
+        output = child_text(confined_count, &by);
+    } while (!strstr(output, part) && nap(until));
+    has_str(output, part, what);
 }
 
 static void refused_netlink(const fw2_endpoint *e, unsigned int error,
@@ -124,7 +124,7 @@ static void refused_request(const fw2_endpoint *e)
                  apr_psprintf(pool, "netlink 1 [%s] -; -; -",
                               only_fw2("2/0/0", FW2_NETLINK)),
                  "a kernel without the legacy request gets the newer one");
-    is_str(child_says(confined_spent, &by), "1, complete 0",
+    is_str(child_text(confined_spent, &by), "1, complete 0",
            "there is no second dump after the budget is used up");
     confined_has(
         both, 2, e,

@@ -96,11 +96,11 @@ static void test_queues(void)
     add_row(&c, 9, 0, 4, 0, 50);
     add_row(&c, 10, 7, 4, 0, 50);
     is_str(undelivered_text(&c.undelivered),
-           "2:101,1 shut 0:0,0 shut 0:0,0 shut ",
+           "2:101,1 zero 0:0,0 zero 0:0,0 zero ",
            "unacknowledged bytes before a FIN are counted");
     fw2_counting_reset(&c);
     is_str(undelivered_text(&c.undelivered),
-           "0:0,0 shut 0:0,0 shut 0:0,0 shut ",
+           "0:0,0 zero 0:0,0 zero 0:0,0 zero ",
            "a new count begins without unacknowledged bytes");
 }
 
