@@ -79,7 +79,7 @@ subtest 'HELP texts are complete and unique' => sub {
     }
 };
 
-subtest 'labels and units' => sub {
+subtest 'labels and units are right' => sub {
     my ($build) = text('prometheus') =~ /^finwait2_build_info\{(.*)\} 1$/m;
     like $build, qr/^version="1\.\d+\.\d+",httpd="2\.\d[^"]*",mpm="event"$/,
         'build_info has the versions and the MPM';
@@ -179,7 +179,7 @@ subtest 'vhosts= selects virtual hosts' => sub {
 
 #---- the history -------------------------------------------------------------
 
-subtest 'the history as CSV' => sub {
+subtest 'the history is valid CSV' => sub {
     my @lines;
     eventually { @lines = split /\r\n/, text('csv'); @lines > 4 }
         'the history has four samples';
@@ -197,7 +197,7 @@ subtest 'the history as CSV' => sub {
 };
 $httpd->stop;
 
-subtest 'CSV without a history' => sub {
+subtest 'CSV without a history has only its names' => sub {
     my $none = FinWait2Test->start(conf => "FinWait2Sample Off\n");
     is $none->get("$PAGE?csv")->{content},
         "time,held,orphan,timewait,closes_per_second,marks,verdict\r\n",

@@ -53,7 +53,7 @@ subtest 'Debian: links enable the module' => sub {
                  . "IncludeOptional etc/mods-enabled/*.conf\n");
     make_path("$dir/etc/mods-available", "$dir/etc/mods-enabled");
     my ($status, $output) = run($dir, 'install', LIBEXECDIR => "$dir/elsewhere");
-    is $status, 0, 'make install' or diag $output;
+    is $status, 0, 'make install succeeds' or diag $output;
     like $output, qr/^Installed\. Next: a2enmod finwait2,/,
         'the message names the next step';
     is_deeply [files($dir)], [map { "etc/mods-available/finwait2.$_" }
@@ -81,13 +81,13 @@ subtest 'Red Hat: httpd includes every file' => sub {
                  . "IncludeOptional etc.d/*.conf\n");
     make_path("$dir/etc.modules.d");
     my ($status, $output) = run($dir, 'install');
-    is $status, 0, 'make install' or diag $output;
+    is $status, 0, 'make install succeeds' or diag $output;
     ok -e "$dir/etc.$_", "make install writes conf.$_"
         for qw(modules.d/10-finwait2.conf d/finwait2.conf);
     ok starts($dir), 'httpd starts with it';
     spew("$dir/etc.d/finwait2.conf", "# mine\n");
     ($status, $output) = run($dir, 'uninstall');
-    is $status, 0, 'make uninstall' or diag $output;
+    is $status, 0, 'make uninstall succeeds' or diag $output;
     like $output, qr/finwait2\.conf has been changed and stays\./,
         'the message reports that the changed file stays';
     ok -e "$dir/etc.d/finwait2.conf", 'the changed file stays';
@@ -99,7 +99,7 @@ subtest 'Red Hat: httpd includes every file' => sub {
 subtest 'httpd\'s own layout: httpd.conf includes each file' => sub {
     my $dir = root('');
     my ($status, $output) = run($dir, 'install');
-    is $status, 0, 'make install' or diag $output;
+    is $status, 0, 'make install succeeds' or diag $output;
     my $lines = join '', $output =~ /^(Include .*\n)/mg;
     my $conf  = slurp("$dir/etc/httpd.conf");
     spew("$dir/etc/httpd.conf", $conf . $lines);
@@ -134,7 +134,7 @@ subtest 'DESTDIR prefixes all files' => sub {
     my $dir = root('');
     make_path("$dir/to$dir/etc/mods-available");
     my ($status, $output) = run($dir, 'install', DESTDIR => "$dir/to");
-    is $status, 0, 'make install' or diag $output;
+    is $status, 0, 'make install succeeds' or diag $output;
     is_deeply [files($dir)], [], 'no file is written outside of DESTDIR';
     is slurp("$dir/to$dir/etc/mods-available/finwait2.load"),
         "LoadModule finwait2_module $dir/modules/mod_finwait2.so\n",

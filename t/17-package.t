@@ -53,7 +53,7 @@ sub succeeds ($command, $name) {
 my ($version) = slurp('src/base/version.h') =~ /FW2_VERSION "(.+)"/;
 like slurp('debian/changelog'), qr/\A\S+ \(\Q$version\E-/,
     'debian/changelog has the version of the module';
-my ($deb) = succeeds('make deb', 'make deb') =~ /^(build\/\S+\.deb)$/m;
+my ($deb) = succeeds('make deb', 'make deb succeeds') =~ /^(build\/\S+\.deb)$/m;
 die "no package was built\n" if !$deb;
 succeeds("lintian --fail-on error,warning $deb",
          'lintian has neither an error nor a warning');

@@ -10,7 +10,7 @@ my ($modules, $etc) = map { `$APXS -q $_` =~ s/\n//r } qw(LIBEXECDIR SYSCONFDIR)
 my ($version) = slurp('src/base/version.h') =~ /FW2_VERSION "(.+)"/;
 
 my $output = `make rpm 2>&1`;
-is $?, 0, 'make rpm' or diag $output;
+is $?, 0, 'make rpm succeeds' or diag $output;
 my ($rpm) = $output =~ m{^(build/mod_finwait2-\Q$version\E-.*\.rpm)$}m;
 ok $rpm, 'the package has the version of the module' or diag $output;
 $rpm //= 'none';

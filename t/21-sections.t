@@ -269,7 +269,7 @@ sub http2_ends ($port, @paths) {
     return life_after($socket);
 }
 
-subtest 'FinWait2Timeout of sections' => sub {
+subtest 'FinWait2Timeout follows the section of the last request' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm);
@@ -343,7 +343,7 @@ sub ended ($httpd, %expected) {
         "lingers ended by $what: $expected{$what}";
 }
 
-subtest 'lingers of sections' => sub {
+subtest 'lingers follow the section of the last request' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = FinWait2Test->start(mpm => $mpm, conf => $LINGERS,
@@ -389,7 +389,7 @@ subtest 'the page predicts the end of the last held connection' => sub {
                         . "<Location /held>\n$section</Location>\n"));
         $httpd->document('held', 'y');
         my $client = closed($httpd->port('PORT2'), '/held');
-        eventually { $httpd->vhost_json('a')->{held} == 1 } 'one is held';
+        eventually { $httpd->vhost_json('a')->{held} == 1 } 'one connection is held';
         my $page = $httpd->get('/finwait-status')->{content};
         $client->close;
         $httpd->stop;

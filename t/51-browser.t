@@ -142,7 +142,7 @@ sub audit ($httpd, $query, $what) {
 
 #---- structure and looks -----------------------------------------------------
 
-subtest 'a page without connections' => sub {
+subtest 'a page without connections is short' => sub {
     my $httpd = FinWait2Test->start(
         listen => [map { '127.0.0.1:@PORT' . ($_ > 1 ? $_ : '') . '@' } 1 .. 30],
         conf   => "FinWait2Engine Off\nFinWait2Sample 1s\n");

@@ -205,7 +205,7 @@ END
     return $status ? "not well-formed: $output" : $output;
 }
 
-subtest 'charts' => sub {
+subtest 'charts are well-formed and described' => sub {
     my $httpd = start('event', 'FinWait2Sample 1s');
     my @clients = idle_clients($httpd, 'PORT2', 7);
     wait_for { html($httpd) =~ /orphans: 7 now/ } $PATIENT,

@@ -288,7 +288,7 @@ for_each_mpm {
 
 #---- slots run out, and httpd restarts ------------------------------------------
 
-subtest 'evictions and restarts' => sub {
+subtest 'evictions and restarts end lingers once' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = FinWait2Test->start(mpm => $mpm, conf =>
@@ -364,7 +364,7 @@ sub judge_h2 ($text, $name) {
     is $frames[-1][0], 7, "$name: GOAWAY is the last frame";
 }
 
-subtest 'lingers of TLS and HTTP/2' => sub {
+subtest 'lingers of TLS and HTTP/2 end as expected' => sub {
     for_each_mpm {
         my $mpm  = shift;
         my $tls  = "SSLEngine On\nSSLCertificateFile \@CERT\@\n"

@@ -138,7 +138,7 @@ sub finish ($client) {
 
 #---- the directive ----------------------------------------------------------------
 
-subtest 'values of FinWait2LingerIdle' => sub {
+subtest 'FinWait2LingerIdle accepts auto and times' => sub {
     for my $good (qw(auto AUTO 10ms 2 2s 1h)) {
         my ($status, $output) = config_check("FinWait2LingerIdle $good\n");
         is $status, 0, "$good is accepted" or diag $output;

@@ -278,7 +278,7 @@ my @PATIENT = (
      one('connection_close'), request('a') . request('a', '/page', @CLOSE)],
 );
 
-subtest 'causes by the request' => sub {
+subtest 'requests decide the cause' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, $VHOSTS);
@@ -321,7 +321,7 @@ subtest 'causes by the request' => sub {
     };
 };
 
-subtest 'causes by the client\'s close' => sub {
+subtest 'clients that close or do not read decide the cause' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, $VHOSTS);
@@ -388,7 +388,7 @@ subtest 'causes by the client\'s close' => sub {
     };
 };
 
-subtest 'causes by the backend' => sub {
+subtest 'backends decide the cause' => sub {
     for_each_mpm {
         my $mpm     = shift;
         my $backend = IO::Socket::IP->new(Listen => 5, LocalHost => '127.0.0.1')
@@ -475,7 +475,7 @@ sub leaves ($socket, $sends = '') {
     return $socket;
 }
 
-subtest 'causes with TLS and HTTP/2' => sub {
+subtest 'TLS and HTTP/2 connections have their causes' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, "$VHOSTS$ENCRYPTED",

@@ -46,7 +46,7 @@ sub sum ($endings) { my $n = 0; $n += $_ for values %$endings; return $n }
 
 #---- under load -------------------------------------------------------------------
 
-subtest 'graceful restarts and killed children under load' => sub {
+subtest 'restarts and killed children lose nothing under load' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n")
@@ -159,7 +159,7 @@ subtest '300 idle clients leave no descriptor open' => sub {
 };
 
 # The closer process raises its own limit; children do not hold lingering sockets.
-subtest '300 idle clients with ulimit -n 64' => sub {
+subtest 'ulimit -n 64 does not limit held connections' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $few   = $mpm eq 'prefork'
@@ -196,7 +196,7 @@ subtest '300 idle clients with ulimit -n 64' => sub {
 
 #---- stops and exits --------------------------------------------------------------------
 
-subtest 'a fast and a graceful stop' => sub {
+subtest 'a fast stop closes held connections, a graceful one waits' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $held  = sub ($conf = '') {
@@ -264,7 +264,7 @@ subtest 'lingers survive MaxConnectionsPerChild 5' => sub {
 #---- no shared memory ---------------------------------------------------------
 
 # Without shared memory httpd does not start, but a running httpd survives a restart.
-subtest 'no shared memory' => sub {
+subtest 'a restart without shared memory leaves httpd running' => sub {
     my $switch = "$SCRATCH/noshm";
     my %env = (LD_PRELOAD => shared_object('noshm'), NOSHM => $switch);
     spew($switch, '');
@@ -558,7 +558,7 @@ sub real_clients ($port, $brief) {
 
 sub installed ($program) { grep { -x "$_/$program" } split /:/, $ENV{PATH} }
 
-subtest 'real clients of many kinds' => sub {
+subtest 'real clients of many kinds get their responses' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm,

@@ -88,7 +88,7 @@ subtest 'the process has one task and no resource of httpd' => sub {
 
 #---- kills -------------------------------------------------------------------
 
-subtest 'a killed process under load' => sub {
+subtest 'a killed process fails no request under load' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n")
@@ -118,7 +118,7 @@ subtest 'a killed process under load' => sub {
     };
 };
 
-subtest 'a killed process with 500 queued connections' => sub {
+subtest 'a killed process loses none of 500 queued connections' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'many', "FinWait2Linger auto\n"));
@@ -146,7 +146,7 @@ subtest 'a killed process with 500 queued connections' => sub {
 # RLIMIT_NOFILE also limits the descriptors of a user in queues.
 my @FEW = (launcher => ['sh', '-c', 'ulimit -S -n 64; exec "$@"', 'sh']);
 
-subtest 'a stopped process with a full queue' => sub {
+subtest 'a stopped process with a full queue fails no request' => sub {
     for_each_mpm {
         my $mpm   = shift;
         my $httpd = start($mpm, vhost('PORT2', 'load', "FinWait2Linger auto\n"),
@@ -188,7 +188,7 @@ subtest 'httpd stops with a stopped process' => sub {
 
 #---- missing resources -------------------------------------------------------
 
-subtest 'a process without free descriptors' => sub {
+subtest 'a process without free descriptors evicts connections' => sub {
     plan skip_all => 'only root can change its user' if $>;
     my @lower = qw(setpriv --reuid=www-data --regid=www-data --clear-groups
                    prlimit --nofile=40:40);
@@ -252,7 +252,7 @@ sub without ($mpm, $what) {
     $httpd->stop;
 }
 
-subtest 'a start without fork or queue' => sub {
+subtest 'httpd lingers itself if fork or the queue fails' => sub {
     my @try = @{ refuse('socketpair', 'error=EMFILE') };
     plan skip_all => 'strace is missing or may not trace'
         if system("@try true 2>/dev/null") != 0;
@@ -264,7 +264,7 @@ subtest 'a start without fork or queue' => sub {
 };
 
 # Only the module is without epoll; httpd has it.
-subtest 'a system without epoll' => sub {
+subtest 'httpd lingers itself without epoll' => sub {
     my %env = (LD_PRELOAD => shared_object('noepoll'));
     for_each_mpm {
         my $mpm   = shift;

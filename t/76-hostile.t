@@ -39,7 +39,7 @@ sub lingers ($httpd, $name) {
     eventually { $httpd->closer->{held} == $before + 3 } $name;
 }
 
-subtest 'messages and descriptors that no child of httpd sends' => sub {
+subtest 'the process refuses messages that no child of httpd sends' => sub {
     for_each_mpm {
         my $httpd = start(shift);
         my $pid   = running($httpd);
@@ -55,7 +55,7 @@ subtest 'messages and descriptors that no child of httpd sends' => sub {
 };
 
 # 1 is SHUT_WR, 2 is SHUT_RDWR.
-subtest 'a child shuts the queue down' => sub {
+subtest 'httpd lingers itself after a child shuts the queue down' => sub {
     for_each_mpm {
         my $mpm = shift;
         for my $how (1, 2) {
@@ -86,7 +86,7 @@ subtest 'a child shuts the queue down' => sub {
 
 # The parent is stopped meanwhile, so that it restarts before it sees the death of
 # the process, and before a new process has the queue.
-subtest 'a kill before a restart, with a blocking socket in the queue' => sub {
+subtest 'a kill with a blocking socket in the queue blocks no restart' => sub {
     for_each_mpm {
         my $mpm = shift;
         for my $signal (qw(USR1 HUP)) {

@@ -131,8 +131,8 @@ sub all_kinds ($backend_name, %options) {
     $httpd->stop;
 }
 
-subtest 'connections elsewhere by netlink' => sub { all_kinds('netlink') };
-subtest 'connections elsewhere from /proc' => sub {
+subtest 'netlink counts connections elsewhere' => sub { all_kinds('netlink') };
+subtest '/proc counts connections elsewhere' => sub {
     all_kinds('procfs', launcher => [$DENY, EAFNOSUPPORT]);
 };
 
@@ -160,15 +160,15 @@ sub neighbour ($limit, %options) {
     $httpd->stop;
 }
 
-subtest 'another program never accepts' =>
+subtest 'a full queue of another program is no danger to httpd' =>
     sub { neighbour(' of at most 5') };
-subtest 'another program never accepts, from /proc' => sub {
+subtest 'a full queue of another program is a note from /proc, too' => sub {
     neighbour('', launcher => [$DENY, EAFNOSUPPORT]);
 };
 
 # The children are stopped, so httpd's own queue overflows; the page answers after
 # they continue.
-subtest 'httpd\'s own accept queue overflows' => sub {
+subtest 'an overflow of httpd\'s own queue raises the level' => sub {
     my $httpd = FinWait2Test->start(mpm => 'prefork',
                                     conf => "ListenBacklog 5\n");
     my $port  = $httpd->port;

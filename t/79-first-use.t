@@ -80,7 +80,7 @@ is_deeply [ends(begin('run', 'MPM=none'), 'make')],
     'MPM=none is refused in one line';
 ok !-e "$COPY/.libs", 'refused arguments build nothing';
 
-subtest 'two make run at the same time in a fresh copy' => sub {
+subtest 'two parallel make run in a fresh copy do not conflict' => sub {
     my @two = map { begin('run', "PORT=$PORT") } 1, 2;
     wait_for { grep { ended($_) } @two } 400, 'one of the two to end';
     my ($loser, $winner) = sort { ended($b) <=> ended($a) } @two;

@@ -274,7 +274,7 @@ sub answers_dashboard ($port, $httpd) {
     is_deeply \@left, [], 'each query of the dashboard has data';
 }
 
-subtest 'a real Prometheus' => sub {
+subtest 'a real Prometheus has the numbers and fires alerts' => sub {
     my $httpd = FinWait2Test->start(mpm => 'worker', conf => <<'END');
 StartServers 1
 ServerLimit 1
