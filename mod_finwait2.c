@@ -5,12 +5,13 @@
  *
  * The side that closes a TCP connection first sends a FIN, and then depends on
  * the other side: until the other FIN arrives, the connection is half-closed,
- * in FIN_WAIT_2. A server closes first whenever a keep-alive time runs out. The
- * server must then keep the socket for a while, and read and discard bytes: it
- * lingers. Without a linger, late bytes of the client cause a reset, which
- * discards the response. httpd lingers in a worker, or with all memory of the
- * connection. While httpd holds the descriptor, no timer of the kernel runs;
- * after httpd has closed it, the kernel keeps an orphan for a minute.
+ * in FIN_WAIT_1 and, once the FIN is acknowledged, in FIN_WAIT_2. A server
+ * closes first whenever a keep-alive time runs out. The server must then keep
+ * the socket for a while, and read and discard bytes: it lingers. Without a
+ * linger, late bytes of the client cause a reset, which discards the response.
+ * httpd lingers in a worker, or with all memory of the connection. While httpd
+ * holds the descriptor, no timer of the kernel runs; after httpd has closed it,
+ * the kernel keeps an orphan for a minute.
  *
  * The module has three parts, in rooms of their own under src/:
  *

@@ -73,8 +73,8 @@ typedef enum {
 typedef struct fw2_policy {
     apr_int64_t engine;            /**< 0: leave the connections alone */
     apr_int64_t linger;            /**< an fw2_linger */
-    apr_int64_t linger_idle;       /**< the longest idle time in microseconds;
-                                        see above */
+    apr_int64_t linger_idle;       /**< the longest idle time in microseconds,
+                                        or FW2_IDLE_AUTO */
     apr_int64_t linger_total;      /**< the longest linger in microseconds */
     apr_int64_t linger_bytes;      /**< the most bytes drained; see above */
     apr_int64_t user_timeout;      /**< the longest time in microseconds without

@@ -323,9 +323,10 @@ static void count_end(conn_rec *c, fw2_conn *conn)
                         &closed);
 }
 
-/* Return the event that ends the linger. Any client may send bytes after our
- * FIN, except after an HTTP/1 request without a body. A TLS client then still
- * answers our close_notify. */
+/* Return the event that ends the linger. With `auto`, the closer waits for the
+ * client's FIN only if the client may send more: not after an HTTP/1 request
+ * without a body, on a connection without pipelined requests. A TLS client then
+ * still answers our close_notify. */
 static fw2_until until_of(const fw2_conn *conn, const fw2_policy *policy)
 {
     if (policy->linger != FW2_LINGER_AUTO || conn->protocol != FW2_HTTP1

@@ -1,5 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
+#include "base/clamp.h"
 #include "page/advice_impl.h"
 
 #include <string.h>
@@ -15,9 +16,6 @@ const char *const fw2_level_names[FW2_LEVELS] = { "ok", "watch", "danger" };
 
 /* The level of a rule that does not apply. */
 #define NO_LEVEL (-1)
-
-/* The least share of the orphans of a virtual host to name it, in percent. */
-#define NAMED_SHARE 10
 
 int fw2_known(apr_int64_t figure)
 {
@@ -59,10 +57,12 @@ apr_int64_t fw2_held_by_httpd(const fw2_report *report)
                : 0;
 }
 
-/* Return the memory of a number of sockets; 0 if the number is not known. */
-static double bytes_of(apr_int64_t n, int each)
+apr_int64_t fw2_bytes_of(apr_int64_t n, int each)
 {
-    return fw2_known(n) ? (double)n * each : 0;
+    if (!fw2_known(n)) {
+        return FW2_UNKNOWN;
+    }
+    return n > APR_INT64_MAX / each ? APR_INT64_MAX : n * each;
 }
 
 /* Return the kernel's memory for half-closed connections, in bytes.
@@ -70,10 +70,12 @@ static double bytes_of(apr_int64_t n, int each)
  * buffers. */
 static apr_int64_t kernel_memory(const fw2_report *report)
 {
-    return (apr_int64_t)(bytes_of(report->half_closed.held, HELD_BYTES)
-                         + bytes_of(report->half_closed.full, ORPHAN_BYTES)
-                         + bytes_of(report->half_closed.mini, FW2_MINI_BYTES)
-                         + bytes_of(report->sockets.undelivered_bytes, 1));
+    apr_int64_t sum = fw2_bytes_of(report->half_closed.held, HELD_BYTES);
+
+    fw2_clamp_add(&sum, fw2_bytes_of(report->half_closed.full, ORPHAN_BYTES));
+    fw2_clamp_add(&sum, fw2_bytes_of(report->half_closed.mini, FW2_MINI_BYTES));
+    fw2_clamp_add(&sum, report->sockets.undelivered_bytes);
+    return sum;
 }
 
 /* Return the workers that linger, to follow the kernel's memory: ` and no
@@ -292,7 +294,7 @@ const char *fw2_advice_level(apr_int64_t severity)
 /* Return ` and 30 % of api.example.com:80`, or "". */
 static const char *also_text(apr_pool_t *pool, const fw2_named_vhost *also)
 {
-    return also->name && also->share >= NAMED_SHARE
+    return also->name && also->share >= FW2_NAMED_SHARE
                ? apr_psprintf(pool, " and %s %% of %s",
                               fw2_text_number(pool, also->share),
                               fw2_text_name(pool, also->name, NULL))
@@ -317,7 +319,7 @@ const char *fw2_advice_vhosts(apr_pool_t *pool, const fw2_report *report)
     const fw2_named_vhost *worst = report->worst;
     const char *mostly;
 
-    if (!worst->name || worst->share < NAMED_SHARE) {
+    if (!worst->name || worst->share < FW2_NAMED_SHARE) {
         return "";
     }
     mostly = mostly_words(worst->rates);

@@ -53,6 +53,10 @@ typedef struct fw2_words {
                                  each if not known */
 } fw2_words;
 
+/** The least share of the orphans, in percent, to name a virtual host or a
+ *  client. */
+#define FW2_NAMED_SHARE 10
+
 /** The owner of a figure of the namespace or the machine. */
 typedef enum {
     FW2_OWNER_OTHERS,  /**< other programs, and not httpd */
@@ -65,7 +69,7 @@ typedef struct fw2_rule {
     const char *name; /**< NULL ends the table */
     /** Return the figure that the rule measures; FW2_UNKNOWN if it is not
      *  known, or if the rule does not apply for another reason. NULL: the
-     *  figure is at `used`. */
+     *  figure is at `used`. The page draws `used` and `limit` in any case. */
     apr_int64_t (*measure)(const fw2_report *report);
     apr_size_t used;  /**< offset of a number in fw2_report */
     apr_size_t limit; /**< offset of the limit of this number, of which the

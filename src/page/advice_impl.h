@@ -48,6 +48,14 @@ void fw2_recommend_user_timeout(fw2_words *words);
 /** The size of a mini-socket, in bytes (measured, Linux 6.18). */
 #define FW2_MINI_BYTES 256
 
+/** The least number of undelivered bytes that slow readers do not explain, and
+ *  that makes httpd one of the owners of TCP's buffers. */
+#define FW2_MUCH_UNDELIVERED 64000000
+
+/** Return the memory of a number of sockets in bytes, up to the maximum of 64
+ *  bits; unknown if the number is. */
+apr_int64_t fw2_bytes_of(apr_int64_t n, int each);
+
 /** True if a figure is known. */
 int fw2_known(apr_int64_t figure);
 

@@ -11,9 +11,11 @@
 
 #include "apr_strings.h"
 
-/* The sysctl of mini-sockets, and the least value to recommend. */
+/* The sysctl of mini-sockets, and the least and the greatest value to
+ * recommend. */
 #define BUCKETS       "net.ipv4.tcp_max_tw_buckets"
 #define BUCKETS_LEAST 65536
+#define BUCKETS_MOST  0x7fffffff
 
 /* The least share of mini-sockets in use that is a shortage, in percent. */
 #define BUCKETS_SHORT 40
@@ -30,13 +32,8 @@
  * owners. Less may come from clients that read the page. */
 #define OWN_SHARE 1
 
-/* The least number of connections that httpd closes in a minute unless it is
- * idle. */
+/* httpd is idle if it closes fewer connections than this in a minute. */
 #define AT_WORK 30
-
-/* The least number of undelivered bytes that makes httpd one of the owners of
- * TCP's buffers. */
-#define MUCH_UNDELIVERED 64000000
 
 /* Return the owner of the mini-sockets. They live for about a minute, in
  * TIME_WAIT or FIN_WAIT_2, so the connections that httpd closed first in the
@@ -45,14 +42,17 @@ static fw2_owner minis_owner(const fw2_report *report)
 {
     apr_int64_t own = report->half_closed.mini, share;
 
-    if (fw2_known(own)) {
-        fw2_clamp_add(&own, report->minute.by_server);
-    }
-    share = fw2_report_share(own, report->limits.timewait);
-    if (!fw2_known(share)) {
+    if (!fw2_known(own)) {
         return FW2_OWNER_UNKNOWN;
     }
-    return share >= OWN_SHARE ? FW2_OWNER_HTTPD : FW2_OWNER_OTHERS;
+    fw2_clamp_add(&own, report->minute.by_server);
+    share = fw2_report_share(own, report->limits.timewait);
+    if (share >= OWN_SHARE) {
+        return FW2_OWNER_HTTPD;
+    }
+    return fw2_known(share) && fw2_known(report->minute.by_server)
+               ? FW2_OWNER_OTHERS
+               : FW2_OWNER_UNKNOWN;
 }
 
 /* Return the owner of the orphans that are full sockets. The kernel resets no
@@ -85,7 +85,7 @@ static fw2_owner aborts_owner(const fw2_report *report)
  * are not known. */
 static fw2_owner memory_owner(const fw2_report *report)
 {
-    if (report->sockets.undelivered_bytes >= MUCH_UNDELIVERED) {
+    if (report->sockets.undelivered_bytes >= FW2_MUCH_UNDELIVERED) {
         return FW2_OWNER_HTTPD;
     }
     return fw2_known(report->sockets.undelivered_bytes) && is_idle(report)
@@ -145,9 +145,8 @@ static fw2_words memory_aborts_words(const fw2_report *report, apr_pool_t *pool)
 
 static apr_int64_t recommended_buckets(const fw2_report *report)
 {
-    apr_int64_t twice = 2 * report->limits.tcp_max_tw_buckets;
-
-    return twice < BUCKETS_LEAST ? BUCKETS_LEAST : twice;
+    return fw2_clamp_number(
+        BUCKETS_LEAST, 2 * report->limits.tcp_max_tw_buckets, BUCKETS_MOST);
 }
 
 /* Return the sysctl to raise, with both values, without a full stop. */
@@ -161,7 +160,8 @@ static const char *more_buckets(const fw2_report *report, apr_pool_t *pool)
     return apr_psprintf(
         pool, BUCKETS " from %s to %s (%s if all are in use)",
         fw2_text_number(pool, report->limits.tcp_max_tw_buckets),
-        fw2_text_number(pool, to), fw2_text_bytes(pool, to * FW2_MINI_BYTES));
+        fw2_text_number(pool, to),
+        fw2_text_bytes(pool, fw2_bytes_of(to, FW2_MINI_BYTES)));
 }
 
 /* Recommend a higher limit of mini-sockets. `then` is appended to the
@@ -336,7 +336,8 @@ static fw2_words tcp_mem_words(const fw2_report *report, apr_pool_t *pool)
     if (report->sockets.undelivered_bytes > 0) {
         words.remedy = apr_psprintf(
             pool,
-            "%s httpd's clients in FIN_WAIT_1 have not acknowledged %s; "
+            "%s On httpd's connections in FIN_WAIT_1, clients have not "
+            "acknowledged %s; "
             "FinWait2UserTimeout 60s resets those that acknowledge nothing.",
             words.remedy,
             fw2_text_bytes(pool, report->sockets.undelivered_bytes));
@@ -476,7 +477,9 @@ static fw2_words listen_overflows_words(const fw2_report *report,
             ? "httpd's accept queue was"
             : "an accept queue of this network namespace was",
         fw2_text_count(pool, listen_overflows(report), "time"));
-    words.remedy = queue_remedy(report, "If it is httpd's, httpd", pool);
+    words.remedy = queue_remedy(
+        report, owner == FW2_OWNER_HTTPD ? "httpd" : "If it is httpd's, httpd",
+        pool);
     return words;
 }
 
@@ -507,9 +510,9 @@ static fw2_words not_counted_words(const fw2_report *report, apr_pool_t *pool)
 
     words.finding = "Half-closed connections could not be counted, so their "
                     "number is not known.";
-    words.remedy = "The page and snapshot.backend name the source of the "
-                   "kernel that was refused, and the reason; the manual has a "
-                   "remedy for each (Where the counts come from).";
+    words.remedy = "The page names the source of the kernel that was refused, "
+                   "and the reason; the manual has a remedy for each (Where "
+                   "the counts come from).";
     return words;
 }
 

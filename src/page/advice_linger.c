@@ -9,10 +9,9 @@
 /* The greatest value of FinWait2LingerSlots. */
 #define SLOTS_MAX 1048576
 
-/* The least number of undelivered connections, and the least number of
- * undelivered bytes, that slow readers do not explain. */
+/* The least number of undelivered connections that slow readers do not
+ * explain. */
 #define MANY_UNDELIVERED 100
-#define MUCH_UNDELIVERED 64000000
 
 /* The subject if its name is not known. */
 #define NO_NAME "the virtual host with most orphans"
@@ -191,7 +190,7 @@ static fw2_words linger_httpd_words(const fw2_report *report, apr_pool_t *pool)
 static apr_int64_t undelivered(const fw2_report *report)
 {
     return report->sockets.undelivered >= MANY_UNDELIVERED
-                   || report->sockets.undelivered_bytes >= MUCH_UNDELIVERED
+                   || report->sockets.undelivered_bytes >= FW2_MUCH_UNDELIVERED
                ? 1
                : FW2_UNKNOWN;
 }

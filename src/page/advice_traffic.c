@@ -150,7 +150,8 @@ static fw2_words growing_words(const fw2_report *report, apr_pool_t *pool)
         "connections than before, or httpd closes connections that the module "
         "does not count, as with FinWait2Engine Off. Check again in a minute; "
         "now they use %s.",
-        fw2_text_bytes(pool, report->half_closed.mini * FW2_MINI_BYTES));
+        fw2_text_bytes(pool,
+                       fw2_bytes_of(report->half_closed.mini, FW2_MINI_BYTES)));
     return words;
 }
 
@@ -220,7 +221,7 @@ static fw2_words long_life_words(const fw2_report *report, apr_pool_t *pool)
         "%s in FIN_WAIT_2 use %s of kernel memory; the settings keep them for "
         "%s on average%s.",
         fw2_text_count(pool, n, "orphan"),
-        fw2_text_bytes(pool, n * FW2_MINI_BYTES),
+        fw2_text_bytes(pool, fw2_bytes_of(n, FW2_MINI_BYTES)),
         fw2_text_time(pool, report->minute.life),
         fw2_advice_vhosts(pool, report));
     words.remedy = apr_psprintf(

@@ -107,6 +107,9 @@ static void report_peers(fw2_report *report, const fw2_peers *peers,
         report->peers[i].connections = peers->top[i].n;
         report->unlisted -= peers->top[i].n;
     }
+    if (report->unlisted < 0) {
+        report->unlisted = report->half_closed.total < 0 ? FW2_UNKNOWN : 0;
+    }
 }
 
 /* True if the closer process lingers, and so knows whether clients close. */

@@ -76,7 +76,7 @@ typedef struct fw2_vhost_report {
     fw2_vhost_id id;              /**< the number among the counters */
     apr_int64_t held;             /**< sockets that closer processes hold */
     fw2_rates rates;
-    const fw2_settings *settings;
+    const fw2_settings *settings; /**< NULL for a sum of virtual hosts */
     fw2_flow flow;
 } fw2_vhost_report;
 
@@ -151,7 +151,7 @@ typedef struct fw2_report {
         apr_int64_t zero_windows;                   /**< likewise */
         apr_int64_t backlog, backlog_limit; /**< the accept queue with the
                                                  greatest share of its limit */
-    } sockets; /**< sums over the listeners; all FW2_UNKNOWN if not counted */
+    } sockets; /**< figures of all listeners; all FW2_UNKNOWN if not counted */
     struct {
         const fw2_flow *flows;
         const fw2_rates *rates;
@@ -280,7 +280,7 @@ void fw2_report_last(fw2_report *report, const fw2_sources *sources,
                      apr_pool_t *pool);
 
 /** Calculate the members that follow from others: `sockets`, `minute`, `worst`,
- *  `idle`. For fw2_report_last(), and for a test that has changed the others. */
+ *  `idle`, `peer_share`. For fw2_report_last(), and for a test that has changed the others. */
 void fw2_report_sum(fw2_report *report);
 
 /** Return the number at an offset in a report. */
@@ -290,7 +290,7 @@ apr_int64_t fw2_report_number(const fw2_report *report, apr_size_t offset);
  *  if the part or the whole is unknown, or if the whole is 0. */
 apr_int64_t fw2_report_share(apr_int64_t part, apr_int64_t whole);
 
-/** The main cause of connections that carried no request. */
+/** The value of a main cause if most connections carried no request. */
 #define FW2_NO_REQUEST FW2_CAUSES
 
 /**
@@ -298,7 +298,7 @@ apr_int64_t fw2_report_share(apr_int64_t part, apr_int64_t whole);
  * FW2_UNKNOWN if there was none.
  * @param causes The number for each cause.
  * @param probes The number without a request.
- * @param n The number of such closes.
+ * @param n On return, the number of such closes.
  */
 apr_int64_t fw2_report_main_cause(const apr_int64_t *causes, apr_int64_t probes,
                                   apr_int64_t *n);

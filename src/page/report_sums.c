@@ -156,8 +156,9 @@ static apr_int64_t mean_life(const fw2_report *report, apr_interval_time_t most)
     return n > 0 ? (apr_int64_t)(sum / n) : FW2_UNKNOWN;
 }
 
-/* Return the losses in a minute. They are unknown if they are not known now, or
- * if drops are fewer than before, because a listening socket was closed. */
+/* Return the growth of a counter in a minute. The growth is unknown if the
+ * counter is not known now, or if its value is smaller than before: drops are
+ * those of sockets that still listen. */
 static apr_int64_t loss(apr_int64_t now, apr_int64_t before,
                         apr_interval_time_t over)
 {

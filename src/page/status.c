@@ -241,8 +241,10 @@ static const char *httpd_version(apr_pool_t *pool)
 
 void fw2_status_describe(fw2_report *report, apr_pool_t *pool)
 {
-    apr_time_t start = ap_get_scoreboard_global()->restart_time;
-    apr_interval_time_t uptime = apr_time_now() - start;
+    /* Any child can write into the scoreboard. */
+    apr_time_t now = apr_time_now();
+    apr_time_t start =
+        fw2_clamp_number(0, ap_get_scoreboard_global()->restart_time, now);
     int generation = 0;
 
     ap_mpm_query(AP_MPMQ_GENERATION, &generation);
@@ -250,7 +252,7 @@ void fw2_status_describe(fw2_report *report, apr_pool_t *pool)
     report->server.httpd = httpd_version(pool);
     report->server.mpm = ap_show_mpm();
     report->server.start = start;
-    report->server.uptime = uptime > 0 ? uptime : 0; /* a clock set back */
+    report->server.uptime = now - start;
     report->server.generation = generation;
 }
 

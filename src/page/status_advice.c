@@ -12,10 +12,8 @@
 /* The maximum number of open cards; all others are folded. */
 #define OPEN_CARDS 3
 
-/* The least share, in percent, to name a cause; and to name a client or a
- * virtual host. */
+/* The least share of the closes, in percent, to name a cause. */
 #define CAUSE_SHARE 30
-#define NAMED_SHARE 10
 
 /* Write the line to paste after some words, with the number before and after
  * the change. */
@@ -94,7 +92,7 @@ static const char *append_reason(const fw2_page *page, const char *before,
 {
     apr_pool_t *pool = page->r->pool;
 
-    if (percent < NAMED_SHARE || !name || *name == '(') {
+    if (percent < FW2_NAMED_SHARE || !name || *name == '(') {
         return before;
     }
     return apr_psprintf(pool,
@@ -119,7 +117,7 @@ static void write_reasons(const fw2_page *page)
     const char *list = "";
 
     percent = fw2_report_share(n, report->minute.by_server);
-    if (percent >= CAUSE_SHARE) {
+    if (cause != FW2_UNKNOWN && percent >= CAUSE_SHARE) {
         list = append_reason(page, list, "vhosts", percent,
                              cause == FW2_NO_REQUEST ? "without a request"
                                                      : fw2_causes[cause].words);

@@ -4,14 +4,12 @@
 
 #include "page/status_impl.h"
 
-#include "ap_mpm.h"
 #include "apr_lib.h"
 #include "apr_strings.h"
 #include "http_core.h"
 #include "http_protocol.h"
 
 #include "page/text.h"
-#include "base/version.h"
 
 /* The greatest age of a count for a verdict, if the closer process does not
  * answer. */
@@ -65,13 +63,11 @@ static const char *host_name(apr_pool_t *pool)
 }
 
 /* Return `httpd 2.4.71 event, mod_finwait2 1.0.0`. */
-static const char *versions(apr_pool_t *pool)
+static const char *versions(const fw2_page *page)
 {
-    ap_version_t httpd;
-
-    ap_get_server_revision(&httpd);
-    return apr_psprintf(pool, "httpd %d.%d.%d %s, mod_finwait2 " FW2_VERSION,
-                        httpd.major, httpd.minor, httpd.patch, ap_show_mpm());
+    return apr_psprintf(page->r->pool, "httpd %s %s, mod_finwait2 %s",
+                        page->report->server.httpd, page->report->server.mpm,
+                        page->report->server.version);
 }
 
 static const char *counted_text(const fw2_page *page)
@@ -102,7 +98,7 @@ static void write_identity(const fw2_page *page)
                "<span class=scripted><span class=running><span id=state "
                "data-own>live</span> <button type=button id=pause data-own>"
                "pause</button></span></span>",
-               ap_escape_html(r->pool, host_name(r->pool)), versions(r->pool),
+               ap_escape_html(r->pool, host_name(r->pool)), versions(page),
                fw2_text_long_time(r->pool, page->report->server.uptime),
                counted_text(page));
     if (refresh) {
@@ -318,7 +314,7 @@ static const char *ticket(const fw2_page *page)
         "**%s**: %s\n\n* %s, %s, up %s\n* %s\n* held by httpd: %s, orphans: "
         "%s\n",
         report->advice[0].level_name, headline(page), host_name(pool),
-        versions(pool), fw2_text_long_time(pool, report->server.uptime),
+        versions(page), fw2_text_long_time(pool, report->server.uptime),
         counted_text(page),
         report->half_closed.held < 0
             ? "not known"

@@ -68,8 +68,9 @@ static apr_interval_time_t longest_held(const fw2_report *report)
 
 /* True if the time when the last connection will be gone has no known upper
  * bound: the kernel shows only a part of the time of full sockets in
- * FIN_WAIT_2; httpd lingers itself; a slow reader may take any time with
- * FinWait2UserTimeout; or a section has times of its own. */
+ * FIN_WAIT_2; httpd lingers itself; a client has not acknowledged all data yet,
+ * or may take any time with FinWait2UserTimeout; a section has times of its own;
+ * or the count is not complete. */
 static int is_unbounded(const fw2_report *report)
 {
     int i;
@@ -89,7 +90,9 @@ static int is_unbounded(const fw2_report *report)
             return 1;
         }
     }
-    return report->half_closed.held > report->closer.held;
+    return report->half_closed.held > report->closer.held
+           || report->undelivered.sockets[FW2_PROCESS] > 0
+           || !report->snapshot.complete;
 }
 
 void fw2_write_last(request_rec *r, const fw2_report *report)
@@ -115,12 +118,13 @@ void fw2_write_last(request_rec *r, const fw2_report *report)
                    : "");
 }
 
-/* Write a number of sockets whose time left is not known, unless it is 0. */
-static void write_unknown(request_rec *r, apr_int64_t n, const char *words)
+/* Write a number of orphans whose time left is not known, unless it is 0. */
+static void write_unknown(request_rec *r, const char *words, apr_int64_t n,
+                          const char *effect)
 {
     if (n > 0) {
-        ap_rprintf(r, "<p><small>%s %s</small></p>\n",
-                   fw2_text_number(r->pool, n), words);
+        ap_rprintf(r, "<p><small>%s: %s.%s</small></p>\n", words,
+                   fw2_text_number(r->pool, n), effect);
     }
 }
 
@@ -153,12 +157,12 @@ void fw2_write_remaining(request_rec *r, const fw2_report *report)
         write_classes(r, left);
     }
     write_held(r, report);
-    write_unknown(r, left->unbounded,
-                  "wait for their clients to acknowledge the last bytes. If a "
-                  "client never does, only FinWait2UserTimeout ends its "
-                  "connection.");
-    write_unknown(r, left->unknown,
-                  "more: the kernel does not show their time left.");
+    write_unknown(r, "Orphans that wait for the client's last acknowledgement",
+                  left->unbounded,
+                  " If a client never acknowledges, only FinWait2UserTimeout "
+                  "ends its connection.");
+    write_unknown(r, "Orphans whose time left the kernel does not show",
+                  left->unknown, "");
     ap_rputs("</section>\n", r);
 }
 
@@ -167,22 +171,29 @@ void fw2_write_remaining(request_rec *r, const fw2_report *report)
 /* A limit on the page: that of a rule. */
 static const struct {
     const char *rule, *name, *meaning;
+    const char *unlimited; /* the state if there is no limit; NULL: there always
+                              is one */
 } limit_rows[] = {
     { "timewait-full", "Mini-sockets",
       "TIME_WAIT and orphans in FIN_WAIT_2 together. Above the limit "
-      "(net.ipv4.tcp_max_tw_buckets) connections vanish." },
+      "(net.ipv4.tcp_max_tw_buckets) connections vanish.",
+      NULL },
     { "orphans-full", "Orphans that are full sockets",
       "On the whole machine; most orphans in FIN_WAIT_2 are mini-sockets. "
       "Above a quarter of the limit (net.ipv4.tcp_max_orphans) some are "
-      "reset." },
+      "reset.",
+      NULL },
     { "tcp-mem", "Memory of TCP's buffers, in pages",
       "On the whole machine. At the limit (net.ipv4.tcp_mem) connections are "
-      "reset." },
+      "reset.",
+      NULL },
     { "closer-full", "Slots of the closer process",
       "Connections that it holds. Without a free slot, the connection held "
-      "longest is closed (FinWait2LingerSlots)." },
+      "longest is closed (FinWait2LingerSlots).",
+      "the closer process does not run, or cannot linger" },
     { "descriptors", "Descriptors of the closer process",
-      "Without a free descriptor, the connection held longest is closed." },
+      "Without a free descriptor, the connection held longest is closed.",
+      "the system sets no limit, or does not show it" },
 };
 
 /* Return the reason why the number at an offset is not known. */
@@ -199,7 +210,7 @@ static const char *unknown_reason(apr_size_t offset)
             }
         }
     }
-    return "there is no limit";
+    return "there is none";
 }
 
 /* Write the heading of a row. */
@@ -210,15 +221,20 @@ static void write_heading(request_rec *r, const char *name, const char *meaning)
 
 /* Write the use of the limit of a rule, drawn with the rule's thresholds. */
 static void write_limit(request_rec *r, const fw2_report *report,
-                        const fw2_rule *rule, const char *name)
+                        const fw2_rule *rule, const char *name,
+                        const char *unlimited)
 {
     apr_int64_t used = fw2_report_number(report, rule->used);
     apr_int64_t limit = fw2_report_number(report, rule->limit);
 
     if (used == FW2_UNKNOWN || limit <= 0) {
-        ap_rprintf(
-            r, "<td>&ndash;<small>%s</small></td></tr>\n",
-            unknown_reason(used == FW2_UNKNOWN ? rule->used : rule->limit));
+        const char *reason =
+            used != FW2_UNKNOWN && unlimited
+                ? unlimited
+                : unknown_reason(used == FW2_UNKNOWN ? rule->used
+                                                     : rule->limit);
+
+        ap_rprintf(r, "<td>&ndash;<small>%s</small></td></tr>\n", reason);
         return;
     }
     ap_rprintf(
@@ -302,7 +318,8 @@ void fw2_write_limits(request_rec *r, const fw2_report *report)
 
         if (report->closer.wanted || rule->limit != REPORT(closer.capacity)) {
             write_heading(r, limit_rows[i].name, limit_rows[i].meaning);
-            write_limit(r, report, rule, limit_rows[i].name);
+            write_limit(r, report, rule, limit_rows[i].name,
+                        limit_rows[i].unlimited);
         }
     }
     ap_rputs("</tbody></table></section>\n", r);
@@ -333,7 +350,9 @@ static const char *numbers_html(request_rec *r, const fw2_metric *metric,
     int i;
 
     if (metric->kind == FW2_TEXT) {
-        return ap_escape_html(r->pool, fw2_metrics_text(metric, element));
+        const char *text = fw2_metrics_text(metric, element);
+
+        return text ? ap_escape_html(r->pool, text) : "&ndash;";
     }
     if (!dim) {
         return number_html(r, metric, fw2_metrics_number(metric, element, 0));

@@ -95,8 +95,9 @@ const char *fw2_text_rate(apr_pool_t *pool, apr_int64_t per_minute)
     if (per_minute < 600) {
         return decimal(pool, per_minute, 60, "a second");
     }
-    return apr_psprintf(pool, "%s a second",
-                        fw2_text_number(pool, (per_minute + 30) / 60));
+    return apr_psprintf(
+        pool, "%s a second",
+        fw2_text_number(pool, per_minute / 60 + (per_minute % 60 >= 30)));
 }
 
 const char *fw2_text_bytes(apr_pool_t *pool, apr_int64_t bytes)

@@ -324,9 +324,14 @@ static const scene limits[] = {
       { IS(limits.timewait, 1), IS(limits.tcp_max_tw_buckets, 1) },
       { "1 of at most 1 mini-socket (", "is in use (100 %)" } },
     { "timewait-full",
-      FW2_OK,
+      FW2_WATCH,
       { IS(limits.timewait, 80000), IS(limits.tcp_max_tw_buckets, 100000),
         IS(half_closed.mini, 799) },
+      { "(80 %)", "!httpd has hardly any" } },
+    { "timewait-full",
+      FW2_OK,
+      { IS(limits.timewait, 80000), IS(limits.tcp_max_tw_buckets, 100000),
+        IS(half_closed.mini, 799), IS(minute.by_server, 0) },
       { "(80 %)", "httpd has hardly any", "!Elsewhere" } },
 
     { "orphans-full",
@@ -461,7 +466,8 @@ static const scene limits[] = {
       FW2_WATCH,
       { IS(minute.listen_overflows, 590), IS(minute.own_drops, 59),
         IS(minute.other_drops, 590) },
-      { "httpd's accept queue was found full 59 times" } },
+      { "httpd's accept queue was found full 59 times",
+        "(ListenOverflows). httpd accepts too slowly" } },
     { "listen-overflow",
       FW2_DANGER,
       { IS(minute.listen_overflows, 60), IS(minute.own_drops, 1000),
@@ -503,7 +509,7 @@ static const scene limits[] = {
     { "not-counted",
       FW2_WATCH,
       { IS(snapshot.counts, 1) },
-      { "could not be counted", "snapshot.backend" } },
+      { "could not be counted", "The page names the source" } },
 
 };
 

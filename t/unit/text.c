@@ -35,6 +35,7 @@ static const struct {
     { fw2_text_rate, 599, "10 a second" },
     { fw2_text_rate, 629, "10 a second" },
     { fw2_text_rate, 630, "11 a second" },
+    { fw2_text_rate, HUGE_N, "153,722,867,280,912,930 a second" },
     { fw2_text_bytes, 1, "1 byte" },
     { fw2_text_bytes, 999, "999 bytes" },
     { fw2_text_bytes, 1000, "1 KB" },
