@@ -1,4 +1,5 @@
-# A child that overwrites all shared memory of the module: the parent, which is root,
+# A child that overwrites all shared memory of the module, and the time of httpd's
+# start: the parent, which is root,
 # survives restarts, the page answers, and connections are closed. Numbers may be
 # wrong until httpd is started again.
 
@@ -6,6 +7,7 @@ use v5.36;
 use Test::More;
 use FinWait2Test;
 use FinWait2Client;
+use JSON::PP qw(decode_json);
 
 my $PATIENT = 60;
 
@@ -36,6 +38,10 @@ sub formats_answer ($httpd, $when) {
     for my $query ('', map { "?$_" } qw(auto json openmetrics prometheus)) {
         my $answer = $httpd->get("/finwait-status$query");
         is $answer->{status}, 200, "$when: the page answers $query";
+        unlike $answer->{content}, qr/\d\.-/,
+            "$when: $query has no malformed number";
+        ok eval { decode_json($answer->{content}) },
+            "$when: JSON can be parsed" if $query eq '?json';
     }
 }
 

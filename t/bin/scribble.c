@@ -3,12 +3,14 @@
 /*
  * scribble: a hostile child. The file is preloaded into httpd and also loaded as a
  * module: it records all shared memory that mod_finwait2 makes, and its handler
- * fills that memory by `?ones`, `?zeros` or `?random`.
+ * fills that memory, and the time of httpd's start, by `?ones`, `?zeros` or
+ * `?random`.
  */
 
 #include "httpd.h"
 #include "http_config.h"
 #include "http_protocol.h"
+#include "scoreboard.h"
 #include "apr_shm.h"
 
 #include <dlfcn.h>
@@ -76,8 +78,8 @@ static int is_mapped(const unsigned char *at)
     int found = 0;
 
     while (maps && !found && fgets(line, sizeof(line), maps)) {
-        found = sscanf(line, "%lx-%*x %7s", &from, rights) == 2
-                && from == begin && !strcmp(rights, "rw-s");
+        found = sscanf(line, "%lx-%*x %7s", &from, rights) == 2 && from == begin
+                && !strcmp(rights, "rw-s");
     }
     if (maps) {
         fclose(maps);
@@ -87,14 +89,17 @@ static int is_mapped(const unsigned char *at)
 
 static int scribble_handler(request_rec *r)
 {
+    apr_time_t *start = &ap_get_scoreboard_global()->restart_time;
+    const char *how = r->args ? r->args : "zeros";
     int i, filled = 0;
 
     if (strcmp(r->handler, "scribble")) {
         return DECLINED;
     }
+    fill((unsigned char *)start, sizeof(*start), how);
     for (i = 0; i < n; i++) {
         if (is_mapped(segments[i].at)) {
-            fill(segments[i].at, segments[i].size, r->args ? r->args : "zeros");
+            fill(segments[i].at, segments[i].size, how);
             filled++;
         }
     }
@@ -108,13 +113,11 @@ static void scribble_register_hooks(apr_pool_t *pool)
     ap_hook_handler(scribble_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }
 
-module AP_MODULE_DECLARE_DATA scribble_module = {
-    STANDARD20_MODULE_STUFF,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-    scribble_register_hooks,
-    AP_MODULE_FLAG_NONE
-};
+module AP_MODULE_DECLARE_DATA scribble_module = { STANDARD20_MODULE_STUFF,
+                                                  NULL,
+                                                  NULL,
+                                                  NULL,
+                                                  NULL,
+                                                  NULL,
+                                                  scribble_register_hooks,
+                                                  AP_MODULE_FLAG_NONE };
