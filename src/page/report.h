@@ -235,7 +235,7 @@ typedef struct fw2_report {
                                             tcp_fin_timeout: seconds */
     apr_interval_time_t over;          /**< time between the two limits */
     struct {
-        apr_int64_t open, limit; /**< descriptors of the process that counted */
+        apr_int64_t open, limit; /**< descriptors of the closer process */
     } descriptors;
     const fw2_history *history;          /**< NULL: no history is kept */
     apr_interval_time_t sample_interval; /**< time between samples; 0: no
