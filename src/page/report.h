@@ -162,9 +162,8 @@ typedef struct fw2_report {
     struct {
         apr_int64_t by_server;          /**< connections that httpd closed
                                              first */
-        apr_int64_t by_client;          /**< connections that the client closed
-                                             first */
-        apr_int64_t closes;             /**< the sum of both */
+        apr_int64_t closes;             /**< these, and connections that the
+                                             client closed first */
         apr_int64_t causes[FW2_CAUSES]; /**< closes by cause */
         apr_int64_t probes, evicted;    /**< as in fw2_rates */
         apr_int64_t left_open;          /**< as in fw2_flow */

@@ -126,11 +126,11 @@ static void add_rates(fw2_report *report, const fw2_rates *rates,
     int i;
 
     for (i = 0; i < FW2_CAUSES; i++) {
-        fw2_clamp_add(i == FW2_CAUSE_PEER ? &report->minute.by_client
-                                          : &report->minute.by_server,
-                      rates->causes[i]);
-        fw2_clamp_add(&report->minute.closes, rates->causes[i]);
         fw2_clamp_add(&report->minute.causes[i], rates->causes[i]);
+        fw2_clamp_add(&report->minute.closes, rates->causes[i]);
+        if (i != FW2_CAUSE_PEER) {
+            fw2_clamp_add(&report->minute.by_server, rates->causes[i]);
+        }
     }
     fw2_clamp_add(&report->minute.left_open, flow->left_open);
     fw2_clamp_add(&report->minute.probes, rates->probes);

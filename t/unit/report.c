@@ -196,7 +196,8 @@ static void test_worst(void)
            && report.worst[0].rates->left_open == 300,
        "a named virtual host has its settings and its rates");
     is_int(report.minute.by_server, 6910, "closes by httpd are added up");
-    is_int(report.minute.by_client, 7, "closes by clients are added up");
+    is_int(report.minute.causes[FW2_CAUSE_PEER], 7,
+           "closes by clients are added up");
     is_int(report.minute.closes, 6917, "all closes are added up");
     is_int(report.minute.causes[FW2_CAUSE_KEEPALIVE], 6540,
            "connections are added up by cause");
